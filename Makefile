@@ -1,0 +1,67 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+THIRD := $(VENV)/share/protos
+CARD ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-backends check format gen envoy-config lock bench clean
+
+help: ## Explain the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(THIRD): $(READY)
+	$(BIN)/python -m tools.third_party $@
+	@touch $@
+
+demo: $(READY) ## Start the mesh, turn a card photo into a called ticket through Envoy (CARD=path for an own image)
+	@$(BIN)/mediq demo $(if $(CARD),--card "$(CARD)")
+
+run: $(READY) ## Start the mesh and keep serving
+	@$(BIN)/mediq up
+
+test: $(READY) ## All tests that need no server from outside
+	$(BIN)/pytest -m "not backends"
+
+test-backends: $(READY) ## The contract tests on MariaDB and Redis; fails when one cannot be reached
+	$(BIN)/pytest -m backends
+
+check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf lint
+	$(BIN)/python -m tools.breaking
+	$(BIN)/python -m tools.generate --check
+	$(BIN)/pip check
+
+format: $(READY) ## Rewrite the sources in the standard format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w protos
+
+gen: $(READY) $(THIRD) ## Regenerate stubs, OpenAPI and Envoy's configuration from the contracts
+	$(BIN)/python -m tools.generate
+
+bench: $(READY) ## Measure the kit against a bare gRPC server
+	$(BIN)/python -m bench.kit
+
+lock: ## Resolve the newest versions anew and write requirements.lock
+	rm -rf $(VENV)/lock
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet -e '.[dev]'
+	$(VENV)/lock/bin/pip freeze --exclude-editable > requirements.lock
+
+clean: ## Remove the environment and the data folder
+	rm -rf $(VENV) .mediq

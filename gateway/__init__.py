@@ -1,0 +1,1 @@
+"""The edge service: API documentation and system status."""

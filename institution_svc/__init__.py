@@ -1,0 +1,1 @@
+"""Facilities with their services and counters."""

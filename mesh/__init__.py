@@ -1,0 +1,1 @@
+"""The kit that every service of the mesh is built with."""

@@ -1,0 +1,159 @@
+"""Turns untrusted bytes into pixels, within fixed limits of size and kind."""
+
+import io
+import struct
+import warnings
+import zlib
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[np.uint8]
+"""Height x width x RGB."""
+
+MAX_BYTES: Final = 10 * 1024 * 1024
+MAX_PIXELS: Final = 40_000_000
+MAX_SIDE_PX: Final = 20_000
+WORKING_SIDE_PX: Final = 1_600
+"""Longer sides are scaled down to this: enough to read a card that fills half the photo."""
+
+_ISO_IMAGE_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_OTHER_IMAGES: Final = (
+    (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"\xff\x0a", "JPEG XL"), (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+)  # fmt: skip
+_DECODING_ERRORS: Final = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, KeyError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+
+class ImageError(Exception):
+    """The bytes cannot be read as a photo; `message` says what to do instead."""
+
+    reason = "IMAGE_ERROR"
+
+    def __init__(self, message: str) -> None:
+        """Keeps the advice for the sender."""
+        super().__init__(message)
+        self.message = message
+
+
+class EmptyImage(ImageError):
+    """No byte was sent."""
+
+    reason = "EMPTY_IMAGE"
+
+
+class NotAnImage(ImageError):
+    """The bytes are no picture at all."""
+
+    reason = "NOT_AN_IMAGE"
+
+
+class UnsupportedImage(ImageError):
+    """A picture, but of a kind that is not read here."""
+
+    reason = "UNSUPPORTED_IMAGE"
+
+
+class ImageTooLarge(ImageError):
+    """Too many bytes or too many pixels."""
+
+    reason = "IMAGE_TOO_LARGE"
+
+
+class CorruptImage(ImageError):
+    """A picture that breaks off or contradicts itself."""
+
+    reason = "CORRUPT_IMAGE"
+
+
+def decode(data: bytes) -> Pixels:
+    """Decodes a JPEG, PNG or WebP to RGB, upright, no side longer than WORKING_SIDE_PX.
+
+    The dimensions are checked before any pixel is decoded. Metadata is dropped.
+
+    Raises:
+        ImageError: one of its kinds says what is wrong with the bytes.
+    """
+    if not data:
+        raise EmptyImage("The photo is empty; send the file again.")
+    if len(data) > MAX_BYTES:
+        raise ImageTooLarge(f"The photo has more than {MAX_BYTES // 2**20} MiB; send a smaller one.")
+    kind = _sniff(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=(kind,))
+            _check_dimensions(image)
+            return _to_pixels(image)
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
+    except _DECODING_ERRORS as error:
+        raise CorruptImage("The photo is damaged or incomplete; take it again.") from error
+
+
+def _sniff(data: bytes) -> str:
+    """Tells the format from the first bytes; a file's name or declared type is never used."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        name = "HEIC" if data[8:12] in _ISO_IMAGE_BRANDS else "AVIF or video"
+        raise UnsupportedImage(
+            f"{name} is not supported; choose JPEG in the camera's settings or send a screenshot."
+        )
+    for magic, name in _OTHER_IMAGES:
+        if data.startswith(magic):
+            raise UnsupportedImage(f"{name} is not supported; send a JPEG, PNG or WebP photo.")
+    raise NotAnImage("The file is not a photo; send a JPEG, PNG or WebP photo.")
+
+
+def _check_dimensions(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE_PX:
+        raise _too_many_pixels()
+
+
+def _too_many_pixels() -> ImageTooLarge:
+    return ImageTooLarge(
+        f"The photo has more than {MAX_PIXELS // 10**6} megapixels; send a smaller one."
+    )
+
+
+def _to_pixels(image: Image.Image) -> Pixels:
+    target = _working_size(image)
+    image.draft("RGB", target)
+    image.load()
+    image = _upright(image)
+    image.thumbnail(_working_size(image), Image.Resampling.BOX, reducing_gap=None)
+    return np.asarray(_to_rgb(image))
+
+
+def _working_size(image: Image.Image) -> tuple[int, int]:
+    scale = min(1.0, WORKING_SIDE_PX / max(image.size))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turns the photo as its EXIF says; broken EXIF is as good as none."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DECODING_ERRORS:
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.uint32)
+        return Image.fromarray((deep >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        solid = image.convert("RGBA")
+        paper = Image.new("RGBA", solid.size, "white")
+        return Image.alpha_composite(paper, solid).convert("RGB")
+    return image.convert("RGB")

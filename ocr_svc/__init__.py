@@ -1,0 +1,1 @@
+"""Registration with a card photo: draft, correction, confirmation."""

@@ -1,0 +1,1 @@
+"""Tickets: numbers, order, calls, live state and reports."""

@@ -1,0 +1,1 @@
+"""Developer tools: generation from the contracts and their checks."""

@@ -1,0 +1,1 @@
+"""Accounts, logins, tokens and sessions."""
