@@ -4,11 +4,13 @@ import io
 import struct
 import warnings
 import zlib
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from mesh.errors import Kind, MeshError
 
 Pixels = NDArray[np.uint8]
 """Height x width x RGB."""
@@ -16,6 +18,8 @@ Pixels = NDArray[np.uint8]
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE_PX: Final = 20_000
+MAX_JPEG_SCANS: Final = 30
+"""Progressive photos have about ten; thousands would keep the decoder busy for minutes."""
 WORKING_SIDE_PX: Final = 1_600
 """Longer sides are scaled down to this: enough to read a card that fills half the photo."""
 
@@ -30,45 +34,44 @@ _DECODING_ERRORS: Final = (
 )  # fmt: skip
 
 
-class ImageError(Exception):
-    """The bytes cannot be read as a photo; `message` says what to do instead."""
+class ImageError(MeshError):
+    """The bytes cannot be read as a photo; the message says what to do instead."""
 
-    reason = "IMAGE_ERROR"
+    REASON: ClassVar[str]
 
     def __init__(self, message: str) -> None:
         """Keeps the advice for the sender."""
-        super().__init__(message)
-        self.message = message
+        super().__init__(message, Kind.INVALID_ARGUMENT, self.REASON)
 
 
 class EmptyImage(ImageError):
     """No byte was sent."""
 
-    reason = "EMPTY_IMAGE"
+    REASON = "EMPTY_IMAGE"
 
 
 class NotAnImage(ImageError):
     """The bytes are no picture at all."""
 
-    reason = "NOT_AN_IMAGE"
+    REASON = "NOT_AN_IMAGE"
 
 
 class UnsupportedImage(ImageError):
     """A picture, but of a kind that is not read here."""
 
-    reason = "UNSUPPORTED_IMAGE"
+    REASON = "UNSUPPORTED_IMAGE"
 
 
 class ImageTooLarge(ImageError):
     """Too many bytes or too many pixels."""
 
-    reason = "IMAGE_TOO_LARGE"
+    REASON = "IMAGE_TOO_LARGE"
 
 
 class CorruptImage(ImageError):
     """A picture that breaks off or contradicts itself."""
 
-    reason = "CORRUPT_IMAGE"
+    REASON = "CORRUPT_IMAGE"
 
 
 def decode(data: bytes) -> Pixels:
@@ -82,7 +85,9 @@ def decode(data: bytes) -> Pixels:
     if not data:
         raise EmptyImage("The photo is empty; send the file again.")
     if len(data) > MAX_BYTES:
-        raise ImageTooLarge(f"The photo has more than {MAX_BYTES // 2**20} MiB; send a smaller one.")
+        raise ImageTooLarge(
+            f"The photo has more than {MAX_BYTES // 2**20} MiB; send a smaller one."
+        )
     kind = _sniff(data)
     try:
         with warnings.catch_warnings():
@@ -99,6 +104,8 @@ def decode(data: bytes) -> Pixels:
 def _sniff(data: bytes) -> str:
     """Tells the format from the first bytes; a file's name or declared type is never used."""
     if data.startswith(b"\xff\xd8\xff"):
+        if data.count(b"\xff\xda") > MAX_JPEG_SCANS:
+            raise CorruptImage("The photo has too many layers; send an ordinary JPEG.")
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
@@ -127,12 +134,13 @@ def _too_many_pixels() -> ImageTooLarge:
 
 
 def _to_pixels(image: Image.Image) -> Pixels:
-    target = _working_size(image)
-    image.draft("RGB", target)
+    """Scales down first: what follows then costs little, whatever was sent."""
+    image.draft("RGB", _working_size(image))
     image.load()
-    image = _upright(image)
+    if image.mode in ("1", "P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     image.thumbnail(_working_size(image), Image.Resampling.BOX, reducing_gap=None)
-    return np.asarray(_to_rgb(image))
+    return np.asarray(_to_rgb(_upright(image)))
 
 
 def _working_size(image: Image.Image) -> tuple[int, int]:

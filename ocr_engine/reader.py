@@ -1,9 +1,8 @@
 """Finds and reads text in a picture with EasyOCR's two networks, on the CPU."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cv2
@@ -21,10 +20,11 @@ from ocr_engine.marks import Glyph, complete
 
 CROP_HEIGHT_PX: Final = 64
 """What the recognizer was trained on."""
+CROP_WIDTH_MIN_PX: Final = 16
 CROP_WIDTH_STEP_PX: Final = 64
 """Crops are padded to multiples of this, so the networks see few different shapes."""
-LENGTHENED_BY: Final = 0.0
-"""Text boxes grow to the right by so many of their heights where nothing else stands."""
+LENGTHENED_BY: Final = 1.2
+"""Share of its height by which a box is searched for ink to its right, if nothing stands there."""
 BATCH_SIZE: Final = 8
 ALPHABET: Final = frozenset(
     " ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;/-()'\"&"
@@ -39,7 +39,7 @@ class ReaderSettings:
     """How the networks are run."""
 
     torch_threads: int = 2
-    detection_side_px: int = 960
+    detection_side_px: int = 800
     """The longer side of what the detector sees; its time grows with the square."""
 
 
@@ -48,10 +48,9 @@ class _Crop:
     """One line of text, upright, CROP_HEIGHT_PX high."""
 
     pixels: Grey
-    left: float
-    top: float
-    right: float
-    bottom: float
+    longer: Grey
+    """With the free space to its right, where the detector leaves out a last dash."""
+    place: TextBox
 
 
 class TextReader:
@@ -62,7 +61,7 @@ class TextReader:
         self._settings = settings or ReaderSettings()
         torch.set_num_threads(self._settings.torch_threads)
         folder = str(easyocr_en_models.model_dir())
-        with warnings.catch_warnings(), _no_random_weights():
+        with warnings.catch_warnings(), _NoRandomWeights():
             warnings.simplefilter("ignore")
             self._easyocr: Any = easyocr.Reader(
                 ["en"],
@@ -92,8 +91,8 @@ class TextReader:
             min_size=6,
             reformat=False,
         )
-        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        crops = [_level_crop(grey, *box) for box in _lengthened(level[0])]
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+        crops = [_level_crop(grey, box, level[0]) for box in level[0]]
         crops.extend(_sloping_crop(grey, np.asarray(quad, np.float32)) for quad in sloping[0])
         return [crop for crop in crops if crop is not None]
 
@@ -107,8 +106,8 @@ class TextReader:
         step_px = batch.shape[3] / chances.shape[1]
         for crop, steps in zip(crops, chances, strict=True):
             glyphs, confidence = self._decode(steps, step_px)
-            text = "".join(glyph.char for glyph in complete(glyphs, crop.pixels)).strip()
-            yield TextBox(text, confidence, crop.left, crop.top, crop.right, crop.bottom)
+            text = "".join(glyph.char for glyph in complete(glyphs, crop.longer)).strip()
+            yield replace(crop.place, text=text, confidence=confidence)
 
     def _decode(self, steps: NDArray[np.float32], step_px: float) -> tuple[list[Glyph], float]:
         """Takes the likeliest character of each step; the least sure one decides."""
@@ -124,39 +123,47 @@ class TextReader:
         return glyphs, confidence if glyphs else 0.0
 
 
-def _lengthened(boxes: list[list[int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Lengthens boxes to the right, up to the next one: the detector leaves out a last dash."""
-    for left, right, top, bottom in boxes:
-        neighbours = [
-            other[0]
-            for other in boxes
-            if other[0] >= right and min(bottom, other[3]) - max(top, other[2]) > 0
-        ]
-        longer = right + round(LENGTHENED_BY * (bottom - top))
-        yield left, max(right, min([longer, *neighbours])), top, bottom
+def _free_right(box: list[int], boxes: list[list[int]], limit: int) -> int:
+    """Tells how far a box could be lengthened before it meets the next one."""
+    _, right, top, bottom = box
+    neighbours = [
+        other[0]
+        for other in boxes
+        if other[0] >= right and min(bottom, other[3]) > max(top, other[2])
+    ]
+    longer = right + round(LENGTHENED_BY * (bottom - top))
+    return max(right, min([longer, limit, *neighbours]))
 
 
-def _level_crop(grey: Grey, left: int, right: int, top: int, bottom: int) -> _Crop | None:
-    left, top = max(0, int(left)), max(0, int(top))
-    right, bottom = min(grey.shape[1], int(right)), min(grey.shape[0], int(bottom))
-    return _scaled(grey[top:bottom, left:right], left, top, right, bottom)
+def _level_crop(grey: Grey, box: list[int], boxes: list[list[int]]) -> _Crop | None:
+    height, width = grey.shape
+    left, top = max(0, box[0]), max(0, box[2])
+    right, bottom = min(width, box[1]), min(height, box[3])
+    if right <= left or bottom <= top:
+        return None
+    return _Crop(
+        _scaled(grey[top:bottom, left:right]),
+        _scaled(grey[top:bottom, left : _free_right(box, boxes, width)]),
+        TextBox("", 0.0, float(left), float(top), float(right), float(bottom)),
+    )
 
 
 def _sloping_crop(grey: Grey, quad: NDArray[np.float32]) -> _Crop | None:
-    (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
-    return _scaled(four_point_transform(grey, quad), left, top, right, bottom)
-
-
-def _scaled(
-    pixels: Grey, left: float, top: float, right: float, bottom: float
-) -> _Crop | None:
-    height, width = pixels.shape
-    if height == 0 or width == 0:
+    pixels = four_point_transform(grey, quad)
+    if pixels is None or 0 in pixels.shape:
         return None
-    new_width = max(8, round(width * CROP_HEIGHT_PX / height))
+    left, top, right, bottom = (float(x) for x in (*quad.min(axis=0), *quad.max(axis=0)))
+    scaled = _scaled(pixels)
+    return _Crop(scaled, scaled, TextBox("", 0.0, left, top, right, bottom))
+
+
+def _scaled(pixels: Grey) -> Grey:
+    """Brings a line of text to the recognizer's height."""
+    height, width = pixels.shape
+    new_width = max(CROP_WIDTH_MIN_PX, round(width * CROP_HEIGHT_PX / height))
     resampling = cv2.INTER_AREA if height > CROP_HEIGHT_PX else cv2.INTER_CUBIC
     resized = cv2.resize(pixels, (new_width, CROP_HEIGHT_PX), interpolation=resampling)
-    return _Crop(resized.astype(np.uint8), float(left), float(top), float(right), float(bottom))
+    return resized.astype(np.uint8)
 
 
 def _as_batch(crops: list[_Crop]) -> NDArray[np.float32]:
@@ -186,14 +193,13 @@ class _NoRandomWeights(TorchFunctionMode):
     )
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        named = kwargs or {}
         if func in self._SKIPPED:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _no_random_weights() -> Iterator[None]:
-    with _NoRandomWeights():
-        yield
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)

@@ -1,9 +1,12 @@
 """The result of a reading: fields, how sure they are, and what is odd about them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
+from types import MappingProxyType
+
+from mesh.errors import Kind, MeshError
 
 
 class DocumentType(StrEnum):
@@ -43,6 +46,17 @@ class Advice(StrEnum):
     TOO_DARK = "TOO_DARK"
     GLARE = "GLARE"
     TOO_SMALL = "TOO_SMALL"
+
+
+ADVICE_MESSAGES: Mapping[Advice, str] = MappingProxyType(
+    {
+        Advice.BLURRED: "Foto buram; pegang kamera dengan tenang dan fokuskan pada kartu.",
+        Advice.TOO_DARK: "Foto terlalu gelap; cari tempat yang lebih terang.",
+        Advice.GLARE: "Ada pantulan cahaya; miringkan kartu sedikit atau matikan lampu kilat.",
+        Advice.TOO_SMALL: "Kartu terlalu kecil pada foto; dekatkan kamera.",
+    }
+)
+"""The advice as it is given to a patient."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +105,12 @@ class KtpFields:
 
 @dataclass(frozen=True)
 class CardWarning:
-    """One thing that is odd; the text names no personal value."""
+    """One thing that is odd."""
 
     code: WarningCode
     field: str
     message: str
+    """For the patient, in Indonesian; names no personal value."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +132,32 @@ class CardReading:
     warnings: tuple[CardWarning, ...] = ()
     quality: Quality = Quality()
 
+    def require_card(self) -> None:
+        """Refuses a picture without a card.
+
+        Raises:
+            NoCard: no document was recognised.
+        """
+        if self.document_type is DocumentType.UNKNOWN:
+            raise NoCard(self.quality.advice)
+
     def birth_date(self) -> date | None:
         """Gives the printed birth date, or None where it cannot be one."""
         printed = self.fields.tanggal_lahir
         return parse_printed_date(printed.value) if printed else None
+
+
+class NoCard(MeshError):
+    """No identity card can be recognised on the photo."""
+
+    def __init__(self, advice: Sequence[Advice]) -> None:
+        """Keeps the advice for a better photo."""
+        super().__init__(
+            "no identity card was found; photograph the whole card, upright and from above",
+            Kind.INVALID_ARGUMENT,
+            "NO_CARD",
+            metadata={"advice": ",".join(advice)},
+        )
 
 
 def parse_printed_date(text: str) -> date | None:

@@ -1,7 +1,7 @@
 """Reads an identity card from its text: labels first, then what stands beside them."""
 
-from collections.abc import Callable
 from functools import partial
+from statistics import median
 
 from ocr_engine.domain import values, vocabulary
 from ocr_engine.domain.card import CardReading, DocumentType, Field, FieldReason, KtpFields
@@ -15,6 +15,7 @@ from ocr_engine.domain.labels import (
     cut_row,
     find_anchors,
     find_end,
+    from_column,
     right_column,
 )
 from ocr_engine.domain.text import Row, TextBox, group_rows, squeeze
@@ -24,9 +25,8 @@ LABELS_WITHOUT_NIK_MIN = 6
 """So many labels make a picture a card, with and without a number that was read."""
 
 _PROVINCE_PREFIX = "PROVINSI"
-_Read = Callable[[str, float], Field | None]
 
-_SIMPLE: dict[Label, tuple[str, _Read]] = {
+_SIMPLE: dict[Label, tuple[str, values.Read]] = {
     Label.NIK: ("nik", values.read_nik),
     Label.NAMA: ("nama", values.read_free),
     Label.ADDRESS: ("alamat", values.read_free),
@@ -55,7 +55,7 @@ def read_ktp(boxes: list[TextBox]) -> CardReading:
     found: dict[str, Field | None] = {}
     for label, row in texts.items():
         found.update(_read_label(label, row))
-    found.update(_read_header(rows[: anchors[0].row_index], anchors[0]))
+    found.update(_read_header(rows[: anchors[0].row_index]))
     found.update(_read_issue([box for box in boxes if box.left >= edge]))
     card = KtpFields(**found)
     return CardReading(DocumentType.KTP, card, check(card))
@@ -70,10 +70,11 @@ def _is_card(anchors: list[Anchor]) -> bool:
 def _texts_by_label(rows: list[Row], anchors: list[Anchor]) -> dict[Label, Row]:
     """Gives each label its text; lines between two labels go to where they belong."""
     texts: dict[Label, Row] = {}
+    column = _value_column(anchors)
     ends = [anchor.row_index for anchor in anchors[1:]] + [len(rows)]
     for anchor, end in zip(anchors, ends, strict=True):
         label = anchor.match.label
-        loose = rows[anchor.row_index + 1 : end]
+        loose = [from_column(row, column) for row in rows[anchor.row_index + 1 : end]]
         after = ORDER.index(label) + 1
         before = len(ORDER)
         if end < len(rows):
@@ -84,6 +85,16 @@ def _texts_by_label(rows: list[Row], anchors: list[Anchor]) -> dict[Label, Row]:
         texts[label] = Row(tuple(box for row in [anchor.match.value, *own] for box in row.boxes))
         texts.update(lost)
     return texts
+
+
+def _value_column(anchors: list[Anchor]) -> float:
+    """Tells where values begin; the number's own is further left."""
+    lefts = [
+        anchor.match.value.left
+        for anchor in anchors
+        if anchor.match.label is not Label.NIK and anchor.match.value.boxes
+    ]
+    return median(lefts) if lefts else 0.0
 
 
 def _share_out(
@@ -123,11 +134,9 @@ def _read_sex_row(row: Row) -> dict[str, Field | None]:
 def _split_blood(row: Row) -> tuple[Row, Row | None]:
     text = row.text
     cuts = [
-        (errors, start, start + end)
+        (cut[1], start, start + cut[0])
         for start in range(len(text))
-        if text[start].upper() in "G6C"
-        and (cut := find_end(text[start:], BLOOD_LABEL)) is not None
-        for end, errors in [cut]
+        if text[start].upper() in "G6C" and (cut := find_end(text[start:], BLOOD_LABEL))
     ]
     if not cuts:
         return row, None
@@ -146,7 +155,7 @@ def _head(row: Row, end: int) -> Row:
     return Row(tuple(kept))
 
 
-def _read_header(rows: list[Row], first: Anchor) -> dict[str, Field | None]:
+def _read_header(rows: list[Row]) -> dict[str, Field | None]:
     """Reads province and regency, the two lines above the number."""
     for index, row in enumerate(rows):
         cut = find_end(row.text, _PROVINCE_PREFIX)
@@ -155,9 +164,7 @@ def _read_header(rows: list[Row], first: Anchor) -> dict[str, Field | None]:
         province = cut_row(row, cut[0])
         below = rows[index + 1] if index + 1 < len(rows) else None
         return {
-            "provinsi": values.read_soft(
-                province.text, province.confidence, vocabulary.PROVINCES
-            ),
+            "provinsi": values.read_soft(province.text, province.confidence, vocabulary.PROVINCES),
             "kota": values.read_free(below.text, below.confidence) if below else None,
         }
     return {}

@@ -1,6 +1,6 @@
 """Finds the printed labels of an identity card in misread lines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
@@ -87,19 +87,26 @@ def find_end(text: str, label: str) -> tuple[int, int] | None:
 
 
 def cut_row(row: Row, end: int) -> Row:
-    """Gives what a line holds from a position of its text onwards."""
+    """Gives what a line holds from a position of its text onwards, without the colon."""
     rest: list[TextBox] = []
     start = 0
     for box in row.boxes:
-        stop = start + len(box.text)
-        if end <= start:
-            rest.append(box)
-        elif end < stop and (text := box.text[end - start :].strip(" :;")):
-            share = (end - start) / len(box.text)
-            left = box.left + share * (box.right - box.left)
-            rest.append(TextBox(text, box.confidence, left, box.top, box.right, box.bottom))
-        start = stop + 1
+        text = box.text[max(0, end - start) :]
+        if not rest:
+            text = text.lstrip(" :;")
+        if text:
+            share = 1 - len(text) / len(box.text)
+            rest.append(replace(box, text=text, left=box.left + share * (box.right - box.left)))
+        start += len(box.text) + 1
     return Row(tuple(rest))
+
+
+def from_column(row: Row, left: float) -> Row:
+    """Gives what stands in the column of the values, when a line's label was not read."""
+    boxes = tuple(box for box in row.boxes if box.left > left - box.height)
+    if boxes:
+        return cut_row(Row(boxes), 0)
+    return cut_row(row, row.text.find(":") + 1)
 
 
 def _bare_nik(row: Row) -> LabelMatch | None:
@@ -132,11 +139,7 @@ def find_anchors(rows: list[Row]) -> list[Anchor]:
     for anchor in candidates:
         place = ORDER.index(anchor.match.label)
         score, chain = max(
-            (
-                entry
-                for entry in best
-                if ORDER.index(entry[1][-1].match.label) < place
-            ),
+            (entry for entry in best if ORDER.index(entry[1][-1].match.label) < place),
             key=lambda entry: entry[0],
             default=(0, []),
         )
@@ -152,7 +155,7 @@ def right_column(boxes: list[TextBox]) -> float:
         for box in boxes
         if (match := match_label(Row((box,)))) and match.errors <= 1
     ]
-    places = {label: box for label, box in found}
+    places = dict(found)
     lefts = [box.left for label, box in places.items() if label not in INDENTED]
     pitches = [
         places[below].middle - places[above].middle

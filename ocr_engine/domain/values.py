@@ -1,18 +1,20 @@
 """Turns the text beside a label into a field's value."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ocr_engine.domain import vocabulary
 from ocr_engine.domain.card import Field, FieldReason, parse_printed_date
 from ocr_engine.domain.nik import NIK_LENGTH
 from ocr_engine.domain.text import as_digits, squeeze, tidy
 
+Read = Callable[[str, float], Field | None]
+"""From the text and its confidence to a field; None when the text says nothing."""
+
 UNPARSED_CONFIDENCE = 0.5
 """The most that a value without the right form is trusted."""
 
-_DATE_LENGTH = 8
-_NOT_DIGITS = re.compile(r"\D+")
+
 _DATE_TAIL = re.compile(
     r"([0-9OQDILZSBG|!]{2})[^0-9A-Z]*([0-9OQDILZSBG|!]{2})[^0-9A-Z]*([0-9OQDILZSBG|!]{4})\W*$"
 )

@@ -1,13 +1,12 @@
 """Draws a specimen identity card: our own simplified look, never a real person's."""
 
 import math
-import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ocr_engine.synth.records import CardRecord
+from ocr_engine.synth.records import CardRecord, seeded
 
 CARD_WIDTH = 1000
 CARD_HEIGHT = 631
@@ -25,9 +24,7 @@ VALUE_RIGHT = 0.700 * CARD_WIDTH
 BLOOD_X = 0.520 * CARD_WIDTH
 PHOTO_BOX = tuple(
     round(f * s)
-    for f, s in zip(
-        (0.735, 0.206, 0.948, 0.655), (CARD_WIDTH, CARD_HEIGHT) * 2, strict=True
-    )
+    for f, s in zip((0.735, 0.206, 0.948, 0.655), (CARD_WIDTH, CARD_HEIGHT) * 2, strict=True)
 )
 INK = (28, 30, 36)
 STAMP = (196, 40, 40)
@@ -45,12 +42,12 @@ class CardStyle:
     spaced_rt_rw: bool
     photo_background: _Colour
     tint: _Colour
-    phase: float = field(default=0.0)
+    phase: float
 
 
 def random_style(record: CardRecord, seed: int) -> CardStyle:
     """Chooses a printing batch's look; odd birth years have a red photo background."""
-    rng = random.Random(f"style-{seed}")
+    rng = seeded("style", seed)
     odd = int(record.tanggal_lahir[-4:]) % 2 == 1
     return CardStyle(
         stroke=rng.choice((0, 0, 0.5)),
@@ -200,7 +197,7 @@ def _issue(pen: ImageDraw.ImageDraw, record: CardRecord, style: CardStyle) -> No
     for text, y in ((record.tempat_terbit, 0.690), (record.tanggal_terbit, 0.738)):
         pen.text((middle, y * CARD_HEIGHT), text, font=font, fill=INK, anchor="mm")
     scribble = [
-        (middle - 70 + 14 * i, (0.83 + 0.03 * math.sin(i * 2.1 + style.phase)) * CARD_HEIGHT)
-        for i in range(11)
+        (middle - 70 + 2 * i, (0.83 + 0.03 * math.sin(i * 0.31 + style.phase)) * CARD_HEIGHT)
+        for i in range(71)
     ]
     pen.line(scribble, fill=INK, width=2, joint="curve")

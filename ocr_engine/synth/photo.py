@@ -1,12 +1,12 @@
 """Makes a drawn card look like a photo of an upright card on a table."""
 
 import io
-import random
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from ocr_engine.synth.card import CARD_WIDTH
+from ocr_engine.synth.records import seeded
 
 
 def photograph(
@@ -18,7 +18,7 @@ def photograph(
     noise_sigma: float = 4.0,
 ) -> Image.Image:
     """Puts the card on a table, then adds light blur, uneven light and sensor noise."""
-    rng = random.Random(f"photo-{seed}")
+    rng = seeded("photo", seed)
     margin = round(CARD_WIDTH * margin_share)
     table = tuple(rng.randrange(60, 190) for _ in range(3))
     scene = Image.new("RGB", (card.width + 2 * margin, card.height + 2 * margin), table)

@@ -35,6 +35,11 @@ class CardRecord:
     tanggal_terbit: str
 
 
+def seeded(purpose: str, seed: int) -> random.Random:
+    """Makes a generator of its own for each purpose, so one drawing does not shift another."""
+    return random.Random(f"{purpose}-{seed}")  # noqa: S311 - invented people, not secrets
+
+
 def printed_date(day: date) -> str:
     """Writes a date the way the card does, DD-MM-YYYY."""
     return day.strftime("%d-%m-%Y")
@@ -48,7 +53,7 @@ def compose_nik(region_code: str, born: date, female: bool, serial: int) -> str:
 
 def random_record(seed: int) -> CardRecord:
     """Invents a card holder; the same seed gives the same one."""
-    rng = random.Random(f"record-{seed}")
+    rng = seeded("record", seed)
     region = rng.choice(lists.REGIONS)
     female = rng.random() < 0.5
     born = date(1950, 1, 1) + timedelta(days=rng.randrange(0, 20_400))

@@ -1,0 +1,4 @@
+from institution_svc.store import Base
+from mesh.migrations import run_env
+
+run_env(Base.metadata)

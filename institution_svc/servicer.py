@@ -1,0 +1,210 @@
+"""InstitutionService: translation between messages and the repository."""
+
+import datetime
+
+from google.protobuf.empty_pb2 import Empty
+from mediq.institution.v1 import institution_pb2 as messages
+from mediq.institution.v1 import institution_service_pb2 as requests
+from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceServicer
+from sqlalchemy.orm import Session
+
+from institution_svc import domain, store
+from mesh import pages
+from mesh.context import principal
+from mesh.errors import forbidden
+from mesh.idempotency import Idempotency
+from mesh.pipeline import Context
+from mesh.storage import Database
+
+MAX_LISTED_COUNTERS = 500
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _institution(found: domain.Institution) -> messages.Institution:
+    return messages.Institution(
+        id=found.id,
+        name=found.name,
+        city=found.city,
+        address=found.address,
+        time_zone=found.time_zone,
+        create_time=found.create_time,
+        update_time=found.update_time,
+    )
+
+
+def _service(found: domain.HealthcareService) -> messages.HealthcareService:
+    return messages.HealthcareService(**vars(found))
+
+
+def _counter(found: domain.Counter) -> messages.Counter:
+    return messages.Counter(**vars(found))
+
+
+class InstitutionServicer(InstitutionServiceServicer):
+    """Facilities with their services and counters."""
+
+    def __init__(self, database: Database, idempotency: Idempotency) -> None:
+        """Serves from `database`."""
+        self._database = database
+        self._idempotency = idempotency
+
+    async def CreateInstitution(
+        self, request: requests.CreateInstitutionRequest, context: Context
+    ) -> messages.Institution:
+        if not principal().is_network_admin:
+            raise forbidden("only network administrators create facilities", "NETWORK_ADMIN_ONLY")
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            messages.Institution,
+            lambda session: _institution(
+                store.create_institution(
+                    session,
+                    request.name,
+                    request.city,
+                    request.address,
+                    request.time_zone,
+                    _now(),
+                )
+            ),
+        )
+
+    async def ListInstitutions(
+        self, request: requests.ListInstitutionsRequest, context: Context
+    ) -> requests.ListInstitutionsResponse:
+        size = pages.page_size(request.page_size)
+        after = pages.decode_token(request.page_token, 2)
+        found = await self._database.read(
+            lambda session: store.list_institutions(session, after, size + 1)
+        )
+        last = found[size - 1] if len(found) > size else None
+        return requests.ListInstitutionsResponse(
+            institutions=[_institution(one) for one in found[:size]],
+            next_page_token=pages.encode_token(last.name, last.id) if last else "",
+        )
+
+    async def SearchInstitutions(
+        self, request: requests.SearchInstitutionsRequest, context: Context
+    ) -> requests.SearchInstitutionsResponse:
+        limit = pages.page_size(request.page_size, 20)
+        found = await self._database.read(
+            lambda session: domain.best_matches(request.q, store.all_institutions(session), limit)
+        )
+        return requests.SearchInstitutionsResponse(
+            institutions=[_institution(one) for one in found]
+        )
+
+    async def GetInstitution(
+        self, request: requests.GetInstitutionRequest, context: Context
+    ) -> messages.Institution:
+        return _institution(
+            await self._database.read(lambda session: store.get_institution(session, request.id))
+        )
+
+    async def UpdateInstitution(
+        self, request: requests.UpdateInstitutionRequest, context: Context
+    ) -> messages.Institution:
+        changes = domain.Changes(
+            **{
+                name: getattr(request, name)
+                for name in ("name", "city", "address", "time_zone")
+                if request.HasField(name)  # type: ignore[arg-type]
+            }
+        )
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            messages.Institution,
+            lambda session: _institution(
+                store.update_institution(session, request.id, changes, _now())
+            ),
+        )
+
+    async def DeleteInstitution(
+        self, request: requests.DeleteInstitutionRequest, context: Context
+    ) -> Empty:
+        def close(session: Session) -> Empty:
+            store.close_institution(session, request.id, _now())
+            return Empty()
+
+        return await self._idempotency.once(principal().subject, request, Empty, close)
+
+    async def CreateHealthcareService(
+        self, request: requests.CreateHealthcareServiceRequest, context: Context
+    ) -> messages.HealthcareService:
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            messages.HealthcareService,
+            lambda session: _service(
+                store.create_service(
+                    session,
+                    request.institution_id,
+                    request.name,
+                    request.prefix,
+                    request.service_minutes or domain.DEFAULT_SERVICE_MINUTES,
+                )
+            ),
+        )
+
+    async def ListHealthcareServices(
+        self, request: requests.ListHealthcareServicesRequest, context: Context
+    ) -> requests.ListHealthcareServicesResponse:
+        size = pages.page_size(request.page_size)
+        after = pages.decode_token(request.page_token, 1)
+        found = await self._database.read(
+            lambda session: store.list_services(session, request.institution_id, after, size + 1)
+        )
+        more = len(found) > size
+        return requests.ListHealthcareServicesResponse(
+            services=[_service(one) for one in found[:size]],
+            next_page_token=pages.encode_token(found[size - 1].name) if more else "",
+        )
+
+    async def CreateCounter(
+        self, request: requests.CreateCounterRequest, context: Context
+    ) -> messages.Counter:
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            messages.Counter,
+            lambda session: _counter(
+                store.create_counter(session, request.institution_id, request.name)
+            ),
+        )
+
+    async def ListCounters(
+        self, request: requests.ListCountersRequest, context: Context
+    ) -> requests.ListCountersResponse:
+        size = pages.page_size(request.page_size)
+        after = pages.decode_token(request.page_token, 1)
+        found = await self._database.read(
+            lambda session: store.list_counters(session, request.institution_id, after, size + 1)
+        )
+        more = len(found) > size
+        return requests.ListCountersResponse(
+            counters=[_counter(one) for one in found[:size]],
+            next_page_token=pages.encode_token(found[size - 1].name) if more else "",
+        )
+
+    async def GetFacilityFacts(
+        self, request: requests.GetFacilityFactsRequest, context: Context
+    ) -> requests.FacilityFacts:
+        def look(session: Session) -> requests.FacilityFacts:
+            identifier = request.institution_id
+            facts = requests.FacilityFacts(
+                institution=_institution(store.get_institution(session, identifier)),
+                counters=[
+                    _counter(one)
+                    for one in store.list_counters(session, identifier, None, MAX_LISTED_COUNTERS)
+                ],
+            )
+            if request.service_id:
+                service = store.get_service(session, identifier, request.service_id)
+                facts.service.CopyFrom(_service(service))
+            return facts
+
+        return await self._database.read(look)

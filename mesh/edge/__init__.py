@@ -1,0 +1,18 @@
+"""Envoy's configuration, derived from the contracts.
+
+`render` is pure: settings in, the bootstrap document out. Nothing in envoy/ is written by hand.
+"""
+
+from mesh.edge.render import committed, kubernetes, render, to_yaml, write
+from mesh.edge.settings import Bucket, EdgeSettings, Rates
+
+__all__ = [
+    "Bucket",
+    "EdgeSettings",
+    "Rates",
+    "committed",
+    "kubernetes",
+    "render",
+    "to_yaml",
+    "write",
+]

@@ -1,0 +1,101 @@
+"""Who may call what: access tokens (jwt_authn) and roles or scopes (rbac), from the policies.
+
+Both filters refuse by default; a route opens exactly what its method's policy says. The services
+check everything again.
+"""
+
+from __future__ import annotations
+
+from mediq.policy.v1.policy_pb2 import Access
+
+from mesh.contracts import Method, role_name, scope_name
+from mesh.edge.settings import EdgeSettings
+from mesh.edge.typed import Config, extension, typed
+
+JWT = "envoy.filters.http.jwt_authn"
+RBAC = "envoy.filters.http.rbac"
+ISSUER = "mediq"
+AUDIENCE = "mediq"
+CLOCK_SKEW_SECONDS = 5
+CLAIMS = "claims"
+"""Where the verified claims lie in the request's metadata."""
+_RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
+_JWT_PER_ROUTE = "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig"
+
+
+def jwt_filter(settings: EdgeSettings) -> Config:
+    """The filter that verifies access tokens."""
+    return extension(
+        JWT,
+        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={
+            ISSUER: {
+                "issuer": ISSUER,
+                "audiences": [AUDIENCE],
+                "require_expiration": True,
+                "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+                "local_jwks": {"filename": settings.jwks_file},
+                # Only this header: a token in a URL would be written to logs.
+                "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+                "forward": True,
+                "payload_in_metadata": CLAIMS,
+            }
+        },
+        requirement_map={ISSUER: {"provider_name": ISSUER}},
+        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": ISSUER}}],
+    )
+
+
+def rbac_filter() -> Config:
+    """The filter that checks roles and scopes."""
+    nothing: Config = {"action": "ALLOW", "policies": {}}
+    return extension(RBAC, "envoy.extensions.filters.http.rbac.v3.RBAC", rules=nothing)
+
+
+def _claim(name: str, values: list[str]) -> list[Config]:
+    path = [{"key": CLAIMS}, {"key": name}]
+    return [
+        {
+            "sourced_metadata": {
+                "metadata_matcher": {
+                    "filter": JWT,
+                    "path": path,
+                    "value": {"string_match": {"exact": value}},
+                },
+                "metadata_source": "DYNAMIC",
+            }
+        }
+        for value in values
+    ]
+
+
+def open_to_all() -> Config:
+    """Settings of a route that needs no token."""
+    return {
+        JWT: typed(_JWT_PER_ROUTE, disabled=True),
+        RBAC: typed(_RBAC_PER_ROUTE, rbac={}),
+    }
+
+
+def access(method: Method) -> Config:
+    """Settings of a method's route: the filters' configuration by filter name.
+
+    Raises:
+        ValueError: The method is not for people.
+    """
+    if method.policy.access == Access.ACCESS_PUBLIC:
+        return open_to_all()
+    if method.policy.access != Access.ACCESS_USER:
+        raise ValueError(f"{method.path} is not for people")
+    principals = [
+        *_claim("role", [role_name(role) for role in method.policy.roles]),
+        *_claim("scope", [scope_name(scope) for scope in method.policy.scopes]),
+    ]
+    allowed = {"permissions": [{"any": True}], "principals": principals}
+    return {
+        JWT: typed(_JWT_PER_ROUTE, requirement_name=ISSUER),
+        RBAC: typed(
+            _RBAC_PER_ROUTE,
+            rbac={"rules": {"action": "ALLOW", "policies": {method.name: allowed}}},
+        ),
+    }

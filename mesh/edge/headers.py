@@ -1,0 +1,61 @@
+"""Headers: what a client may not claim, and what browsers are told."""
+
+from __future__ import annotations
+
+from mesh.edge.typed import Config, extension, header, typed
+
+_CONTENT_SECURITY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        # Swagger UI sets style attributes.
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+SECURITY = {
+    "content-security-policy": _CONTENT_SECURITY,
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+}
+"""Headers of every response."""
+FORBIDDEN_PREFIXES = ("x-mediq-", "x-envoy-")
+"""Request headers that only the edge may set."""
+FORBIDDEN = ("x-jwt-payload", "x-forwarded-client-cert", "x-original-url", "x-rewrite-url")
+
+
+def _removals() -> list[Config]:
+    matchers = [{"prefix": prefix, "ignore_case": True} for prefix in FORBIDDEN_PREFIXES]
+    matchers += [{"exact": name, "ignore_case": True} for name in FORBIDDEN]
+    return [{"remove_on_match": {"key_matcher": matcher}} for matcher in matchers]
+
+
+def early_mutation() -> Config:
+    """Drops what a client may not claim, before anything looks at it."""
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": typed(
+            "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            mutations=_removals(),
+        ),
+    }
+
+
+def security_filter() -> Config:
+    """Adds the security headers. The outermost filter, so Envoy's own replies have them too."""
+    always = [{"append": header(key, value)} for key, value in SECURITY.items()]
+    # A service may allow caching of what is public by sending the header itself.
+    default = {"append": header("cache-control", "no-store", "ADD_IF_ABSENT")}
+    return extension(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"response_mutations": [*always, default]},
+    )

@@ -1,0 +1,91 @@
+"""The whole bootstrap document, as values and as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from mesh.contracts import SERVICES
+from mesh.edge.clusters import clusters
+from mesh.edge.listener import listener
+from mesh.edge.settings import SERVERS, EdgeSettings
+from mesh.edge.typed import Config, extension, socket_address
+
+_HEADER = """\
+# Generated from the contracts by `make gen` (mesh/edge). Do not edit; see docs/edge.md.
+"""
+
+
+def _overload(settings: EdgeSettings) -> Config:
+    return {
+        "resource_monitors": [
+            extension(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                "envoy.extensions.resource_monitors.downstream_connections.v3"
+                ".DownstreamConnectionsConfig",
+                max_active_downstream_connections=settings.max_connections,
+            )
+        ]
+    }
+
+
+def render(settings: EdgeSettings) -> Config:
+    """Envoy's bootstrap document.
+
+    Args:
+        settings: What differs between installations.
+
+    Raises:
+        KeyError: A server has no address, or a rate class no limits.
+        ValueError: A contract cannot be routed.
+    """
+    return {
+        "node": {"id": "edge", "cluster": "mediq"},
+        "admin": {"address": socket_address(settings.admin_host, settings.admin_port)},
+        "overload_manager": _overload(settings),
+        "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings)},
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every value in full: the same value in two places is no alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def to_yaml(document: Config) -> str:
+    """The document as text; equal documents give equal texts."""
+    return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100)
+
+
+def write(settings: EdgeSettings, file: Path) -> None:
+    """Writes the configuration that one Envoy starts with."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(to_yaml(render(settings)), encoding="utf-8")
+
+
+def committed() -> str:
+    """The text of envoy/envoy.yaml."""
+    return to_yaml(render(EdgeSettings()))
+
+
+def kubernetes_settings() -> EdgeSettings:
+    """The settings in Kubernetes: headless Services, mounted secrets and keys."""
+    return replace(
+        EdgeSettings(),
+        listen_host="0.0.0.0",
+        upstreams={
+            name: ((name.replace("_", "-"), SERVICES[name].port),) for name in SERVERS
+        },
+        tls_folder="/etc/mediq/tls",
+        descriptor_set="/etc/mediq/contracts/mediq.binpb",
+        jwks_file="/etc/mediq/keys/jwks.json",
+    )
+
+
+def kubernetes() -> str:
+    """The configuration for Kubernetes."""
+    return to_yaml(render(kubernetes_settings()))

@@ -1,0 +1,132 @@
+"""One route for each method that people may call, from its policy.
+
+Routes match the gRPC path, which native and transcoded calls share. A method without a http rule,
+and every service that no http rule names, has no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mediq.policy.v1.policy_pb2 import RateClass
+
+from mesh.contracts import Method, methods
+from mesh.edge.access import access, open_to_all
+from mesh.edge.bodies import upload_body
+from mesh.edge.cors import cors
+from mesh.edge.rates import METADATA, RATE, class_name
+from mesh.edge.settings import SERVERS, EdgeSettings
+from mesh.edge.transcoder import upload_transcoder
+from mesh.edge.typed import Config, header, seconds
+
+RETRY_AFTER = "retry_after"
+"""Key of the seconds to wait after a 429."""
+CLIENT_ADDRESS = "x-mediq-client-address"
+"""Request header with the caller's address; what a client sends under this name is dropped."""
+
+
+def routed_methods() -> tuple[Method, ...]:
+    """The methods that people may call, in the contracts' order."""
+    return tuple(m for m in methods().values() if m.rules and m.server in SERVERS)
+
+
+def _timing(method: Method, settings: EdgeSettings) -> Config:
+    limit = method.deadline_seconds
+    if limit is None:
+        return {"timeout": "0s", "idle_timeout": seconds(settings.stream_idle_seconds)}
+    return {"timeout": seconds(limit)}
+
+
+def _deadline_header(method: Method) -> list[Config]:
+    """Tells the server the deadline, which a route timeout alone does not.
+
+    A native caller's own deadline stays: a shorter one counts, a longer one ends at the route
+    timeout, where Envoy resets the call.
+    """
+    limit = method.deadline_seconds
+    if limit is None:
+        return []
+    return [header("grpc-timeout", f"{round(limit * 1000)}m", "ADD_IF_ABSENT")]
+
+
+def _route(method: Method, settings: EdgeSettings) -> Config:
+    rate = method.policy.rate
+    retry_after = settings.rates[rate].address.retry_after_seconds
+    upload = rate == RateClass.RATE_CLASS_UPLOAD
+    return {
+        "name": f"{method.service}/{method.name}",
+        "match": {"path": method.path},
+        "route": {
+            "cluster": method.server,
+            **_timing(method, settings),
+        },
+        "metadata": {
+            "filter_metadata": {
+                METADATA: {RATE: class_name(rate), RETRY_AFTER: str(retry_after)},
+            }
+        },
+        "request_headers_to_add": _deadline_header(method),
+        "typed_per_filter_config": {**access(method), **(upload_body(settings) if upload else {})},
+    }
+
+
+def _uploads(settings: EdgeSettings) -> Iterator[Config]:
+    """Routes on the REST path, which only the transcoder sees: they carry the larger limit."""
+    for method in routed_methods():
+        if method.policy.rate != RateClass.RATE_CLASS_UPLOAD:
+            continue
+        for rule in method.rules:
+            if "{" in rule.path:
+                raise ValueError(f"{method.path}: the path of an upload has no variables")
+            yield {
+                "name": f"upload {rule.path}",
+                "match": {"path": rule.path},
+                "direct_response": {"status": 404},
+                "typed_per_filter_config": {**open_to_all(), **upload_transcoder(settings)},
+            }
+
+
+def _nothing() -> Config:
+    return {
+        "name": "nothing",
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404},
+        "typed_per_filter_config": open_to_all(),
+    }
+
+
+def route_config(settings: EdgeSettings) -> Config:
+    """The route table.
+
+    Raises:
+        ValueError: A contract cannot be routed.
+    """
+    host = {
+        "name": "edge",
+        "domains": ["*"],
+        "routes": [
+            *(_route(method, settings) for method in routed_methods()),
+            *_uploads(settings),
+            _nothing(),
+        ],
+        "request_headers_to_add": [
+            header(CLIENT_ADDRESS, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")
+        ],
+        # Only what has certainly not reached a server; everything else is the client's decision.
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream",
+            "num_retries": 2,
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+            "retry_host_predicate": [
+                {
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.retry.host"
+                        ".previous_hosts.v3.PreviousHostsPredicate"
+                    },
+                }
+            ],
+        },
+        "typed_per_filter_config": cors(settings),
+    }
+    return {"name": "edge", "virtual_hosts": [host]}

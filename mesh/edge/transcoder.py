@@ -1,0 +1,38 @@
+"""REST and JSON to gRPC, from the contracts' http rules."""
+
+from __future__ import annotations
+
+from mesh.contracts import services_of
+from mesh.edge.settings import SERVERS, EdgeSettings
+from mesh.edge.typed import Config, extension, typed
+
+FILTER = "envoy.filters.http.grpc_json_transcoder"
+_MESSAGE = "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"
+
+
+def _fields(settings: EdgeSettings, body_limit_bytes: int) -> Config:
+    return {
+        "proto_descriptor": settings.descriptor_set,
+        "services": [service for server in SERVERS for service in services_of(server)],
+        "print_options": {
+            "always_print_primitive_fields": True,
+            "stream_sse_style_delimited": True,
+        },
+        "convert_grpc_status": True,
+        "max_request_body_size": body_limit_bytes,
+        "request_validation_options": {
+            "reject_unknown_method": True,
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
+    }
+
+
+def transcoder_filter(settings: EdgeSettings) -> Config:
+    """The filter with the common body limit."""
+    return extension(FILTER, _MESSAGE, **_fields(settings, settings.body_limit_bytes))
+
+
+def upload_transcoder(settings: EdgeSettings) -> Config:
+    """The filter's settings on a route of an upload, by filter name."""
+    return {FILTER: typed(_MESSAGE, **_fields(settings, settings.upload_limit_bytes))}

@@ -1,0 +1,103 @@
+"""Errors as values. Pure: domains import this module, and it knows no gRPC."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Kind(Enum):
+    """What went wrong, named after the gRPC code that it becomes (google.rpc.Code)."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    ABORTED = "ABORTED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One field of a request that breaks a rule."""
+
+    field: str
+    """Path of the field, such as `identity.nik`."""
+    description: str
+    """What is wrong, without the value."""
+
+
+@dataclass
+class MeshError(Exception):
+    """An error that the caller is told about.
+
+    A service derives its own errors and fixes `kind` and `reason`; `mesh.status` turns each into a
+    google.rpc.Status. Texts never carry personal data.
+    """
+
+    message: str
+    """What happened, for a developer."""
+    kind: Kind = Kind.INTERNAL
+    """Which gRPC code it becomes."""
+    reason: str = "INTERNAL"
+    """Machine-readable reason, UPPER_SNAKE, constant for one cause."""
+    violations: Sequence[FieldViolation] = ()
+    """Fields that break a rule (google.rpc.BadRequest)."""
+    resource: tuple[str, str] | None = None
+    """Type and identifier of the thing in question (google.rpc.ResourceInfo)."""
+    precondition: tuple[str, str] | None = None
+    """Kind and description of what would have to hold (google.rpc.PreconditionFailure)."""
+    retry_after_seconds: float | None = None
+    """When to try again (google.rpc.RetryInfo)."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Further facts for a program (google.rpc.ErrorInfo)."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+def invalid(field_path: str, description: str, reason: str = "INVALID_FIELD") -> MeshError:
+    """An error for one bad field of a request."""
+    return MeshError(
+        description,
+        Kind.INVALID_ARGUMENT,
+        reason,
+        violations=(FieldViolation(field_path, description),),
+    )
+
+
+def not_found(resource_type: str, identifier: str) -> MeshError:
+    """An error for a thing that does not exist, or that the caller may not know of."""
+    return MeshError(
+        f"{resource_type} not found",
+        Kind.NOT_FOUND,
+        f"{resource_type.upper()}_NOT_FOUND",
+        resource=(resource_type, identifier),
+    )
+
+
+def forbidden(message: str, reason: str) -> MeshError:
+    """An error for a caller who may not do this."""
+    return MeshError(message, Kind.PERMISSION_DENIED, reason)
+
+
+def refused(message: str, reason: str, **metadata: str) -> MeshError:
+    """An error for a state that does not allow this now (FAILED_PRECONDITION)."""
+    return MeshError(
+        message,
+        Kind.FAILED_PRECONDITION,
+        reason,
+        precondition=(reason, message),
+        metadata=metadata,
+    )
+
+
+def unavailable(message: str, reason: str, retry_after_seconds: float = 1.0) -> MeshError:
+    """An error for a part that does not answer now."""
+    return MeshError(message, Kind.UNAVAILABLE, reason, retry_after_seconds=retry_after_seconds)

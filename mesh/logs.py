@@ -1,0 +1,74 @@
+"""Structured logs: one JSON object a line on standard error, personal data hidden."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+
+import structlog
+
+from mesh.context import current_call
+from mesh.redaction import redact_text
+
+Event = MutableMapping[str, object]
+_KEPT = {"timestamp", "trace_id"}
+
+
+def _add_call(
+    _: object, __: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    call = current_call()
+    if call is not None:
+        event.setdefault("trace_id", call.trace_id)
+        event.setdefault("method", call.method.path)
+    return event
+
+
+def _redact(_: object, __: str, event: Event) -> Event:
+    for key, value in event.items():
+        if isinstance(value, str) and key not in _KEPT:
+            event[key] = redact_text(value)
+    return event
+
+
+def configure(service: str, level: str) -> None:
+    """Sends the logs of this process, the standard library's included, to standard error.
+
+    Args:
+        service: Name that every line carries.
+        level: Lowest level that is written, such as INFO.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso"),
+        _add_call,
+        structlog.processors.format_exc_info,
+        _redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def logger() -> structlog.stdlib.BoundLogger:
+    """The logger of the process."""
+    found: structlog.stdlib.BoundLogger = structlog.get_logger()
+    return found

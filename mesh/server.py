@@ -1,0 +1,239 @@
+"""The server runtime: registration, readiness, reflection, background work, drain."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import grpc
+import uvloop
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+from sqlalchemy.exc import SQLAlchemyError
+
+from mesh import logs, telemetry
+from mesh.config import ServiceSettings
+from mesh.contracts import methods, services_of
+from mesh.migrations import upgrade
+from mesh.pipeline import Handler, Pipeline, is_coroutine_handler
+from mesh.policy import require_policy
+from mesh.storage import Database
+from mesh.tls import server_credentials
+from mesh.tokens import TokenVerifier
+
+Servicer = TypeVar("Servicer")
+CHECK_SECONDS = 2.0
+"""How often readiness is looked at."""
+CHECK_TIMEOUT_SECONDS = 1.5
+MAX_MESSAGE_BYTES = 12 * 1024 * 1024
+"""A photo of 10 MiB with its form around it."""
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class _Collector:
+    """Takes the place of a server while generated code registers its handlers."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, dict[str, Handler]] = {}
+
+    def add_generic_rpc_handlers(self, generic: object) -> None:
+        """Generated code calls this too; the named handlers say it all."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
+        self.handlers[service] = handlers
+
+
+class Server:
+    """One gRPC server with mTLS, health, reflection and the pipeline of every call."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Prepares a server; nothing listens before `start`.
+
+        Raises:
+            FileNotFoundError: A certificate or the key set is missing.
+        """
+        self.settings = settings
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._pipeline = Pipeline(TokenVerifier(settings.keys / "jwks.json"))
+        self._health = health_aio.HealthServicer()
+        self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._work: list[Callable[[], Awaitable[None]]] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._services: set[str] = set()
+        self.missing: dict[str, str] = {}
+
+    def add(
+        self, register: Callable[[Servicer, grpc.aio.Server], None], servicer: Servicer
+    ) -> None:
+        """Registers a servicer through its generated function.
+
+        Raises:
+            LookupError: A method has no policy.
+            TypeError: A method is not written for the event loop.
+        """
+        collector = _Collector()
+        register(servicer, collector)  # type: ignore[arg-type]
+        known = dict(methods())
+        for service, handlers in collector.handlers.items():
+            wrapped: dict[str, Handler] = {}
+            for name, handler in handlers.items():
+                if not is_coroutine_handler(handler.unary_unary or handler.unary_stream):
+                    raise TypeError(f"/{service}/{name} is not async: it would block the loop")
+                method = require_policy(known, f"/{service}/{name}")
+                wrapped[name] = self._pipeline.wrap(method, handler)
+            generic = grpc.method_handlers_generic_handler(service, wrapped)
+            self._server.add_generic_rpc_handlers((generic,))
+            self._services.add(service)
+
+    def check(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+        """Adds something that readiness needs. The probe raises when it is gone."""
+        self._checks[name] = probe
+
+    def background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Adds work that runs as long as the server; it is restarted when it fails."""
+        self._work.append(work)
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Adds a step for the end, run in reverse order of addition."""
+        self._closers.append(close)
+
+    async def start(self) -> int:
+        """Listens and becomes ready as soon as the checks hold.
+
+        Returns:
+            The TCP port.
+
+        Raises:
+            RuntimeError: The port is taken.
+        """
+        settings = self.settings
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*sorted(self._services), REFLECTION, "grpc.health.v1.Health")
+        reflection.enable_server_reflection(names, self._server)
+        await self._announce(ready=False)
+        credentials = server_credentials(settings.tls, settings.service)
+        try:
+            port = self._server.add_secure_port(
+                f"{settings.host}:{settings.listen_port}", credentials
+            )
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"port {settings.listen_port} is in use or not allowed: stop the other program, or "
+                f"set MEDIQ_{settings.service.upper()}_PORT"
+            ) from error
+        await self._server.start()
+        await self._look()
+        self._tasks = [asyncio.create_task(self._keep_looking())]
+        self._tasks += [asyncio.create_task(self._keep_working(work)) for work in self._work]
+        logs.logger().info("listening", port=port)
+        return port
+
+    async def stop(self) -> None:
+        """Says NOT_SERVING, finishes the calls in progress, closes everything."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self.settings.drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for close in reversed(self._closers):
+            await close()
+
+    async def _announce(self, *, ready: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        state = states.SERVING if ready else states.NOT_SERVING
+        for name in ("", *services_of(self.settings.service)):
+            await self._health.set(name, state)
+
+    async def _look(self) -> None:
+        async def probe(name: str, check: Callable[[], Awaitable[None]]) -> tuple[str, str]:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                    await check()
+            except Exception as error:
+                return name, f"{type(error).__name__}: {error}"
+            return name, ""
+
+        found = await asyncio.gather(*(probe(*item) for item in self._checks.items()))
+        missing = {name: text for name, text in found if text}
+        if missing != self.missing or not self._tasks:
+            for name, text in missing.items():
+                logs.logger().warning("not ready", missing=name, detail=text)
+            await self._announce(ready=not missing)
+        self.missing = missing
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self._look()
+
+    async def _keep_working(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+                return
+            except Exception as error:
+                logs.logger().error("background work failed, starting it again", exc_info=error)
+                await asyncio.sleep(CHECK_SECONDS)
+
+
+def open_database(server: Server) -> Database:
+    """The service's database: brought up to date, watched by readiness, closed at the end.
+
+    Raises:
+        RuntimeError: The database cannot be migrated.
+    """
+    settings = server.settings
+    if settings.migrate_at_start:
+        try:
+            upgrade(settings.service, settings.database)
+        except SQLAlchemyError as error:
+            raise RuntimeError(
+                f"the database cannot be brought up to date ({error}): check "
+                f"MEDIQ_{settings.service.upper()}_DATABASE_URL and the space on its disk"
+            ) from error
+    database = Database(settings.database, settings.database_threads)
+    server.check("database", database.ping)
+    server.on_close(database.close)
+    return database
+
+
+def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -> None:
+    """Runs a service until SIGTERM or SIGINT.
+
+    Args:
+        settings: The service's settings.
+        build: Adds servicers, checks and background work to the server.
+
+    Raises:
+        SystemExit: With a clear text when the service cannot start.
+    """
+    logs.configure(settings.service, settings.log_level)
+    provider = telemetry.configure(settings.service, settings.trace_ratio, settings.home / "traces")
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        server = Server(settings)
+        await build(server)
+        await server.start()
+        await stop.wait()
+        await server.stop()
+
+    try:
+        uvloop.run(main())
+    except (FileNotFoundError, RuntimeError) as error:
+        raise SystemExit(f"{settings.service}: cannot start: {error}") from error
+    finally:
+        provider.shutdown()

@@ -1,0 +1,1 @@
+"""The rules of the contracts and what is made from them."""

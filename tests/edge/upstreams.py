@@ -1,0 +1,122 @@
+"""Servers behind the edge, as doubles: real gRPC with real mTLS, every method of the contracts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from mesh.contracts import Method, methods_of
+from mesh.tls import server_credentials
+
+if TYPE_CHECKING:
+    Context: TypeAlias = grpc.aio.ServicerContext[Message, Message]
+    Answer: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
+    Stream: TypeAlias = Callable[[Message, Context], AsyncIterator[Message]]
+MAX_MESSAGE_BYTES = 12 << 20
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that arrived."""
+
+    request: Message
+    metadata: dict[str, str]
+    time_remaining: float | None
+
+
+@dataclass
+class Upstreams:
+    """The doubles. They answer an empty message, unless a test says otherwise."""
+
+    tls_folder: Path
+    ports: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, list[Call]] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _servers: list[grpc.aio.Server] = field(default_factory=list)
+
+    def start(self, names: Iterable[str]) -> None:
+        """Serves the named servers from a thread of their own."""
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._start(tuple(names)), self._loop).result(30)
+
+    def stop(self) -> None:
+        """Ends all servers and the thread."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def reset(self) -> None:
+        """Forgets calls and scripted answers."""
+        self.calls.clear()
+        self.answers.clear()
+        self.streams.clear()
+
+    def last(self, method: str) -> Call:
+        """The last call of the method with this path."""
+        return self.calls[method][-1]
+
+    async def _start(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            server = grpc.aio.server(
+                options=(
+                    ("grpc.so_reuseport", 0),
+                    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                )
+            )
+            for method in methods_of(name):
+                handler = grpc.method_handlers_generic_handler(
+                    method.service, {method.name: self._handler(method)}
+                )
+                server.add_generic_rpc_handlers((handler,))
+            health = health_aio.HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(health, server)
+            await health.set("", health_pb2.HealthCheckResponse.SERVING)
+            credentials = server_credentials(self.tls_folder, name)
+            self.ports[name] = server.add_secure_port("127.0.0.1:0", credentials)
+            await server.start()
+            self._servers.append(server)
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(server.stop(None) for server in self._servers))
+
+    def _record(self, method: Method, request: Message, context: Context) -> None:
+        metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+        call = Call(request, metadata, context.time_remaining())
+        self.calls.setdefault(method.path, []).append(call)
+
+    def _handler(self, method: Method) -> grpc.RpcMethodHandler[Message, Message]:
+        request_class = GetMessageClass(method.input)
+        response_class = GetMessageClass(method.descriptor.output_type)
+
+        async def unary(request: Message, context: Context) -> Message:
+            self._record(method, request, context)
+            answer = self.answers.get(method.path)
+            return response_class() if answer is None else await answer(request, context)
+
+        async def stream(request: Message, context: Context) -> AsyncIterator[Message]:
+            self._record(method, request, context)
+            scripted = self.streams.get(method.path)
+            if scripted is None:
+                yield response_class()
+                return
+            async for message in scripted(request, context):
+                yield message
+
+        if method.streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                stream, request_class.FromString, response_class.SerializeToString
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            unary, request_class.FromString, response_class.SerializeToString
+        )

@@ -1,0 +1,36 @@
+"""A real facility service, a new database a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
+from mediq.policy.v1.policy_pb2 import Role
+
+from institution_svc.__main__ import build
+from institution_svc.settings import InstitutionSettings
+from tests.support.mesh import Mesh
+
+if TYPE_CHECKING:
+    from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+@pytest.fixture
+async def institutions(mesh: Mesh, tmp_path: Path) -> AsyncIterator[InstitutionServiceAsyncStub]:
+    """A stub that calls as the edge does."""
+    settings = InstitutionSettings(
+        home=mesh.home, port=0, database_url=f"sqlite:///{tmp_path / 'facilities.db'}"
+    )
+    async with mesh.serve(settings, build), mesh.channel("institution_svc") as channel:
+        yield InstitutionServiceStub(channel)
+
+
+@pytest.fixture
+def network_admin(mesh: Mesh) -> Metadata:
+    """Metadata of a network administrator."""
+    return mesh.token(Role.ROLE_ADMIN_FASKES)
