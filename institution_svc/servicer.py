@@ -1,7 +1,5 @@
 """InstitutionService: translation between messages and the repository."""
 
-import datetime
-
 from google.protobuf.empty_pb2 import Empty
 from mediq.institution.v1 import institution_pb2 as messages
 from mediq.institution.v1 import institution_service_pb2 as requests
@@ -15,12 +13,9 @@ from mesh.errors import forbidden
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
+from mesh.times import timestamp, utc_now
 
 MAX_LISTED_COUNTERS = 500
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _institution(found: domain.Institution) -> messages.Institution:
@@ -30,8 +25,8 @@ def _institution(found: domain.Institution) -> messages.Institution:
         city=found.city,
         address=found.address,
         time_zone=found.time_zone,
-        create_time=found.create_time,
-        update_time=found.update_time,
+        create_time=timestamp(found.create_time),
+        update_time=timestamp(found.update_time),
     )
 
 
@@ -67,7 +62,7 @@ class InstitutionServicer(InstitutionServiceServicer):
                     request.city,
                     request.address,
                     request.time_zone,
-                    _now(),
+                    utc_now(),
                 )
             ),
         )
@@ -111,7 +106,7 @@ class InstitutionServicer(InstitutionServiceServicer):
             **{
                 name: getattr(request, name)
                 for name in ("name", "city", "address", "time_zone")
-                if request.HasField(name)  # type: ignore[arg-type]
+                if request.HasField(name)
             }
         )
         return await self._idempotency.once(
@@ -119,7 +114,7 @@ class InstitutionServicer(InstitutionServiceServicer):
             request,
             messages.Institution,
             lambda session: _institution(
-                store.update_institution(session, request.id, changes, _now())
+                store.update_institution(session, request.id, changes, utc_now())
             ),
         )
 
@@ -127,7 +122,7 @@ class InstitutionServicer(InstitutionServiceServicer):
         self, request: requests.DeleteInstitutionRequest, context: Context
     ) -> Empty:
         def close(session: Session) -> Empty:
-            store.close_institution(session, request.id, _now())
+            store.close_institution(session, request.id, utc_now())
             return Empty()
 
         return await self._idempotency.once(principal().subject, request, Empty, close)

@@ -79,11 +79,11 @@ class RedisCache:
     async def get(self, key: str) -> bytes | None:
         """The value; None when Redis does not answer."""
         try:
-            value: bytes | None = await self._redis.get(self._prefix + key)
+            value = await self._redis.get(self._prefix + key)
         except RedisError as error:
             self._complain(error)
             return None
-        return value
+        return value.encode() if isinstance(value, str) else value
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Keeps a value, if Redis answers."""

@@ -1,12 +1,11 @@
 """The client runtime: channels with mTLS, deadlines that shrink, retries from the contracts."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
 from mesh import telemetry
 from mesh.config import address_of
@@ -63,15 +62,18 @@ def timeout_for(method: Method) -> float | None:
     return left if own is None else min(left, own)
 
 
-class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
+class _Outgoing(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self,
-        continuation: Callable[[grpc.aio.ClientCallDetails, Message], Any],
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
         client_call_details: grpc.aio.ClientCallDetails,
-        request: Message,
+        request: Any,
     ) -> Any:
         path = client_call_details.method
-        method = methods()[path.decode() if isinstance(path, bytes) else path]
+        method = methods().get(path.decode() if isinstance(path, bytes) else path)
+        if method is None:
+            # Health and reflection are no contracts of ours: the caller sets the limit.
+            return await continuation(client_call_details, request)
         metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
         for key, value in telemetry.outgoing().items():
             metadata.add(key, value)
@@ -125,6 +127,8 @@ class Channels:
                 ("grpc.service_config", service_config(server)),
                 ("grpc.ssl_target_name_override", server.replace("_", "-")),
                 ("grpc.keepalive_time_ms", 30_000),
+                # A service that starts again must not look dead for gRPC's two minutes.
+                ("grpc.max_reconnect_backoff_ms", 2_000),
                 ("grpc.keepalive_timeout_ms", 5_000),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

@@ -73,3 +73,13 @@ def address_of(server: str) -> str:
     """Where a service listens: MEDIQ_<NAME>_ADDRESS, or its default port on this machine."""
     default = f"127.0.0.1:{SERVICES[server].port}"
     return os.environ.get(f"MEDIQ_{server.upper()}_ADDRESS", default)
+
+
+def settings_of(name: str) -> ServiceSettings:
+    """The settings that a service would start with, for tools that work on its database."""
+
+    class Settings(ServiceSettings):
+        model_config = SettingsConfigDict(env_prefix=f"MEDIQ_{name.upper()}_")
+        service: ClassVar[str] = name
+
+    return Settings()

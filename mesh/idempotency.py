@@ -77,6 +77,16 @@ class Idempotency:
         except IntegrityError:
             # The same request at the same moment: the other one won, its answer counts.
             return await self._database.write(unit)
+        except MeshError:
+            if not request_id:
+                raise
+            # The other one may have won earlier: then its effect is what refused this one.
+            known = await self._database.read(
+                lambda session: self.replay(session, scope, request_id, request, answer)
+            )
+            if known is None:
+                raise
+            return known
 
     def replay(
         self, session: Session, scope: str, request_id: str, request: Message, answer: type[Answer]

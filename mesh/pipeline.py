@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -49,23 +49,25 @@ class Pipeline:
         Raises:
             ValueError: The method streams its request, which no contract does.
         """
-        serializers = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
         if handler.unary_unary is not None:
+            unary = cast("Unary", handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary), **serializers
+                self._unary(method, unary),
+                handler.request_deserializer,
+                handler.response_serializer,
             )
         if handler.unary_stream is not None:
+            stream = cast("Stream", handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream), **serializers
+                self._stream(method, stream),
+                handler.request_deserializer,
+                handler.response_serializer,
             )
         raise ValueError(f"{method.path} streams its request")
 
     def _unary(self, method: Method, behavior: Unary) -> Unary:
         async def serve(request: Message, context: Context) -> Message:
-            with telemetry.served(method, context.invocation_metadata() or ()) as span:
+            with telemetry.served(method, context.invocation_metadata()) as span:
                 try:
                     call = self._enter(method, context, telemetry.trace_id(span))
                     async with asyncio.timeout(call.remaining_seconds()):
@@ -80,7 +82,7 @@ class Pipeline:
 
     def _stream(self, method: Method, behavior: Stream) -> Stream:
         async def serve(request: Message, context: Context) -> AsyncIterator[Message]:
-            with telemetry.served(method, context.invocation_metadata() or ()) as span:
+            with telemetry.served(method, context.invocation_metadata()) as span:
                 try:
                     call = self._enter(method, context, telemetry.trace_id(span))
                     self._admit(call, request, context)

@@ -72,6 +72,8 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._services: set[str] = set()
         self.missing: dict[str, str] = {}
+        self.draining = asyncio.Event()
+        """Set when the server begins to stop: streams end themselves then."""
 
     def add(
         self, register: Callable[[Servicer, grpc.aio.Server], None], servicer: Servicer
@@ -141,6 +143,7 @@ class Server:
 
     async def stop(self) -> None:
         """Says NOT_SERVING, finishes the calls in progress, closes everything."""
+        self.draining.set()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self.settings.drain_seconds)
         for task in self._tasks:

@@ -54,7 +54,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> MeshError:
     """The error that another service answered with, reason and retry time kept."""
     kind = Kind.__members__.get(error.code().name, Kind.INTERNAL)
     found = MeshError(error.details() or "", kind, kind.value)
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):

@@ -1,6 +1,6 @@
 """Traces: one span a served call, W3C trace context in and out (https://www.w3.org/TR/trace-context/)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def configure(service: str, ratio: float, folder: Path) -> TracerProvider:
 
 
 @contextmanager
-def served(method: Method, metadata: Sequence[tuple[str, str | bytes]]) -> Iterator[Span]:
+def served(method: Method, metadata: Iterable[tuple[str, str | bytes]] | None) -> Iterator[Span]:
     """The span of a call that this process serves, child of the caller's."""
-    carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
+    carrier = {key: value for key, value in metadata or () if key in ("traceparent", "tracestate")}
     with _tracer.start_as_current_span(
         method.path[1:],
         context=extract(carrier) if carrier else None,

@@ -5,17 +5,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mesh.errors import Kind, MeshError, unavailable
 from ocr_engine.domain import CardReading
 
-if TYPE_CHECKING:
-    from ocr_engine.engine import CardEngine
-
 FIRST_GUESS_SECONDS = 3.0
 """Time of a reading before one was measured."""
 LOADING_SECONDS = 5.0
+
+
+class Engine(Protocol):
+    """What the thread needs: `ocr_engine.engine.CardEngine`, or a stand-in in tests."""
+
+    def read_card(self, data: bytes) -> CardReading:
+        """Reads the card on a photo. Blocks."""
 
 
 class EngineBusy(MeshError):
@@ -42,7 +46,7 @@ class TimedReading:
 class EngineWorker:
     """Owns the engine. Photos are read one at a time, in the order in which they came."""
 
-    def __init__(self, load: Callable[[], "CardEngine"], max_waiting: int) -> None:
+    def __init__(self, load: Callable[[], Engine], max_waiting: int) -> None:
         """Prepares the thread; nothing is loaded before `start`.
 
         Args:
@@ -52,7 +56,7 @@ class EngineWorker:
         self._load = load
         self._max_waiting = max_waiting
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._engine: CardEngine | None = None
+        self._engine: Engine | None = None
         self._admitted = 0
         self._usual_seconds = FIRST_GUESS_SECONDS
 
@@ -90,7 +94,7 @@ class EngineWorker:
         """Ends the thread after the photo that is being read."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
-    def _require(self) -> "CardEngine":
+    def _require(self) -> Engine:
         if self._engine is None:
             raise unavailable("the networks are being loaded", "ENGINE_LOADING", LOADING_SECONDS)
         return self._engine
@@ -99,7 +103,7 @@ class EngineWorker:
         self._admitted -= 1
 
 
-def _timed(engine: "CardEngine", data: bytes) -> TimedReading:
+def _timed(engine: Engine, data: bytes) -> TimedReading:
     started = time.monotonic()
     reading = engine.read_card(data)
     return TimedReading(reading, time.monotonic() - started)

@@ -5,6 +5,7 @@
 
 import filecmp
 import importlib.resources
+import os
 import shutil
 import subprocess
 import sys
@@ -15,31 +16,67 @@ ROOT = Path(__file__).resolve().parent.parent
 THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 
 
+PROTOC = [
+    *(sys.executable, "-m", "grpc_tools.protoc"),
+    f"--proto_path={ROOT / 'protos'}",
+    f"--proto_path={THIRD_PARTY}",
+    f"--proto_path={importlib.resources.files('grpc_tools') / '_proto'}",
+]
+
+
+def contracts() -> list[str]:
+    """Our own .proto files."""
+    return sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
+
+
 def stubs(target: Path) -> None:
-    """Compiles the contracts and buf/validate to typed Python stubs and one descriptor set.
+    """Compiles the contracts and buf/validate to typed Python stubs.
 
     Raises:
         subprocess.CalledProcessError: A contract does not compile.
     """
-    well_known = importlib.resources.files("grpc_tools") / "_proto"
-    own = sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
     command = [
-        *(sys.executable, "-m", "grpc_tools.protoc"),
-        *(f"--proto_path={path}" for path in (ROOT / "protos", THIRD_PARTY, well_known)),
+        *PROTOC,
         *(f"--python_out={target}", f"--mypy_out=quiet:{target}"),
         *(f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}"),
         f"--plugin=protoc-gen-mypy={Path(sys.prefix) / 'bin' / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={Path(sys.prefix) / 'bin' / 'protoc-gen-mypy_grpc'}",
-        "--include_imports",
-        "--include_source_info",
-        f"--descriptor_set_out={target / 'mediq.binpb'}",
-        *own,
+        *contracts(),
         str(THIRD_PARTY / "buf" / "validate" / "validate.proto"),
     ]
     subprocess.run(command, check=True)
     for pointless in [*target.rglob("*_grpc.py"), *target.rglob("*_grpc.pyi")]:
         if "class " not in pointless.read_text():
             pointless.unlink()
+
+
+def descriptor_set(target: Path) -> None:
+    """Compiles the contracts, their imports and the error details into mediq.binpb.
+
+    Envoy prints the details of an error only when their types are in the set.
+
+    Raises:
+        subprocess.CalledProcessError: A contract does not compile.
+    """
+    command = [
+        *PROTOC,
+        "--include_imports",
+        "--include_source_info",
+        f"--descriptor_set_out={target / 'mediq.binpb'}",
+        *contracts(),
+        str(THIRD_PARTY / "google" / "rpc" / "error_details.proto"),
+    ]
+    subprocess.run(command, check=True)
+
+
+def openapi(target: Path) -> None:
+    """Writes the OpenAPI document of the fresh stubs, in a process that sees only those."""
+    command = [sys.executable, "-m", "tools.openapi"]
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    document = subprocess.run(
+        command, check=True, capture_output=True, cwd=ROOT, env=environment
+    ).stdout
+    (target / "openapi.json").write_bytes(document)
 
 
 def differences(old: Path, new: Path) -> list[str]:
@@ -59,6 +96,8 @@ def main() -> None:
         fresh = Path(scratch) / "gen"
         fresh.mkdir()
         stubs(fresh)
+        descriptor_set(fresh)
+        openapi(fresh)
         if "--check" in sys.argv:
             if stale := differences(ROOT / "gen", fresh):
                 raise SystemExit("not up to date, run make gen:\n  " + "\n  ".join(stale))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
 
 from google.protobuf.descriptor import FieldDescriptor
 from mediq.policy.v1.policy_pb2 import Access, RateClass
@@ -49,19 +48,25 @@ DESCRIPTION = """Registration and queue platform for Indonesian health facilitie
 - Every error is a `Status`. Its `ErrorInfo` has a constant `reason`.
 """
 
-ERRORS: Mapping[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "The request breaks a rule (BadRequest names the fields), or the state "
-    "does not allow it (PreconditionFailure).",
-    HTTPStatus.UNAUTHORIZED: "No valid access token, or a wrong login.",
-    HTTPStatus.FORBIDDEN: "The role, the scope or the facility of the caller does not allow it.",
-    HTTPStatus.NOT_FOUND: "It does not exist, or the caller may not know of it.",
-    HTTPStatus.CONFLICT: "It exists already, changed meanwhile, or the requestId was used with "
-    "another body.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many calls. RetryInfo says when to try again.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "A part of the mesh does not answer. Try again later.",
-    HTTPStatus.GATEWAY_TIMEOUT: "It took longer than the deadline of the method.",
+ERRORS: Mapping[int, tuple[str, str]] = {
+    400: (
+        "BadRequest",
+        "The request breaks a rule (BadRequest names the fields), or the state does not allow it "
+        "(PreconditionFailure).",
+    ),
+    401: ("Unauthorized", "No valid access token, or a wrong login."),
+    403: ("Forbidden", "The role, the scope or the facility of the caller does not allow it."),
+    404: ("NotFound", "It does not exist, or the caller may not know of it."),
+    409: (
+        "Conflict",
+        "It exists already, changed meanwhile, or the requestId was used with another body.",
+    ),
+    413: ("TooLarge", "The body is too large."),
+    429: ("TooManyRequests", "Too many calls. RetryInfo says when to try again."),
+    503: ("Unavailable", "A part of the mesh does not answer. Try again later."),
+    504: ("DeadlineExceeded", "It took longer than the deadline of the method."),
 }
+"""Name and description of each error by HTTP status."""
 
 STATUS: Schema = {
     "description": "An error, google.rpc.Status in JSON.",
@@ -152,25 +157,25 @@ def _success(method: Method, components: Components) -> Schema:
     return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
-def _errors(method: Method, rule: HttpRule) -> Iterator[HTTPStatus]:
-    """The errors that a call can meet."""
+def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
+    """The HTTP statuses of the errors that a call can meet."""
     signed_in = method.policy.access == Access.ACCESS_USER
     things = {field.name for field in method.input.fields} - {"request_id"}
-    yield HTTPStatus.BAD_REQUEST
+    yield 400
     if signed_in or method.policy.rate == RateClass.RATE_CLASS_LOGIN:
-        yield HTTPStatus.UNAUTHORIZED
+        yield 401
     if signed_in:
-        yield HTTPStatus.FORBIDDEN
+        yield 403
     if path_fields(rule) or any(name.endswith("_id") for name in things):
-        yield HTTPStatus.NOT_FOUND
+        yield 404
     if method.mutating:
-        yield HTTPStatus.CONFLICT
+        yield 409
     if rule.body:
-        yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    yield HTTPStatus.TOO_MANY_REQUESTS
-    yield HTTPStatus.SERVICE_UNAVAILABLE
+        yield 413
+    yield 429
+    yield 503
     if method.deadline_seconds is not None:
-        yield HTTPStatus.GATEWAY_TIMEOUT
+        yield 504
 
 
 def _policy(method: Method) -> Schema:
@@ -207,7 +212,7 @@ def _operation(method: Method, number: int, components: Components) -> Schema:
     if body := _request_body(method, rule, components):
         operation["requestBody"] = body
     operation["responses"] = {"200": _success(method, components)} | {
-        str(error.value): {"$ref": f"#/components/responses/{error.name}"}
+        str(error): {"$ref": f"#/components/responses/{ERRORS[error][0]}"}
         for error in _errors(method, rule)
     }
     signed_in = method.policy.access == Access.ACCESS_USER
@@ -243,8 +248,7 @@ def document() -> Schema:
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
             "responses": {
-                error.name: {"description": text, "content": status}
-                for error, text in ERRORS.items()
+                name: {"description": text, "content": status} for name, text in ERRORS.values()
             },
             "securitySchemes": {
                 "bearer": {

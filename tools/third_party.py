@@ -1,7 +1,8 @@
 """Puts the third-party .proto files that generation needs beside the environment.
 
-google/api comes from the installed googleapis-common-protos. buf/validate/validate.proto is only
-in the source distribution of protovalidate 1.2.0; later wheels carry it compiled.
+google/api and google/rpc come from the installed googleapis-common-protos.
+buf/validate/validate.proto is only in the source distribution of protovalidate 1.2.0; later wheels
+carry it compiled.
 """
 
 import importlib.util
@@ -16,6 +17,14 @@ VALIDATE_SOURCE = "protovalidate==1.2.0"
 """The last release whose source distribution holds the .proto file."""
 
 
+GOOGLE_FILES = (
+    "api/annotations.proto",
+    "api/http.proto",
+    "api/httpbody.proto",
+    "rpc/error_details.proto",
+)
+
+
 def install(target: Path) -> None:
     """Fills `target` with google/api and buf/validate.
 
@@ -25,11 +34,11 @@ def install(target: Path) -> None:
     spec = importlib.util.find_spec("google.api")
     if spec is None or spec.submodule_search_locations is None:
         raise SystemExit("googleapis-common-protos is not installed: run make again")
-    google_api = Path(next(iter(spec.submodule_search_locations)))
-    destination = target / "google" / "api"
-    destination.mkdir(parents=True, exist_ok=True)
-    for name in ("annotations", "http", "httpbody"):
-        shutil.copy(google_api / f"{name}.proto", destination)
+    google = Path(next(iter(spec.submodule_search_locations))).parent
+    for name in GOOGLE_FILES:
+        destination = target / "google" / name
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(google / name, destination)
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         subprocess.run(

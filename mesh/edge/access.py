@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import Method, role_name, scope_name
+from mesh.contracts import Method, methods, role_name, scope_name
 from mesh.edge.settings import EdgeSettings
-from mesh.edge.typed import Config, extension, typed
+from mesh.edge.typed import Config, extension, seconds, typed
 
 JWT = "envoy.filters.http.jwt_authn"
 RBAC = "envoy.filters.http.rbac"
 ISSUER = "mediq"
 AUDIENCE = "mediq"
+REQUIREMENT = "token"
+KEYS_METHOD = "/mediq.user.v1.AuthService/GetJwks"
+LOOPBACK = "edge"
+"""Cluster of the edge itself."""
 CLOCK_SKEW_SECONDS = 5
 CLAIMS = "claims"
 """Where the verified claims lie in the request's metadata."""
@@ -23,27 +27,54 @@ _RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
 _JWT_PER_ROUTE = "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig"
 
 
+def _provider(keys: Config) -> Config:
+    return {
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "require_expiration": True,
+        "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+        # Only this header: a token in a URL would be written to logs.
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "forward": True,
+        "payload_in_metadata": CLAIMS,
+        **keys,
+    }
+
+
 def jwt_filter(settings: EdgeSettings) -> Config:
-    """The filter that verifies access tokens."""
+    """The filter that verifies access tokens.
+
+    Envoy reads the key file once. Keys that come later are fetched from the account service,
+    through this very edge; without the file nobody could sign in before that service answers.
+    """
+    keys_path = next(rule.path for rule in methods()[KEYS_METHOD].rules)
+    fetched = {
+        "http_uri": {
+            "uri": f"http://127.0.0.1:{settings.listen_port}{keys_path}",
+            "cluster": LOOPBACK,
+            "timeout": "2s",
+        },
+        "cache_duration": seconds(settings.keys_refresh_seconds),
+        "async_fetch": {
+            "fast_listener": True,
+            "failed_refetch_duration": seconds(settings.keys_refresh_seconds),
+        },
+    }
     return extension(
         JWT,
         "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
         providers={
-            ISSUER: {
-                "issuer": ISSUER,
-                "audiences": [AUDIENCE],
-                "require_expiration": True,
-                "clock_skew_seconds": CLOCK_SKEW_SECONDS,
-                "local_jwks": {"filename": settings.jwks_file},
-                # Only this header: a token in a URL would be written to logs.
-                "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
-                "forward": True,
-                "payload_in_metadata": CLAIMS,
-            }
+            "file": _provider({"local_jwks": {"filename": settings.jwks_file}}),
+            "fetched": _provider({"remote_jwks": fetched}),
         },
-        requirement_map={ISSUER: {"provider_name": ISSUER}},
-        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": ISSUER}}],
+        requirement_map={REQUIREMENT: _either()},
+        rules=[{"match": {"prefix": "/"}, "requires": _either()}],
     )
+
+
+def _either() -> Config:
+    providers = [{"provider_name": name} for name in ("file", "fetched")]
+    return {"requires_any": {"requirements": providers}}
 
 
 def rbac_filter() -> Config:
@@ -93,7 +124,7 @@ def access(method: Method) -> Config:
     ]
     allowed = {"permissions": [{"any": True}], "principals": principals}
     return {
-        JWT: typed(_JWT_PER_ROUTE, requirement_name=ISSUER),
+        JWT: typed(_JWT_PER_ROUTE, requirement_name=REQUIREMENT),
         RBAC: typed(
             _RBAC_PER_ROUTE,
             rbac={"rules": {"action": "ALLOW", "policies": {method.name: allowed}}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from mesh.edge.access import LOOPBACK
 from mesh.edge.settings import SERVERS, EdgeSettings, Endpoint
 from mesh.edge.typed import Config, extension, seconds, socket_address, typed
 
@@ -117,7 +118,7 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
                     "max_connections": 256,
                     "max_pending_requests": 512,
                     # Live streams count as requests for as long as they are open.
-                    "max_requests": 10_000,
+                    "max_requests": settings.max_calls,
                     "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
                 }
             ]
@@ -127,10 +128,24 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
     }
 
 
+def _loopback(settings: EdgeSettings) -> Config:
+    endpoint = {"endpoint": {"address": socket_address("127.0.0.1", settings.listen_port)}}
+    return {
+        "name": LOOPBACK,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": LOOPBACK,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }
+
+
 def clusters(settings: EdgeSettings) -> list[Config]:
-    """One cluster for each server behind the edge.
+    """One cluster for each server behind the edge, and one for the edge itself.
 
     Raises:
         KeyError: A server has no address.
     """
-    return [_cluster(settings, name, settings.upstreams[name]) for name in SERVERS]
+    servers = [_cluster(settings, name, settings.upstreams[name]) for name in SERVERS]
+    return [*servers, _loopback(settings)]

@@ -38,6 +38,8 @@ class Reply:
     """Further response headers."""
     native: code_pb2.Code.ValueType | None = None
     """Code of native calls, where it is another one."""
+    status: int | None = None
+    """HTTP status, where it is not the one that Envoy chose."""
 
 
 def _status(status: int, comparison: str = "EQ") -> Config:
@@ -68,9 +70,7 @@ _INVALID_CHALLENGE = ("www-authenticate", 'Bearer realm="mediq", error="invalid_
 _RETRY_SOON = ("retry-after", "1")
 REPLIES = (
     Reply(_details(400, "json_transcode"), code_pb2.INVALID_ARGUMENT, "REQUEST_MALFORMED", ""),
-    Reply(
-        _status(400), code_pb2.INVALID_ARGUMENT, "REQUEST_MALFORMED", "the request is malformed"
-    ),
+    Reply(_status(400), code_pb2.INVALID_ARGUMENT, "REQUEST_MALFORMED", "the request is malformed"),
     Reply(
         _details(401, "Jwt_is_missing"),
         code_pb2.UNAUTHENTICATED,
@@ -91,6 +91,15 @@ REPLIES = (
         "TOKEN_INVALID",
         "the access token is not valid",
         (_INVALID_CHALLENGE,),
+    ),
+    Reply(
+        # A token for another audience.
+        _details(403, "jwt_authn"),
+        code_pb2.UNAUTHENTICATED,
+        "TOKEN_INVALID",
+        "the access token is not valid",
+        (_INVALID_CHALLENGE,),
+        status=401,
     ),
     Reply(
         _status(403),
@@ -151,7 +160,9 @@ REPLIES = (
         "the service did not answer in time",
     ),
     Reply(_status(500, "GE"), code_pb2.INTERNAL, "INTERNAL", "the request failed"),
-    Reply(_status(400, "GE"), code_pb2.INVALID_ARGUMENT, "REQUEST_REFUSED", "the request is refused"),
+    Reply(
+        _status(400, "GE"), code_pb2.INVALID_ARGUMENT, "REQUEST_REFUSED", "the request is refused"
+    ),
 )
 """The replies; the first that matches is sent."""
 
@@ -191,8 +202,10 @@ def _mappers(reply: Reply) -> list[Config]:
         "headers_to_add": [*extra, *_trailers(reply)],
         "body_format_override": {"text_format_source": text},
     }
+    status: Config = {} if reply.status is None else {"status_code": reply.status}
     others: Config = {
         "filter": reply.when,
+        **status,
         "headers_to_add": extra,
         "body_format_override": _json(reply),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.edge.typed import Config, extension, header, typed
 
+FILTER = "envoy.filters.http.header_mutation"
 _CONTENT_SECURITY = "; ".join(
     (
         "default-src 'none'",
@@ -49,13 +50,22 @@ def early_mutation() -> Config:
     }
 
 
-def security_filter() -> Config:
+def drop_deadline() -> Config:
+    """Settings of a route whose callers have no say in the deadline, by filter name."""
+    dropped = typed(
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        mutations={"request_mutations": [{"remove": "grpc-timeout"}]},
+    )
+    return {FILTER: dropped}
+
+
+def header_filter() -> Config:
     """Adds the security headers. The outermost filter, so Envoy's own replies have them too."""
     always = [{"append": header(key, value)} for key, value in SECURITY.items()]
     # A service may allow caching of what is public by sending the header itself.
     default = {"append": header("cache-control", "no-store", "ADD_IF_ABSENT")}
     return extension(
-        "envoy.filters.http.header_mutation",
+        FILTER,
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
         mutations={"response_mutations": [*always, default]},
     )

@@ -6,7 +6,7 @@ from mesh.edge.access import jwt_filter, rbac_filter
 from mesh.edge.bodies import body_filter
 from mesh.edge.cors import cors_filter
 from mesh.edge.errors import local_replies
-from mesh.edge.headers import early_mutation, security_filter
+from mesh.edge.headers import early_mutation, header_filter
 from mesh.edge.log import access_log
 from mesh.edge.rates import rate_filter
 from mesh.edge.routes import route_config
@@ -20,7 +20,7 @@ CONNECTION_WINDOW_BYTES = 1 << 20
 
 def _filters(settings: EdgeSettings) -> list[Config]:
     return [
-        security_filter(),
+        header_filter(),
         cors_filter(),
         # First of the deciding filters: the ones below see native and transcoded calls alike.
         transcoder_filter(settings),
@@ -51,7 +51,7 @@ def _connection_manager(settings: EdgeSettings) -> Config:
         use_remote_address=True,
         xff_num_trusted_hops=settings.trusted_hops,
         # No address is trusted for being private: phones in the facility's network have one too.
-        internal_address_config={"cidr_ranges": [{"address_prefix": "0.0.0.0", "prefix_len": 32}]},
+        internal_address_config={"cidr_ranges": [{"address_prefix": "::", "prefix_len": 128}]},
         always_set_request_id_in_response=True,
         early_header_mutation_extensions=[early_mutation()],
         normalize_path=True,

@@ -14,6 +14,7 @@ from mesh.contracts import Method, methods
 from mesh.edge.access import access, open_to_all
 from mesh.edge.bodies import upload_body
 from mesh.edge.cors import cors
+from mesh.edge.headers import drop_deadline
 from mesh.edge.rates import METADATA, RATE, class_name
 from mesh.edge.settings import SERVERS, EdgeSettings
 from mesh.edge.transcoder import upload_transcoder
@@ -21,6 +22,10 @@ from mesh.edge.typed import Config, header, seconds
 
 RETRY_AFTER = "retry_after"
 """Key of the seconds to wait after a 429."""
+ANSWER_SECONDS = 0.25
+"""Time after the policy's deadline, at which servers stop by themselves, for their own answer."""
+ABORT_SECONDS = 0.5
+"""Time after which the server's transport drops the call. Its answer has no details."""
 CLIENT_ADDRESS = "x-mediq-client-address"
 """Request header with the caller's address; what a client sends under this name is dropped."""
 
@@ -34,7 +39,7 @@ def _timing(method: Method, settings: EdgeSettings) -> Config:
     limit = method.deadline_seconds
     if limit is None:
         return {"timeout": "0s", "idle_timeout": seconds(settings.stream_idle_seconds)}
-    return {"timeout": seconds(limit)}
+    return {"timeout": seconds(limit + ANSWER_SECONDS)}
 
 
 def _deadline_header(method: Method) -> list[Config]:
@@ -46,7 +51,8 @@ def _deadline_header(method: Method) -> list[Config]:
     limit = method.deadline_seconds
     if limit is None:
         return []
-    return [header("grpc-timeout", f"{round(limit * 1000)}m", "ADD_IF_ABSENT")]
+    milliseconds = round((limit + ABORT_SECONDS) * 1000)
+    return [header("grpc-timeout", f"{milliseconds}m", "ADD_IF_ABSENT")]
 
 
 def _route(method: Method, settings: EdgeSettings) -> Config:
@@ -70,29 +76,29 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
     }
 
 
+def _rest(name: str, match: Config, **more: Config) -> Config:
+    """A route that REST calls have before the transcoder gives them their method's route.
+
+    A call that keeps it is not served: its cluster does not exist. It is no direct_response,
+    because the CORS filter passes over those.
+    """
+    return {
+        "name": name,
+        "match": match,
+        "route": {"cluster": "nothing", "cluster_not_found_response_code": "NOT_FOUND"},
+        "typed_per_filter_config": {**open_to_all(), **drop_deadline(), **more},
+    }
+
+
 def _uploads(settings: EdgeSettings) -> Iterator[Config]:
-    """Routes on the REST path, which only the transcoder sees: they carry the larger limit."""
+    """Routes on the REST paths of uploads: they carry the larger limit."""
     for method in routed_methods():
         if method.policy.rate != RateClass.RATE_CLASS_UPLOAD:
             continue
         for rule in method.rules:
             if "{" in rule.path:
                 raise ValueError(f"{method.path}: the path of an upload has no variables")
-            yield {
-                "name": f"upload {rule.path}",
-                "match": {"path": rule.path},
-                "direct_response": {"status": 404},
-                "typed_per_filter_config": {**open_to_all(), **upload_transcoder(settings)},
-            }
-
-
-def _nothing() -> Config:
-    return {
-        "name": "nothing",
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 404},
-        "typed_per_filter_config": open_to_all(),
-    }
+            yield _rest(f"upload {rule.path}", {"path": rule.path}, **upload_transcoder(settings))
 
 
 def route_config(settings: EdgeSettings) -> Config:
@@ -107,7 +113,7 @@ def route_config(settings: EdgeSettings) -> Config:
         "routes": [
             *(_route(method, settings) for method in routed_methods()),
             *_uploads(settings),
-            _nothing(),
+            _rest("rest", {"prefix": "/"}),
         ],
         "request_headers_to_add": [
             header(CLIENT_ADDRESS, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")
@@ -129,4 +135,4 @@ def route_config(settings: EdgeSettings) -> Config:
         },
         "typed_per_filter_config": cors(settings),
     }
-    return {"name": "edge", "virtual_hosts": [host]}
+    return {"name": "edge", "validate_clusters": False, "virtual_hosts": [host]}

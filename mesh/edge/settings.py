@@ -72,7 +72,7 @@ class EdgeSettings:
     listen_host: str = "127.0.0.1"
     """Address to listen on."""
     listen_port: int = 8601
-    """TCP port of the API. 0 lets the system choose."""
+    """TCP port of the API."""
     admin_host: str = "127.0.0.1"
     """Address of Envoy's admin interface. It has no password: keep it local."""
     admin_port: int = 8600
@@ -85,6 +85,8 @@ class EdgeSettings:
     """File of the compiled contracts."""
     jwks_file: str = ".mediq/keys/jwks.json"
     """File of the public keys that verify access tokens. Read once, at start."""
+    keys_refresh_seconds: float = 30.0
+    """How often the public keys are fetched from the account service."""
     access_log: str = "/dev/stdout"
     """File of the access log."""
     cors_origins: tuple[str, ...] = ()
@@ -101,6 +103,8 @@ class EdgeSettings:
     """Largest body of an upload: a photo of 10 MiB with the form around it."""
     max_connections: int = 10_000
     """Client connections that may be open at once."""
+    max_calls: int = 10_000
+    """Calls and streams that one server may have at once."""
     request_timeout_seconds: int = 60
     """Time in which a client must have sent its request."""
     stream_idle_seconds: int = 120

@@ -365,6 +365,13 @@ BROKEN: list[tuple[Callable[..., None], tuple[object, ...]]] = [
         (_method("IssueTicket", callers=[Peer.PEER_GATEWAY]),),
     ),
     (test_public_credentials_have_the_login_rate, (_method("LoginUser", rate=1),)),
+    (test_streams_have_the_stream_rate, (_method("WatchTicket", rate=1),)),
+    (test_internal_methods_have_the_internal_rate, (_method("IssueTicket", rate=2),)),
+    (test_subjects_are_for_narrow_sessions, (_method("GetUser", subject_field="id"),)),
+    (
+        test_path_variables_are_validated_strings,
+        (_method("ListTickets"), HttpRule("GET", "/queue/{page_token}", "")),
+    ),
     (test_idempotency_is_stated, (replace(_method("GetTicket"), retriable=False),)),
     (test_changes_carry_a_request_id, (replace(_method("Logout"), name="Other"),)),
     (test_staff_are_held_to_their_facility, (_method("ListTickets", institution_field=""),)),

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +21,19 @@ from mediq.policy.v1.policy_pb2 import RateClass
 
 from mesh.contracts import DESCRIPTOR_SET
 from mesh.edge import Bucket, EdgeSettings, Rates, write
-from mesh.edge.settings import DEFAULT_RATES, SERVERS
+from mesh.edge.settings import DEFAULT_RATES, SERVERS, Endpoint
 from mesh.tls import ensure_identities
 from mesh.tokens import TokenSigner, ensure_signing_key
 from tests.edge.upstreams import Upstreams
 
 DEAD = "gateway"
 """The server that is down all the time."""
+SHARED = "institution_svc"
+"""The server with several addresses, of which one is good."""
 UPLOADS = 12
 """Uploads that one address may make at once in these tests."""
+MAX_CALLS = 40
+"""Calls that one server may have at once in these tests."""
 ORIGIN = "https://kiosk.example.org"
 
 
@@ -95,37 +100,15 @@ def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path
     raise AssertionError(f"Envoy is not ready: {output.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Envoy with its servers."""
-    folder = tmp_path_factory.mktemp("edge")
-    ensure_identities(folder / "tls")
-    ensure_signing_key(folder / "keys")
-    upstreams = Upstreams(folder / "tls")
-    upstreams.start(name for name in SERVERS if name != DEAD)
-    settings = EdgeSettings(
-        listen_port=free_port(),
-        admin_port=free_port(),
-        upstreams={
-            name: (("127.0.0.1", upstreams.ports.get(name) or free_port()),) for name in SERVERS
-        },
-        tls_folder=str(folder / "tls"),
-        descriptor_set=str(_descriptor_set(folder)),
-        jwks_file=str(folder / "keys" / "jwks.json"),
-        access_log=str(folder / "access.log"),
-        cors_origins=(ORIGIN,),
-        rates={
-            **DEFAULT_RATES,
-            RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(100, 100), Bucket(UPLOADS, 12, 60)),
-        },
-    )
+@contextmanager
+def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
+    """Runs Envoy with these settings, and gives the address of its admin interface."""
     write(settings, folder / "envoy.yaml")
     output = folder / "envoy.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
             [
-                *(envoy_binary(), "-c", str(folder / "envoy.yaml")),
-                *("--concurrency", "1", "--base-id-path", str(folder / "base-id")),
+                *(envoy_binary(), "-c", str(folder / "envoy.yaml"), "--concurrency", "1"),
                 *("--use-dynamic-base-id", "-l", "warning"),
             ],
             stdout=log,
@@ -134,14 +117,55 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     admin = f"http://127.0.0.1:{settings.admin_port}"
     try:
         _wait_until_ready(admin, process, output)
-        address = f"127.0.0.1:{settings.listen_port}"
-        signer = TokenSigner(folder / "keys")
-        log_file = folder / "access.log"
-        yield Edge(f"http://{address}", address, admin, log_file, upstreams, signer, settings)
+        yield admin
     finally:
         process.terminate()
         process.wait(10)
-        upstreams.stop()
+
+
+def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) -> EdgeSettings:
+    """Settings of an Envoy of these tests, with its files in `folder`."""
+    return EdgeSettings(
+        listen_port=free_port(),
+        admin_port=free_port(),
+        upstreams={name: addresses.get(name, (("127.0.0.1", free_port()),)) for name in SERVERS},
+        tls_folder=str(folder / "tls"),
+        descriptor_set=str(_descriptor_set(folder)),
+        jwks_file=str(folder / "keys" / "jwks.json"),
+        access_log=str(folder / "access.log"),
+        health_interval_seconds=0.5,
+        keys_refresh_seconds=1,
+        max_calls=MAX_CALLS,
+        cors_origins=(ORIGIN,),
+        rates={
+            **DEFAULT_RATES,
+            RateClass.RATE_CLASS_LOGIN: Rates(Bucket(1000, 1000), Bucket(1000, 1000)),
+            RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(100, 100), Bucket(UPLOADS, 12, 60)),
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy with its servers."""
+    folder = tmp_path_factory.mktemp("edge")
+    ensure_identities(folder / "tls")
+    ensure_signing_key(folder / "keys")
+    upstreams = Upstreams(folder / "tls")
+    upstreams.start(name for name in SERVERS if name != DEAD)
+    addresses: dict[str, tuple[Endpoint, ...]] = {
+        name: (("127.0.0.1", port),) for name, port in upstreams.ports.items()
+    }
+    # One server is whole; another only pretends to be one, and a third is gone.
+    impostor = upstreams.serve(SHARED, identity="ocr_engine")
+    addresses[SHARED] += (("127.0.0.1", impostor), ("127.0.0.1", free_port()))
+    settings = settings_for(folder, addresses)
+    address = f"127.0.0.1:{settings.listen_port}"
+    signer = TokenSigner(folder / "keys")
+    with running(settings, folder) as admin:
+        log = folder / "access.log"
+        yield Edge(f"http://{address}", address, admin, log, upstreams, signer, settings)
+    upstreams.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +178,26 @@ async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     """A REST client."""
     async with httpx.AsyncClient(base_url=edge.url, timeout=20) as client:
         yield client
+
+
+@pytest.fixture
+async def other_api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
+    """A REST client with another address."""
+    transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+    async with httpx.AsyncClient(base_url=edge.url, timeout=20, transport=transport) as client:
+        yield client
+
+
+def reason(response: httpx.Response) -> tuple[int, int, str]:
+    """HTTP status, code and reason of an error in the one shape of all errors."""
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"code", "message", "details"}
+    assert body["message"]
+    info = body["details"][0]
+    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert (info["domain"], info["metadata"]) == ("mediq", {})
+    return response.status_code, body["code"], info["reason"]
 
 
 @pytest.fixture

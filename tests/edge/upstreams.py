@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -18,10 +18,9 @@ from grpc_health.v1.health import aio as health_aio
 from mesh.contracts import Method, methods_of
 from mesh.tls import server_credentials
 
-if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[Message, Message]
-    Answer: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
-    Stream: TypeAlias = Callable[[Message, Context], AsyncIterator[Message]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
+Answer: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
+Stream: TypeAlias = Callable[[Message, Context], AsyncIterator[Message]]
 MAX_MESSAGE_BYTES = 12 << 20
 
 
@@ -32,6 +31,7 @@ class Call:
     request: Message
     metadata: dict[str, str]
     time_remaining: float | None
+    identity: str
 
 
 @dataclass
@@ -44,12 +44,33 @@ class Upstreams:
     answers: dict[str, Answer] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    _servers: list[grpc.aio.Server] = field(default_factory=list)
+    _servers: dict[int, grpc.aio.Server] = field(default_factory=dict)
 
     def start(self, names: Iterable[str]) -> None:
         """Serves the named servers from a thread of their own."""
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        asyncio.run_coroutine_threadsafe(self._start(tuple(names)), self._loop).result(30)
+        for name in names:
+            self.ports[name] = self.serve(name, identity=name)
+
+    def serve(self, name: str, identity: str, port: int = 0, broken: bool = False) -> int:
+        """Serves the methods of a server under an identity.
+
+        Args:
+            name: Whose methods.
+            identity: Whose certificate.
+            port: TCP port; 0 lets the system choose.
+            broken: Whether every call fails, although the server says that it is healthy.
+
+        Returns:
+            The TCP port.
+        """
+        served = self._serve(name, identity, port, broken)
+        return asyncio.run_coroutine_threadsafe(served, self._loop).result(30)
+
+    def end(self, port: int) -> None:
+        """Ends the server on a port."""
+        stopped = self._servers.pop(port).stop(None)
+        asyncio.run_coroutine_threadsafe(stopped, self._loop).result(30)
 
     def stop(self) -> None:
         """Ends all servers and the thread."""
@@ -66,46 +87,48 @@ class Upstreams:
         """The last call of the method with this path."""
         return self.calls[method][-1]
 
-    async def _start(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            server = grpc.aio.server(
-                options=(
-                    ("grpc.so_reuseport", 0),
-                    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                )
-            )
-            for method in methods_of(name):
-                handler = grpc.method_handlers_generic_handler(
-                    method.service, {method.name: self._handler(method)}
-                )
-                server.add_generic_rpc_handlers((handler,))
-            health = health_aio.HealthServicer()
-            health_pb2_grpc.add_HealthServicer_to_server(health, server)
-            await health.set("", health_pb2.HealthCheckResponse.SERVING)
-            credentials = server_credentials(self.tls_folder, name)
-            self.ports[name] = server.add_secure_port("127.0.0.1:0", credentials)
-            await server.start()
-            self._servers.append(server)
+    async def _serve(self, name: str, identity: str, port: int, broken: bool) -> int:
+        options = (
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        )
+        server = grpc.aio.server(options=options)
+        for method in methods_of(name):
+            handlers = {method.name: self._handler(method, identity, broken)}
+            generic = grpc.method_handlers_generic_handler(method.service, handlers)
+            server.add_generic_rpc_handlers((generic,))
+        health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        await health.set("", health_pb2.HealthCheckResponse.SERVING)
+        credentials = server_credentials(self.tls_folder, identity)
+        port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+        await server.start()
+        self._servers[port] = server
+        return port
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(server.stop(None) for server in self._servers))
+        await asyncio.gather(*(server.stop(None) for server in self._servers.values()))
 
-    def _record(self, method: Method, request: Message, context: Context) -> None:
+    def _record(self, method: Method, identity: str, request: Message, context: Context) -> None:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
-        call = Call(request, metadata, context.time_remaining())
+        call = Call(request, metadata, context.time_remaining(), identity)
         self.calls.setdefault(method.path, []).append(call)
 
-    def _handler(self, method: Method) -> grpc.RpcMethodHandler[Message, Message]:
+    def _handler(
+        self, method: Method, identity: str, broken: bool
+    ) -> grpc.RpcMethodHandler[Message, Message]:
         request_class = GetMessageClass(method.input)
         response_class = GetMessageClass(method.descriptor.output_type)
 
         async def unary(request: Message, context: Context) -> Message:
-            self._record(method, request, context)
+            self._record(method, "broken" if broken else identity, request, context)
+            if broken:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             answer = self.answers.get(method.path)
             return response_class() if answer is None else await answer(request, context)
 
         async def stream(request: Message, context: Context) -> AsyncIterator[Message]:
-            self._record(method, request, context)
+            self._record(method, identity, request, context)
             scripted = self.streams.get(method.path)
             if scripted is None:
                 yield response_class()

@@ -1,5 +1,6 @@
 """Decoding what strangers send."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -25,7 +26,7 @@ from ocr_engine.imaging import (
 RED, WHITE = (200, 30, 30), (255, 255, 255)
 
 
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -35,7 +36,7 @@ def two_halves(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Ima
     """Red on the left, white on the right."""
     image = Image.new("RGB", size, WHITE)
     image.paste(RED, (0, 0, size[0] // 2, size[1]))
-    return image.convert(mode)
+    return image.quantize(8) if mode == "P" else image.convert(mode)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -98,11 +99,11 @@ def test_sixteen_bits_a_pixel() -> None:
 
 
 def test_transparent_parts_are_white() -> None:
-    for mode in ("RGBA", "PA"):
-        clear = Image.new("RGBA", (60, 40), (0, 0, 0, 0)).convert(mode)
-        assert decode(encoded(clear.convert("RGBA"), "PNG")).min() == 255
-    palette = Image.new("P", (60, 40), 3)
-    assert decode(encoded(palette, "PNG", transparency=3)).min() == 255
+    clear = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    palette = two_halves("P")
+
+    assert decode(encoded(clear, "PNG")).min() == 255
+    assert decode(encoded(palette, "PNG", transparency=palette.getpixel((0, 0)))).min() == 255
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,5 @@ def test_damage_gives_pixels_or_a_typed_error(kind: str, changes: list[tuple[int
     data = bytearray(encoded(two_halves(), kind))
     for place, value in changes:
         data[place % len(data)] = value
-    try:
+    with contextlib.suppress(ImageError):
         assert decode(bytes(data)).ndim == 3
-    except ImageError:
-        pass

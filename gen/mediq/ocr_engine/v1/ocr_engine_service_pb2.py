@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from mediq.policy.v1 import policy_pb2 as mediq_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,mediq/ocr_engine/v1/ocr_engine_service.proto\x12\x13mediq.ocr_engine.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cmediq/policy/v1/policy.proto\"1\n\x0fReadCardRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0c\x42\x0f\x80\x01\x01\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x05\"\xbd\x01\n\x0b\x43\x61rdReading\x12\x38\n\rdocument_type\x18\x01 \x01(\x0e\x32!.mediq.ocr_engine.v1.DocumentType\x12\x30\n\x03ktp\x18\x02 \x01(\x0b\x32\x1e.mediq.ocr_engine.v1.KtpFieldsB\x03\x80\x01\x01\x12.\n\x08warnings\x18\x03 \x03(\x0b\x32\x1c.mediq.ocr_engine.v1.Warning\x12\x12\n\nelapsed_ms\x18\x04 \x01(\x05\"G\n\x05\x46ield\x12\x12\n\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x16\n\traw_value\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"\x85\x07\n\tKtpFields\x12,\n\x03nik\x18\x01 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12-\n\x04nama\x18\x02 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x35\n\x0ctempat_lahir\x18\x03 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x36\n\rtanggal_lahir\x18\x04 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x36\n\rjenis_kelamin\x18\x05 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x37\n\x0egolongan_darah\x18\x06 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12/\n\x06\x61lamat\x18\x07 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12.\n\x05rt_rw\x18\x08 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x31\n\x08kel_desa\x18\t \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x32\n\tkecamatan\x18\n \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12.\n\x05\x61gama\x18\x0b \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12:\n\x11status_perkawinan\x18\x0c \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x32\n\tpekerjaan\x18\r \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x38\n\x0fkewarganegaraan\x18\x0e \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x37\n\x0e\x62\x65rlaku_hingga\x18\x0f \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x31\n\x08provinsi\x18\x10 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12-\n\x04kota\x18\x11 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\"9\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"P\n\x16ValidateReadingRequest\x12\x36\n\x03ktp\x18\x01 \x01(\x0b\x32\x1e.mediq.ocr_engine.v1.KtpFieldsB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\"X\n\x17ValidateReadingResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.mediq.ocr_engine.v1.Warning*D\n\x0c\x44ocumentType\x12\x1d\n\x19\x44OCUMENT_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OCUMENT_TYPE_KTP\x10\x01\x32\xff\x01\n\x10OcrEngineService\x12g\n\x08ReadCard\x12$.mediq.ocr_engine.v1.ReadCardRequest\x1a .mediq.ocr_engine.v1.CardReading\"\x13\x90\x02\x01\xca\xf3\x18\x0c\x08\x03\"\x02\x04\x08*\x02\x08\x19\x30\x06\x12\x81\x01\n\x0fValidateReading\x12+.mediq.ocr_engine.v1.ValidateReadingRequest\x1a,.mediq.ocr_engine.v1.ValidateReadingResponse\"\x13\x90\x02\x01\xca\xf3\x18\x0c\x08\x03\"\x02\x04\x08*\x02\x08\x02\x30\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,mediq/ocr_engine/v1/ocr_engine_service.proto\x12\x13mediq.ocr_engine.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cmediq/policy/v1/policy.proto\"1\n\x0fReadCardRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0c\x42\x0f\x80\x01\x01\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x05\"\xbd\x01\n\x0b\x43\x61rdReading\x12\x38\n\rdocument_type\x18\x01 \x01(\x0e\x32!.mediq.ocr_engine.v1.DocumentType\x12\x30\n\x03ktp\x18\x02 \x01(\x0b\x32\x1e.mediq.ocr_engine.v1.KtpFieldsB\x03\x80\x01\x01\x12.\n\x08warnings\x18\x03 \x03(\x0b\x32\x1c.mediq.ocr_engine.v1.Warning\x12\x12\n\nelapsed_ms\x18\x04 \x01(\x05\"W\n\x05\x46ield\x12\x1a\n\x05value\x18\x01 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\traw_value\x18\x02 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xf4\x03\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"\x85\x07\n\tKtpFields\x12,\n\x03nik\x18\x01 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12-\n\x04nama\x18\x02 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x35\n\x0ctempat_lahir\x18\x03 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x36\n\rtanggal_lahir\x18\x04 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x36\n\rjenis_kelamin\x18\x05 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x37\n\x0egolongan_darah\x18\x06 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12/\n\x06\x61lamat\x18\x07 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12.\n\x05rt_rw\x18\x08 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x31\n\x08kel_desa\x18\t \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x32\n\tkecamatan\x18\n \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12.\n\x05\x61gama\x18\x0b \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12:\n\x11status_perkawinan\x18\x0c \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x32\n\tpekerjaan\x18\r \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x38\n\x0fkewarganegaraan\x18\x0e \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x37\n\x0e\x62\x65rlaku_hingga\x18\x0f \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12\x31\n\x08provinsi\x18\x10 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\x12-\n\x04kota\x18\x11 \x01(\x0b\x32\x1a.mediq.ocr_engine.v1.FieldB\x03\x80\x01\x01\"9\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"P\n\x16ValidateReadingRequest\x12\x36\n\x03ktp\x18\x01 \x01(\x0b\x32\x1e.mediq.ocr_engine.v1.KtpFieldsB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\"X\n\x17ValidateReadingResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.mediq.ocr_engine.v1.Warning*D\n\x0c\x44ocumentType\x12\x1d\n\x19\x44OCUMENT_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OCUMENT_TYPE_KTP\x10\x01\x32\xff\x01\n\x10OcrEngineService\x12g\n\x08ReadCard\x12$.mediq.ocr_engine.v1.ReadCardRequest\x1a .mediq.ocr_engine.v1.CardReading\"\x13\x90\x02\x01\xca\xf3\x18\x0c\x08\x03\"\x02\x04\x08*\x02\x08\x19\x30\x06\x12\x81\x01\n\x0fValidateReading\x12+.mediq.ocr_engine.v1.ValidateReadingRequest\x1a,.mediq.ocr_engine.v1.ValidateReadingResponse\"\x13\x90\x02\x01\xca\xf3\x18\x0c\x08\x03\"\x02\x04\x08*\x02\x08\x02\x30\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARDREADING'].fields_by_name['ktp']._loaded_options = None
   _globals['_CARDREADING'].fields_by_name['ktp']._serialized_options = b'\200\001\001'
   _globals['_FIELD'].fields_by_name['value']._loaded_options = None
-  _globals['_FIELD'].fields_by_name['value']._serialized_options = b'\200\001\001'
+  _globals['_FIELD'].fields_by_name['value']._serialized_options = b'\200\001\001\272H\005r\003\030\364\003'
   _globals['_FIELD'].fields_by_name['raw_value']._loaded_options = None
-  _globals['_FIELD'].fields_by_name['raw_value']._serialized_options = b'\200\001\001'
+  _globals['_FIELD'].fields_by_name['raw_value']._serialized_options = b'\200\001\001\272H\005r\003\030\364\003'
   _globals['_KTPFIELDS'].fields_by_name['nik']._loaded_options = None
   _globals['_KTPFIELDS'].fields_by_name['nik']._serialized_options = b'\200\001\001'
   _globals['_KTPFIELDS'].fields_by_name['nama']._loaded_options = None
@@ -81,22 +81,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OCRENGINESERVICE'].methods_by_name['ReadCard']._serialized_options = b'\220\002\001\312\363\030\014\010\003\"\002\004\010*\002\010\0310\006'
   _globals['_OCRENGINESERVICE'].methods_by_name['ValidateReading']._loaded_options = None
   _globals['_OCRENGINESERVICE'].methods_by_name['ValidateReading']._serialized_options = b'\220\002\001\312\363\030\014\010\003\"\002\004\010*\002\010\0020\006'
-  _globals['_DOCUMENTTYPE']._serialized_start=1579
-  _globals['_DOCUMENTTYPE']._serialized_end=1647
+  _globals['_DOCUMENTTYPE']._serialized_start=1595
+  _globals['_DOCUMENTTYPE']._serialized_end=1663
   _globals['_READCARDREQUEST']._serialized_start=128
   _globals['_READCARDREQUEST']._serialized_end=177
   _globals['_CARDREADING']._serialized_start=180
   _globals['_CARDREADING']._serialized_end=369
   _globals['_FIELD']._serialized_start=371
-  _globals['_FIELD']._serialized_end=442
-  _globals['_KTPFIELDS']._serialized_start=445
-  _globals['_KTPFIELDS']._serialized_end=1346
-  _globals['_WARNING']._serialized_start=1348
-  _globals['_WARNING']._serialized_end=1405
-  _globals['_VALIDATEREADINGREQUEST']._serialized_start=1407
-  _globals['_VALIDATEREADINGREQUEST']._serialized_end=1487
-  _globals['_VALIDATEREADINGRESPONSE']._serialized_start=1489
-  _globals['_VALIDATEREADINGRESPONSE']._serialized_end=1577
-  _globals['_OCRENGINESERVICE']._serialized_start=1650
-  _globals['_OCRENGINESERVICE']._serialized_end=1905
+  _globals['_FIELD']._serialized_end=458
+  _globals['_KTPFIELDS']._serialized_start=461
+  _globals['_KTPFIELDS']._serialized_end=1362
+  _globals['_WARNING']._serialized_start=1364
+  _globals['_WARNING']._serialized_end=1421
+  _globals['_VALIDATEREADINGREQUEST']._serialized_start=1423
+  _globals['_VALIDATEREADINGREQUEST']._serialized_end=1503
+  _globals['_VALIDATEREADINGRESPONSE']._serialized_start=1505
+  _globals['_VALIDATEREADINGRESPONSE']._serialized_end=1593
+  _globals['_OCRENGINESERVICE']._serialized_start=1666
+  _globals['_OCRENGINESERVICE']._serialized_end=1921
 # @@protoc_insertion_point(module_scope)

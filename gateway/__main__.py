@@ -1,0 +1,43 @@
+"""Starts the gateway service."""
+
+from collections.abc import Callable
+from functools import partial
+
+from mediq.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
+
+from gateway.assets import ApiDocs
+from gateway.clients import HealthCache, HealthClient
+from gateway.servicer import GatewayServicer
+from gateway.settings import GatewaySettings
+from mesh.config import address_of
+from mesh.server import Server, run
+
+
+async def build(
+    server: Server, settings: GatewaySettings, resolve: Callable[[str], str] = address_of
+) -> None:
+    """Wires the service.
+
+    Args:
+        server: What to add the servicer to.
+        settings: The service's settings.
+        resolve: Gives the address of a service.
+
+    Raises:
+        FileNotFoundError: The OpenAPI document or a file of the page is missing.
+    """
+    client = HealthClient(
+        settings.tls,
+        settings.service,
+        timeout_seconds=settings.health_timeout_seconds,
+        resolve=resolve,
+    )
+    server.on_close(client.close)
+    health = HealthCache(client.look, settings.health_age_seconds)
+    docs = ApiDocs.load(settings.openapi_file.read_bytes())
+    server.add(add_GatewayServiceServicer_to_server, GatewayServicer(health, docs))
+
+
+if __name__ == "__main__":
+    own = GatewaySettings()
+    run(own, partial(build, settings=own))

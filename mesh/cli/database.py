@@ -1,0 +1,40 @@
+"""mediq db: migrations of the services' databases."""
+
+from importlib.resources import files
+from typing import Annotated
+
+import typer
+from alembic import command
+
+from mesh import home
+from mesh.config import home_folder, settings_of
+from mesh.contracts import SERVICES
+from mesh.migrations import config_for
+from mesh.migrations import upgrade as upgrade_database
+
+app = typer.Typer(no_args_is_help=True)
+Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
+
+
+def _with_database(service: str) -> list[str]:
+    names = [name for name in SERVICES if (files(name) / "migrations").is_dir()]
+    if service and service not in names:
+        raise SystemExit(f"mediq: {service} has no database; choose one of {', '.join(names)}")
+    return [service] if service else names
+
+
+@app.command()
+def upgrade(service: Service = "") -> None:
+    """Bring databases up to date."""
+    home.prepare(home_folder())
+    for name in _with_database(service):
+        upgrade_database(name, settings_of(name).database)
+        typer.echo(f"{name}: up to date")
+
+
+@app.command()
+def current(service: Service = "") -> None:
+    """Show the revision of databases."""
+    for name in _with_database(service):
+        typer.echo(f"{name}:")
+        command.current(config_for(name, settings_of(name).database))

@@ -1,0 +1,17 @@
+"""Times on the wire."""
+
+import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def utc_now() -> datetime.datetime:
+    """Now, aware."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def timestamp(moment: datetime.datetime) -> Timestamp:
+    """A moment as a protobuf Timestamp."""
+    made = Timestamp()
+    made.FromDatetime(moment)
+    return made

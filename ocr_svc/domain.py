@@ -1,0 +1,342 @@
+"""The rules of a registration: what may be corrected, what may be confirmed, what happens next."""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mesh.errors import Kind, MeshError, invalid, not_found, refused
+
+CORRECTABLE = (
+    "nik",
+    "nama",
+    "tempat_lahir",
+    "tanggal_lahir",
+    "jenis_kelamin",
+    "golongan_darah",
+    "alamat",
+)
+"""Fields that a patient may correct."""
+MAX_NIK_CHANGES = 2
+"""Digits of the NIK that may differ from what was read: a misreading, not another person."""
+MAX_UPDATES = 50
+"""Corrections, and requests with corrections, that one draft takes."""
+MAX_NAME_CHARACTERS = 60
+NOT_VALIDATED = "NOT_VALIDATED"
+NIK_NOT_READ = "NIK_NOT_READ"
+_NIK = re.compile(r"[0-9]{16}")
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_PERMANENT = frozenset(
+    {Kind.INVALID_ARGUMENT, Kind.NOT_FOUND, Kind.ALREADY_EXISTS, Kind.FAILED_PRECONDITION}
+)
+
+
+@dataclass(frozen=True)
+class ReadField:
+    """One field of a card as the engine read it."""
+
+    value: str
+    """In its standard form. Empty when the field was not found."""
+    raw_value: str = ""
+    """As recognized."""
+    confidence: float = 0.0
+    """From 0 to 1."""
+
+
+@dataclass(frozen=True)
+class CardWarning:
+    """Something doubtful about a reading."""
+
+    reason: str
+    """UPPER_SNAKE."""
+    field: str
+    """Field in question. Empty when it is the whole card or its photo."""
+    message: str
+    """For the patient, in Indonesian."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the engine read from a photo. Never changed."""
+
+    document_type: str
+    """Kind of card, by its name in the contract."""
+    fields: Mapping[str, ReadField]
+    """By name; only those that were found."""
+    warnings: tuple[CardWarning, ...] = ()
+
+    def value(self, name: str) -> str:
+        """The value as read; empty when there is none."""
+        found = self.fields.get(name)
+        return "" if found is None else found.value
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One correction, beside what was read."""
+
+    field: str
+    read_value: str
+    corrected_value: str
+    time: datetime.datetime
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a draft holds. All of it is personal: it is stored sealed and goes as a whole."""
+
+    reading: Reading
+    warnings: tuple[CardWarning, ...]
+    """What is doubtful now, corrections considered."""
+    corrections: tuple[Correction, ...] = ()
+    """Oldest first."""
+    updates: Mapping[str, str] = field(default_factory=dict)
+    """Requests that were carried out: fingerprint by request_id."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A draft. Its content is gone once it is confirmed or has ended."""
+
+    id: str
+    expire_time: datetime.datetime
+    version: int
+    """Raised by every change; a change that was made from another version starts again."""
+    content: Content | None
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an account is made from."""
+
+    nik: str
+    nama: str
+    tempat_lahir: str
+    tanggal_lahir: str
+    jenis_kelamin: str
+    alamat: str
+
+
+class State(StrEnum):
+    """How far a registration has come. CONFIRMED -> ACCOUNT_READY -> COMPLETED, or FAILED."""
+
+    CONFIRMED = "CONFIRMED"
+    ACCOUNT_READY = "ACCOUNT_READY"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+UNFINISHED = (State.CONFIRMED, State.ACCOUNT_READY)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A confirmed draft on its way to a ticket."""
+
+    id: str
+    """Also the request_id of every step: a step that is repeated has no second effect."""
+    draft_id: str
+    request_id: str
+    institution_id: str
+    service_id: str
+    consent_time: datetime.datetime
+    state: State = State.CONFIRMED
+    identity: Identity | None = None
+    """Until the account exists."""
+    user_id: str = ""
+    ticket: bytes = b""
+    """The ticket as it was issued, a serialized mediq.queue.v1.Ticket."""
+    failure_kind: str = ""
+    failure_reason: str = ""
+    attempts: int = 0
+    """Tries of the present step that came to nothing."""
+    lease_until: datetime.datetime | None = None
+
+    def is_unfinished(self) -> bool:
+        """Whether a step is still to be done."""
+        return self.state in UNFINISHED
+
+    def is_leased(self, now: datetime.datetime) -> bool:
+        """Whether a process works on it."""
+        return self.is_unfinished() and self.lease_until is not None and self.lease_until > now
+
+
+def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) -> Content:
+    """What an open draft holds.
+
+    Raises:
+        MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
+    """
+    if draft is None:
+        raise not_found("draft", draft_id)
+    if draft.confirmed:
+        raise refused("the draft is confirmed; see its registration", "DRAFT_CONFIRMED")
+    if draft.content is None or draft.expire_time <= now:
+        raise refused("the draft has ended; upload the photo again", "DRAFT_EXPIRED")
+    return draft.content
+
+
+def reused_request_id() -> MeshError:
+    """The error for a request_id that came with another body before."""
+    return MeshError(
+        "this request_id belongs to another request", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"
+    )
+
+
+def current_fields(content: Content) -> dict[str, ReadField]:
+    """The fields with their corrections; a corrected one keeps its raw value and is sure."""
+    fields = dict(content.reading.fields)
+    for one in content.corrections:
+        raw = fields[one.field].raw_value if one.field in fields else ""
+        fields[one.field] = ReadField(one.corrected_value, raw, 1.0)
+    return fields
+
+
+def nik_changes(read: str, given: str) -> int:
+    """In how many digits two NIKs differ.
+
+    Place by place when both have the same length: counted as insertions and deletions, a whole
+    number shifted by one place would be two changes. Otherwise the edit distance, because a digit
+    that the reader lost or doubled is one misreading.
+    """
+    if len(read) == len(given):
+        return sum(one != other for one, other in zip(read, given, strict=True))
+    row = list(range(len(given) + 1))
+    for place, digit in enumerate(read, 1):
+        previous, row[0] = row[0], place
+        for column, other in enumerate(given, 1):
+            change = previous + (digit != other)
+            previous, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, change)
+    return row[-1]
+
+
+def _standard(name: str, value: str) -> str:
+    """The form in which cards are printed: upper case, single blanks."""
+    text = " ".join(value.split()).upper()
+    if not text:
+        raise invalid(name, "must not be blank")
+    if name == "tanggal_lahir":
+        day, month, year = (int(part) for part in text.split("-"))
+        try:
+            datetime.date(year, month, day)
+        except ValueError as error:
+            raise invalid(name, "is no day of the calendar", "NO_SUCH_DATE") from error
+    return text
+
+
+def correct(
+    content: Content,
+    changes: Mapping[str, str],
+    request_id: str,
+    fingerprint: str,
+    now: datetime.datetime,
+) -> Content:
+    """The content with further corrections. The read values stay beside them.
+
+    The warnings still hold for the fields before the change; `reviewed` brings them up to date.
+
+    Args:
+        content: What the draft holds.
+        changes: New values by field.
+        request_id: Key of the request. Empty: it has none.
+        fingerprint: Tells requests with the same key apart.
+        now: When it is corrected.
+
+    Raises:
+        MeshError: NIK_CHANGED_TOO_MUCH, NO_SUCH_DATE, INVALID_FIELD or TOO_MANY_CORRECTIONS.
+    """
+    current = current_fields(content)
+    made: list[Correction] = []
+    for name, given in changes.items():
+        value, read = _standard(name, given), content.reading.value(name)
+        if name == "nik" and read and nik_changes(read, value) > MAX_NIK_CHANGES:
+            raise refused(
+                f"at most {MAX_NIK_CHANGES} digits may differ from the NIK as read; "
+                "upload a better photo",
+                "NIK_CHANGED_TOO_MUCH",
+            )
+        if name not in current or current[name].value != value:
+            made.append(Correction(name, read, value, now))
+    updates = {**content.updates, request_id: fingerprint} if request_id else content.updates
+    if len(content.corrections) + len(made) > MAX_UPDATES or len(updates) > MAX_UPDATES:
+        raise refused("the draft was corrected too often", "TOO_MANY_CORRECTIONS")
+    return replace(content, corrections=(*content.corrections, *made), updates=updates)
+
+
+def reviewed(content: Content, found: Sequence[CardWarning] | None) -> Content:
+    """The content with the warnings that hold after a correction.
+
+    Args:
+        content: What the draft holds, corrections included.
+        found: What the engine finds doubtful about the fields now; None when it did not answer.
+            Then the warnings stay, and one more says that nobody looked.
+    """
+    own = {NOT_VALIDATED, NIK_NOT_READ}
+    if found is None:
+        kept = [one for one in content.warnings if one.reason not in own]
+        kept.append(
+            CardWarning(NOT_VALIDATED, "", "Perubahan belum diperiksa; mohon diteliti sekali lagi.")
+        )
+    else:
+        # What concerns the photo as a whole is not looked at again.
+        kept = [one for one in content.reading.warnings if not one.field]
+        kept += [one for one in found if one not in kept]
+    if not content.reading.value("nik") and "nik" in current_fields(content):
+        message = "NIK tidak terbaca pada kartu; angka yang diketik akan diperiksa petugas."
+        kept.append(CardWarning(NIK_NOT_READ, "nik", message))
+    return replace(content, warnings=tuple(kept))
+
+
+def identity_of(content: Content) -> Identity:
+    """Whom the draft names.
+
+    Raises:
+        MeshError: DRAFT_INCOMPLETE without a NIK of 16 digits or without a name.
+    """
+    fields = current_fields(content)
+    values = {
+        name: fields[name].value if name in fields else ""
+        for name in Identity.__dataclass_fields__
+    }
+    missing = []
+    if not _NIK.fullmatch(values["nik"]):
+        missing.append("nik")
+    if not 0 < len(values["nama"].strip()) <= MAX_NAME_CHARACTERS:
+        missing.append("nama")
+    if missing:
+        names = ",".join(missing)
+        raise refused(f"complete the draft first: {names}", "DRAFT_INCOMPLETE", fields=names)
+    return Identity(**values)
+
+
+def require_same_target(
+    found: Registration, request_id: str, institution_id: str, service_id: str
+) -> None:
+    """Refuses to confirm a draft a second time for something else.
+
+    Raises:
+        MeshError: ALREADY_EXISTS with REQUEST_ID_REUSED or ALREADY_CONFIRMED.
+    """
+    if (found.institution_id, found.service_id) == (institution_id, service_id):
+        return
+    if found.request_id == request_id:
+        raise reused_request_id()
+    raise MeshError(
+        "the draft is confirmed for another facility or service",
+        Kind.ALREADY_EXISTS,
+        "ALREADY_CONFIRMED",
+        resource=("registration", found.id),
+    )
+
+
+def is_permanent(kind: Kind) -> bool:
+    """Whether the refusal of a step is final. All else is tried again with the same key."""
+    return kind in _PERMANENT
+
+
+def pause_seconds(attempts: int) -> float:
+    """How long to wait after so many tries that came to nothing."""
+    return float(min(_FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10), _LONGEST_PAUSE_SECONDS))

@@ -1,0 +1,1 @@
+"""The rules of queues: states of a ticket, order of calling, estimates, days."""

@@ -1,0 +1,52 @@
+"""Facility-local days."""
+
+import datetime
+from zoneinfo import ZoneInfo
+
+from mesh.errors import invalid
+
+OLDEST_YEAR, NEWEST_YEAR = 2000, 2199
+"""Years that reports are asked for."""
+
+
+def service_day(now: datetime.datetime, time_zone: str) -> str:
+    """The day at a facility, YYYY-MM-DD: it begins at the facility's own midnight."""
+    return now.astimezone(ZoneInfo(time_zone)).date().isoformat()
+
+
+def active_days(now: datetime.datetime, time_zone: str, carry_hours: int) -> tuple[str, ...]:
+    """The days whose tickets are called now, the older one first.
+
+    Numbers start anew at midnight, but those who waited at midnight still wait. After some hours
+    the rest of yesterday's queue has gone home.
+
+    Args:
+        now: The moment.
+        time_zone: Zone of the facility, an IANA name.
+        carry_hours: Hours after midnight in which yesterday's tickets are called too.
+    """
+    local = now.astimezone(ZoneInfo(time_zone))
+    today = local.date()
+    if local.hour < carry_hours:
+        return (today - datetime.timedelta(days=1)).isoformat(), today.isoformat()
+    return (today.isoformat(),)
+
+
+def parse_day(field: str, text: str) -> datetime.date:
+    """The day that a request names.
+
+    Raises:
+        MeshError: INVALID_ARGUMENT with reason DAY_INVALID.
+    """
+    try:
+        day = datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise invalid(field, "not a day of the calendar", "DAY_INVALID") from error
+    if not OLDEST_YEAR <= day.year <= NEWEST_YEAR:
+        raise invalid(field, "too far away", "DAY_INVALID")
+    return day
+
+
+def week_until(last: datetime.date) -> tuple[str, ...]:
+    """Seven days that end on a day, oldest first."""
+    return tuple((last - datetime.timedelta(days=back)).isoformat() for back in range(6, -1, -1))

@@ -1,0 +1,145 @@
+"""Calls that work: REST, streams, uploads, native gRPC, deadlines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.message import Message
+from mediq.ocr.v1.registration_service_pb2 import UploadDocumentRequest
+from mediq.policy.v1.policy_pb2 import Role, Scope
+from mediq.queue.v1.queue_pb2 import PRIORITY_URGENT, Ticket
+from mediq.queue.v1.queue_service_pb2 import (
+    GetQueueStatsRequest,
+    GetTicketRequest,
+    Heartbeat,
+    ListMyTicketsRequest,
+    StreamEnd,
+    WatchTicketRequest,
+    WatchTicketResponse,
+)
+from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+
+from mesh.edge.routes import ABORT_SECONDS
+from tests.edge.conftest import SHARED, Edge
+from tests.edge.upstreams import Context
+
+TICKET = "11111111-1111-4111-8111-111111111111"
+SERVICE = "/mediq.queue.v1.QueueService"
+UPLOAD = "/mediq.ocr.v1.RegistrationService/UploadDocument"
+
+
+async def test_rest_becomes_grpc_and_back(edge: Edge, api: httpx.AsyncClient) -> None:
+    async def answer(request: Message, _: Context) -> Message:
+        assert isinstance(request, GetTicketRequest)
+        return Ticket(id=request.id, number="A-012", priority=PRIORITY_URGENT)
+
+    edge.upstreams.answers[f"{SERVICE}/GetTicket"] = answer
+    headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
+    response = await api.get(f"/queue/{TICKET}", headers=headers)
+    body = response.json()
+    assert (body["id"], body["number"]) == (TICKET, "A-012")
+    assert body["priority"] == "PRIORITY_URGENT"
+    assert body["peopleAhead"] == 0
+
+
+async def test_fixed_paths_win_over_variables(edge: Edge, api: httpx.AsyncClient) -> None:
+    headers = edge.bearer(role=Role.ROLE_OPERATOR)
+    for path, method in {
+        "/queue/stats": "GetQueueStats",
+        "//queue//stats": "GetQueueStats",
+        "/queue/./stats": "GetQueueStats",
+        "/queue/current": "ListCurrentTickets",
+        "/queue/next": "PeekNextTicket",
+    }.items():
+        await api.get(httpx.URL(edge.url).copy_with(raw_path=path.encode()), headers=headers)
+        assert list(edge.upstreams.calls) == [f"{SERVICE}/{method}"], path
+        edge.upstreams.reset()
+
+
+async def test_second_rule_of_a_method(edge: Edge, api: httpx.AsyncClient) -> None:
+    headers = edge.bearer(role=Role.ROLE_OPERATOR)
+    await api.get(f"/institutions/{TICKET}/queue/stats", headers=headers)
+    request = edge.upstreams.last(f"{SERVICE}/GetQueueStats").request
+    assert isinstance(request, GetQueueStatsRequest)
+    assert request.institution_id == TICKET
+
+
+async def _watch(_: Message, __: Context) -> AsyncIterator[Message]:
+    yield WatchTicketResponse(ticket=Ticket(id=TICKET))
+    yield WatchTicketResponse(heartbeat=Heartbeat())
+    yield WatchTicketResponse(end=StreamEnd(reason="CLOSED"))
+
+
+async def test_streams_are_server_sent_events(edge: Edge, api: httpx.AsyncClient) -> None:
+    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = _watch
+    headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
+    async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        text = (await response.aread()).decode()
+    events = [json.loads(part.removeprefix("data: ")) for part in text.split("\n\n") if part]
+    assert events[0]["ticket"]["id"] == TICKET
+    assert "heartbeat" in events[1]
+    assert events[2]["end"] == {"reason": "CLOSED", "retry": False}
+
+
+async def test_native_streams(edge: Edge, channel: grpc.aio.Channel) -> None:
+    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = _watch
+    metadata = tuple(edge.bearer(scope=Scope.SCOPE_TICKETS).items())
+    call = QueueServiceStub(channel).WatchTicket(WatchTicketRequest(id=TICKET), metadata=metadata)
+    assert [m.WhichOneof("update") async for m in call] == ["ticket", "heartbeat", "end"]
+
+
+@pytest.mark.parametrize("size", [100, 9 << 20, 10 << 20])
+async def test_uploads_arrive_whole(edge: Edge, other_api: httpx.AsyncClient, size: int) -> None:
+    photo = os.urandom(size)
+    request = other_api.build_request(
+        "POST", f"/ocr/upload?requestId={TICKET}", files={"file": ("ktp.png", photo, "image/png")}
+    )
+    body = await request.aread()
+    response = await other_api.send(request)
+    assert response.status_code == 200
+    arrived = edge.upstreams.last(UPLOAD).request
+    assert isinstance(arrived, UploadDocumentRequest)
+    assert arrived.request_id == TICKET
+    assert arrived.document.content_type == request.headers["content-type"]
+    assert "boundary=" in arrived.document.content_type
+    assert arrived.document.data == body
+
+
+async def test_deadline_reaches_the_server(edge: Edge, api: httpx.AsyncClient) -> None:
+    headers = edge.bearer(role=Role.ROLE_PASIEN)
+    for more in ({}, {"grpc-timeout": "99S"}):
+        await api.get("/queue/my-queue", headers={**headers, **more})
+        remaining = edge.upstreams.last(f"{SERVICE}/ListMyTickets").time_remaining
+        assert remaining is not None
+        assert 2 < remaining <= 2 + ABORT_SECONDS
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(None, 2 + ABORT_SECONDS), (0.5, 0.5)])
+async def test_native_deadline(
+    edge: Edge, channel: grpc.aio.Channel, timeout: float | None, longest: float
+) -> None:
+    metadata = tuple(edge.bearer(role=Role.ROLE_PASIEN).items())
+    stub = QueueServiceStub(channel)
+    await stub.ListMyTickets(ListMyTicketsRequest(), metadata=metadata, timeout=timeout)
+    remaining = edge.upstreams.last(f"{SERVICE}/ListMyTickets").time_remaining
+    assert remaining is not None
+    assert longest - 0.4 < remaining < longest + 0.1
+
+
+async def test_streams_have_no_deadline(edge: Edge, api: httpx.AsyncClient) -> None:
+    headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
+    await api.get(f"/queue/{TICKET}/live", headers=headers)
+    assert edge.upstreams.last(f"{SERVICE}/WatchTicket").time_remaining is None
+
+
+async def test_only_the_right_identity_is_called(edge: Edge, api: httpx.AsyncClient) -> None:
+    for _ in range(20):
+        assert (await api.get("/institutions")).status_code == 200
+    calls = edge.upstreams.calls["/mediq.institution.v1.InstitutionService/ListInstitutions"]
+    assert {call.identity for call in calls} == {SHARED}

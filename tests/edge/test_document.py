@@ -1,0 +1,95 @@
+"""The generated document: up to date, typed, accepted by Envoy, complete."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from google.protobuf.json_format import ParseDict
+from mediq.policy.v1.policy_pb2 import Access
+
+from mesh.contracts import DESCRIPTOR_SET, methods
+from mesh.edge import EdgeSettings, committed, kubernetes, render, to_yaml, write
+from mesh.edge.routes import routed_methods
+from mesh.tls import ensure_identities
+from mesh.tokens import ensure_signing_key
+from tests.edge.conftest import Edge, envoy_binary
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _types(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "@type" in value:
+            yield str(value["@type"]).removeprefix("type.googleapis.com/")
+        for item in value.values():
+            yield from _types(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _types(item)
+
+
+def _import_package(name: str) -> None:
+    package = importlib.import_module(name)
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith("_pb2"):
+            importlib.import_module(f"{name}.{module.name}")
+
+
+def test_committed_file_is_up_to_date() -> None:
+    assert (ROOT / "envoy" / "envoy.yaml").read_text() == committed(), "run make gen"
+
+
+def test_rendering_is_deterministic() -> None:
+    assert to_yaml(render(EdgeSettings())) == to_yaml(render(EdgeSettings()))
+
+
+@pytest.mark.parametrize("text", [committed(), kubernetes()], ids=["default", "kubernetes"])
+def test_document_fits_envoys_messages(text: str) -> None:
+    bootstrap = importlib.import_module("envoy.config.bootstrap.v3.bootstrap_pb2").Bootstrap
+    document = yaml.safe_load(text)
+    for package in {name.rpartition(".")[0] for name in _types(document)}:
+        _import_package(package)
+    ParseDict(document, bootstrap())
+
+
+def test_envoy_accepts_the_document_without_a_warning(edge: Edge, tmp_path: Path) -> None:
+    ensure_identities(tmp_path / ".mediq" / "tls", ["edge"])
+    ensure_signing_key(tmp_path / ".mediq" / "keys")
+    settings = replace(EdgeSettings(), descriptor_set=edge.settings.descriptor_set)
+    write(settings, tmp_path / "envoy.yaml")
+    command = [envoy_binary(), "--mode", "validate", "-c", "envoy.yaml", "-l", "warning"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "configuration 'envoy.yaml' OK\n"), done.stderr
+    # Nothing is fetched while a document is only looked at.
+    warnings = [line for line in done.stderr.splitlines() if "jwks_" not in line]
+    assert warnings == []
+
+
+def test_every_method_for_people_has_a_route_and_no_other() -> None:
+    routed = {method.path for method in routed_methods()}
+    people = (Access.ACCESS_PUBLIC, Access.ACCESS_USER)
+    assert routed == {path for path, m in methods().items() if m.policy.access in people}
+
+
+def test_missing_upstream_is_named() -> None:
+    with pytest.raises(KeyError, match="user_svc"):
+        render(replace(EdgeSettings(), upstreams={}))
+
+
+def test_names_are_resolved_and_addresses_are_not() -> None:
+    upstreams = {**EdgeSettings().upstreams, "queue_svc": (("queue-svc", 8605),)}
+    document = render(replace(EdgeSettings(), upstreams=upstreams))
+    kinds = {c["name"]: c["type"] for c in document["static_resources"]["clusters"]}
+    assert (kinds["queue_svc"], kinds["user_svc"]) == ("STRICT_DNS", "STATIC")
+
+
+def test_compiled_contracts_hold_the_error_details() -> None:
+    """Without them the transcoder cannot write an upstream's error as JSON."""
+    assert b"google/rpc/error_details.proto" in DESCRIPTOR_SET.read_bytes()

@@ -1,0 +1,177 @@
+"""Every error has the one shape, whoever writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+from mediq.policy.v1.policy_pb2 import Role
+from mediq.queue.v1.queue_service_pb2 import ListMyTicketsRequest, ListMyTicketsResponse
+from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+
+from mesh.errors import MeshError, refused
+from mesh.status import to_status
+from tests.edge.conftest import MAX_CALLS, Edge, reason
+from tests.edge.test_access import Calls
+from tests.edge.upstreams import Context
+
+MINE = "/mediq.queue.v1.QueueService/ListMyTickets"
+TICKET = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("GET", "/nothing"),
+        ("PUT", "/queue"),
+        ("OPTIONS", "/queue"),
+        ("GET", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+        ("POST", "/mediq.queue.v1.QueueService/ListTickets"),
+        ("POST", "/mediq.queue.v1.QueueService/IssueTicket"),
+        ("POST", "/mediq.ocr_engine.v1.OcrEngineService/ReadCard"),
+    ],
+)
+async def test_unknown_paths(edge: Edge, api: httpx.AsyncClient, verb: str, path: str) -> None:
+    headers = edge.bearer(role=Role.ROLE_ADMIN_FASKES)
+    response = await api.request(verb, path, headers=headers)
+    assert reason(response) == (404, 5, "ROUTE_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body"),
+    [
+        ("GET", "/queue?nope=1", ""),
+        ("GET", "/queue?status=NOPE", ""),
+        ("GET", "/queue?pageSize=many", ""),
+        ("POST", "/queue", "{"),
+        ("POST", "/queue", '{"priority": "NOPE"}'),
+        ("POST", "/queue", '{"institutionId": 5}'),
+        ("PATCH", f"/queue/{TICKET}/status", '{"id": "another"}'),
+        ("GET", "/queue%2fstats", ""),
+    ],
+)
+async def test_malformed_requests(
+    edge: Edge, api: httpx.AsyncClient, verb: str, path: str, body: str
+) -> None:
+    headers = edge.bearer(role=Role.ROLE_OPERATOR)
+    response = await api.request(verb, path, headers=headers, content=body or None)
+    assert reason(response) == (400, 3, "REQUEST_MALFORMED")
+
+
+async def test_repeated_input_is_escaped(edge: Edge, api: httpx.AsyncClient) -> None:
+    hostile = '"},<script>alert(1)</script>\\'
+    headers = edge.bearer(role=Role.ROLE_OPERATOR)
+    response = await api.get("/queue", params={"status": hostile}, headers=headers)
+    assert reason(response) == (400, 3, "REQUEST_MALFORMED")
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_headers_that_are_too_large(api: httpx.AsyncClient) -> None:
+    response = await api.get("/institutions", headers={"x-long": "y" * 40_000})
+    assert reason(response) == (431, 3, "HEADERS_TOO_LARGE")
+
+
+async def test_dead_server(api: httpx.AsyncClient) -> None:
+    response = await api.get("/health")
+    assert reason(response) == (503, 14, "SERVICE_UNAVAILABLE")
+    assert response.headers["retry-after"] == "1"
+
+
+async def test_slow_server(edge: Edge, api: httpx.AsyncClient) -> None:
+    async def slow(_: Message, __: Context) -> Message:
+        await asyncio.sleep(20)
+        raise AssertionError("not reached")
+
+    edge.upstreams.answers[MINE] = slow
+    response = await api.get("/queue/my-queue", headers=edge.bearer(role=Role.ROLE_PASIEN))
+    assert reason(response) == (504, 4, "DEADLINE_EXCEEDED")
+
+
+async def test_overload(edge: Edge, api: httpx.AsyncClient) -> None:
+    async def wait(_: Message, __: Context) -> Message:
+        await asyncio.sleep(1)
+        return ListMyTicketsResponse()
+
+    edge.upstreams.answers[MINE] = wait
+    headers = edge.bearer(role=Role.ROLE_PASIEN)
+    calls = [api.get("/queue/my-queue", headers=headers) for _ in range(MAX_CALLS + 10)]
+    answers = await asyncio.gather(*calls)
+    refused_calls = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused_calls) == 10
+    for answer in refused_calls:
+        assert reason(answer) == (503, 14, "OVERLOADED")
+
+
+def _failing(edge: Edge, error: MeshError) -> None:
+    async def fail(_: Message, context: Context) -> Message:
+        await context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+    edge.upstreams.answers[MINE] = fail
+
+
+async def test_errors_of_a_server_keep_their_details(edge: Edge, api: httpx.AsyncClient) -> None:
+    _failing(edge, refused("the facility is closed", "FACILITY_CLOSED", opens="08:00"))
+    response = await api.get("/queue/my-queue", headers=edge.bearer(role=Role.ROLE_PASIEN))
+    body = response.json()
+    assert (response.status_code, body["code"], body["message"]) == (
+        400,
+        9,
+        "the facility is closed",
+    )
+    info, precondition = body["details"]
+    assert info == {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "FACILITY_CLOSED",
+        "domain": "mediq",
+        "metadata": {"opens": "08:00"},
+    }
+    assert precondition["violations"][0]["type"] == "FACILITY_CLOSED"
+
+
+def _error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
+    status: Status | None = rpc_status.from_call(error)
+    assert status is not None
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info
+
+
+async def test_native_callers_get_status_and_details(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await QueueServiceStub(channel).ListMyTickets(ListMyTicketsRequest())
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert caught.value.details() == "an access token is required"
+    assert _error_info(caught.value).reason == "TOKEN_MISSING"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/mediq.queue.v1.QueueService/IssueTicket",
+        "/mediq.ocr_engine.v1.OcrEngineService/ReadCard",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/grpc.health.v1.Health/Check",
+    ],
+)
+async def test_native_calls_of_what_is_not_for_people(
+    edge: Edge, channel: grpc.aio.Channel, path: str
+) -> None:
+    metadata = tuple(edge.bearer(role=Role.ROLE_ADMIN_FASKES).items())
+    call: Calls = channel.unary_unary(path)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"", metadata=metadata)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert _error_info(caught.value).reason == "ROUTE_NOT_FOUND"
+    assert path not in edge.upstreams.calls
+
+
+async def test_bodies_are_plain_json(api: httpx.AsyncClient) -> None:
+    response = await api.get("/nothing")
+    assert json.loads(response.content)["message"] == "nothing is served here"

@@ -1,0 +1,93 @@
+"""Headers, foreign pages and the access log."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import httpx
+import pytest
+from mediq.policy.v1.policy_pb2 import Role
+
+from mesh.edge.headers import SECURITY
+from tests.edge.conftest import ORIGIN, Edge
+
+PROFILE = "/mediq.user.v1.UserService/GetProfile"
+PREFLIGHT = {"access-control-request-method": "GET"}
+
+
+async def test_claims_of_a_client_do_not_arrive(edge: Edge, api: httpx.AsyncClient) -> None:
+    claimed = {
+        "x-mediq-client-address": "evil",
+        "X-Mediq-Subject": "evil",
+        "x-envoy-original-path": "evil",
+        "x-envoy-upstream-rq-timeout-ms": "evil",
+        "x-forwarded-client-cert": "evil",
+        "x-jwt-payload": "evil",
+        "x_mediq_role": "evil",
+    }
+    headers = {**edge.bearer(role=Role.ROLE_PASIEN), **claimed}
+    assert (await api.get("/users/profile", headers=headers)).status_code == 200
+    metadata = edge.upstreams.last(PROFILE).metadata
+    assert "evil" not in metadata.values()
+    assert metadata["x-mediq-client-address"] == "127.0.0.1"
+
+
+async def test_forwarded_address_of_a_client_is_not_believed(
+    edge: Edge, api: httpx.AsyncClient
+) -> None:
+    headers = {**edge.bearer(role=Role.ROLE_PASIEN), "x-forwarded-for": "10.9.9.9"}
+    await api.get("/users/profile", headers=headers)
+    assert edge.upstreams.last(PROFILE).metadata["x-mediq-client-address"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("path", ["/institutions", "/nothing", "/queue", "/health"])
+async def test_every_response_has_the_security_headers(api: httpx.AsyncClient, path: str) -> None:
+    response = await api.get(path)
+    assert {name: response.headers[name] for name in SECURITY} == SECURITY
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["server"] == "mediq"
+    assert response.headers["x-request-id"]
+    assert not [name for name in response.headers if name.startswith("x-envoy-")]
+
+
+async def test_listed_origin_may_call(edge: Edge, api: httpx.AsyncClient) -> None:
+    preflight = await api.options("/queue", headers={"origin": ORIGIN, **PREFLIGHT})
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == ORIGIN
+    assert "authorization" in preflight.headers["access-control-allow-headers"]
+    refused = await api.get("/queue", headers={"origin": ORIGIN})
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == ORIGIN
+
+
+async def test_other_origin_may_not(api: httpx.AsyncClient) -> None:
+    other = {"origin": "https://evil.example.org"}
+    preflight = await api.options("/queue", headers={**other, **PREFLIGHT})
+    answer = await api.get("/institutions", headers=other)
+    for response in (preflight, answer):
+        assert "access-control-allow-origin" not in response.headers
+
+
+def _lines(edge: Edge, request_id: str) -> list[str]:
+    """The lines of one request; Envoy writes them with some delay."""
+    for _ in range(60):
+        found = [line for line in edge.log.read_text().splitlines() if request_id in line]
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError("the access log has no line of this request")
+
+
+async def test_access_log_has_no_secrets(edge: Edge, api: httpx.AsyncClient) -> None:
+    headers = edge.bearer(role=Role.ROLE_OPERATOR)
+    response = await api.get("/queue?pageToken=very-secret", headers=headers)
+    (line,) = _lines(edge, response.headers["x-request-id"])
+    entry = json.loads(line)
+    assert entry["path"] == "/queue"
+    assert entry["verb"] == "GET"
+    assert entry["method"] == "mediq.queue.v1.QueueService/ListTickets"
+    assert (entry["status"], entry["upstream"]) == (200, "queue_svc")
+    assert entry["milliseconds"] >= 0
+    assert "very-secret" not in line
+    assert headers["authorization"].split()[1] not in line

@@ -1,0 +1,72 @@
+"""Servers that die, come back, or answer nonsense. An Envoy of its own, which nobody else uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from mesh.tls import ensure_identities
+from mesh.tokens import ensure_signing_key
+from tests.edge.conftest import SHARED, reason, running, settings_for
+from tests.edge.upstreams import Upstreams
+
+LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An edge in front of a good and a broken server of the same kind."""
+
+    api: httpx.Client
+    upstreams: Upstreams
+    good: int
+
+
+@pytest.fixture
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("health")
+    ensure_identities(folder / "tls")
+    ensure_signing_key(folder / "keys")
+    upstreams = Upstreams(folder / "tls")
+    upstreams.start(())
+    good = upstreams.serve(SHARED, SHARED)
+    broken = upstreams.serve(SHARED, SHARED, broken=True)
+    addresses = {SHARED: (("127.0.0.1", good), ("127.0.0.1", broken))}
+    settings = settings_for(folder, addresses)
+    with running(settings, folder):
+        with httpx.Client(base_url=f"http://127.0.0.1:{settings.listen_port}") as api:
+            yield Pair(api, upstreams, good)
+    upstreams.stop()
+
+
+def _wait_for(pair: Pair, status: int) -> httpx.Response:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        response = pair.api.get("/institutions")
+        if response.status_code == status:
+            return response
+        time.sleep(0.1)
+    raise AssertionError(f"no {status} in time")
+
+
+def test_failing_server_is_left_alone(pair: Pair) -> None:
+    statuses = [pair.api.get("/institutions").status_code for _ in range(60)]
+    failed = statuses.count(503)
+    assert 1 <= failed <= 8
+    assert statuses[-20:] == [200] * 20
+    called = [call.identity for call in pair.upstreams.calls[LIST]]
+    assert called.count("broken") == failed
+
+
+def test_dead_server_is_noticed_and_found_again(pair: Pair) -> None:
+    statuses = [pair.api.get("/institutions").status_code for _ in range(40)]
+    assert statuses[-1] == 200
+    pair.upstreams.end(pair.good)
+    # The broken one is still ejected: nobody is left.
+    assert reason(_wait_for(pair, 503))[2] == "SERVICE_UNAVAILABLE"
+    pair.upstreams.serve(SHARED, SHARED, port=pair.good)
+    _wait_for(pair, 200)

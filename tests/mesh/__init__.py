@@ -1,0 +1,1 @@
+"""Tests of the kit: units, and the runtimes over real servers."""

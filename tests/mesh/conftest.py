@@ -1,0 +1,104 @@
+"""A server of the kit with a servicer whose behaviour a test chooses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from mediq.institution.v1 import institution_service_pb2 as requests
+from mediq.institution.v1.institution_pb2 import Institution
+from mediq.institution.v1.institution_service_pb2_grpc import (
+    InstitutionServiceServicer,
+    InstitutionServiceStub,
+    add_InstitutionServiceServicer_to_server,
+)
+
+from mesh.config import ServiceSettings
+from mesh.pipeline import Context
+from mesh.server import Server
+from tests.support.mesh import Mesh
+
+if TYPE_CHECKING:
+    from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
+
+Behaviour = Callable[[], Awaitable[Institution]]
+
+
+class Settings(ServiceSettings):
+    service: ClassVar[str] = "institution_svc"
+
+
+async def answer() -> Institution:
+    return Institution(name="RSUD")
+
+
+@dataclass
+class Probe(InstitutionServiceServicer):
+    """Answers GetInstitution and UpdateInstitution as `behaviour` says; counts the calls."""
+
+    behaviour: Behaviour = answer
+    calls: int = 0
+    metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
+
+    async def GetInstitution(
+        self, request: requests.GetInstitutionRequest, context: Context
+    ) -> Institution:
+        self.calls += 1
+        self.metadata = list(context.invocation_metadata() or ())
+        return await self.behaviour()
+
+    async def UpdateInstitution(
+        self, request: requests.UpdateInstitutionRequest, context: Context
+    ) -> Institution:
+        self.calls += 1
+        return await self.behaviour()
+
+    async def CreateInstitution(
+        self, request: requests.CreateInstitutionRequest, context: Context
+    ) -> Institution:
+        self.calls += 1
+        return await self.behaviour()
+
+
+def _async_blanks() -> None:
+    """Generated bases are synchronous; the kit refuses those, so blanks are given a coroutine."""
+
+    async def unimplemented(self: object, request: object, context: Context) -> Institution:
+        raise NotImplementedError
+
+    for name, value in vars(InstitutionServiceServicer).items():
+        if callable(value) and name not in vars(Probe):
+            setattr(Probe, name, unimplemented)
+
+
+_async_blanks()
+
+
+@dataclass
+class Running:
+    """The server, its servicer and a stub that calls as the edge does."""
+
+    server: Server
+    probe: Probe
+    stub: InstitutionServiceAsyncStub
+
+
+@pytest.fixture
+async def running(mesh: Mesh) -> AsyncIterator[Running]:
+    """A kit server on port 0."""
+    probe = Probe()
+
+    async def build(server: Server) -> None:
+        server.add(add_InstitutionServiceServicer_to_server, probe)
+
+    settings = Settings(home=mesh.home, port=0, drain_seconds=0.5)
+    async with mesh.serve(settings, build) as server, mesh.channel("institution_svc") as channel:
+        yield Running(server, probe, InstitutionServiceStub(channel))
+
+
+async def sleep_long() -> Institution:
+    await asyncio.sleep(30)
+    return Institution()

@@ -1,0 +1,128 @@
+import asyncio
+import socket
+from typing import ClassVar
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from mediq.institution.v1 import institution_service_pb2 as requests
+from mediq.institution.v1.institution_pb2 import Institution
+
+from mesh.config import ServiceSettings
+from mesh.server import Server
+from tests.mesh.conftest import Running
+from tests.mesh.test_pipeline import GET
+from tests.support.mesh import Mesh
+
+HealthStub = health_pb2_grpc.HealthStub
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Settings(ServiceSettings):
+    service: ClassVar[str] = "institution_svc"
+
+
+async def state(channel: grpc.aio.Channel, service: str = "") -> int:
+    reply = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+    return int(reply.status)
+
+
+async def test_health_follows_the_checks(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.server.CHECK_SECONDS", 0.05)
+    broken = True
+
+    async def probe() -> None:
+        if broken:
+            raise ConnectionError("gone")
+
+    async def build(server: Server) -> None:
+        server.check("database", probe)
+
+    async with (
+        mesh.serve(Settings(home=mesh.home, port=0), build) as server,
+        mesh.channel("institution_svc", "ops") as channel,
+    ):
+        assert await state(channel) == NOT_SERVING
+        assert server.missing == {"database": "ConnectionError: gone"}
+        broken = False
+        await asyncio.sleep(0.3)
+        assert await state(channel) == SERVING
+        assert await state(channel, "mediq.institution.v1.InstitutionService") == SERVING
+        broken = True
+        await asyncio.sleep(0.3)
+        assert await state(channel) == NOT_SERVING
+
+
+async def test_a_hanging_check_is_a_failed_one(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.server.CHECK_TIMEOUT_SECONDS", 0.05)
+
+    async def build(server: Server) -> None:
+        server.check("broker", lambda: asyncio.sleep(10))
+
+    async with mesh.serve(Settings(home=mesh.home, port=0), build) as server:
+        assert "broker" in server.missing
+
+
+async def test_reflection_lists_the_services(running: Running, mesh: Mesh) -> None:
+    async with mesh.channel("institution_svc", "ops") as channel:
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([request])
+        )
+        reply = await stream.read()
+    names = {service.name for service in reply.list_services_response.service}
+    assert "mediq.institution.v1.InstitutionService" in names
+
+
+async def test_drain_finishes_the_call_in_progress(mesh: Mesh, running: Running) -> None:
+    started = asyncio.Event()
+
+    async def slow() -> Institution:
+        started.set()
+        await asyncio.sleep(0.3)
+        return Institution(name="finished")
+
+    running.probe.behaviour = slow
+    call = asyncio.ensure_future(running.stub.GetInstitution(GET))
+    await started.wait()
+    await running.server.stop()
+    assert (await call).name == "finished"
+
+
+async def test_taken_port_says_what_to_do(mesh: Mesh) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server(Settings(home=mesh.home, port=taken.getsockname()[1]))
+        with pytest.raises(RuntimeError, match="MEDIQ_INSTITUTION_SVC_PORT"):
+            await server.start()
+
+
+async def test_background_work_is_started_again(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.server.CHECK_SECONDS", 0.02)
+    runs: list[int] = []
+    done = asyncio.Event()
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise OSError("lost")
+        done.set()
+
+    async def build(server: Server) -> None:
+        server.background(work)
+
+    async with mesh.serve(Settings(home=mesh.home, port=0), build):
+        async with asyncio.timeout(2):
+            await done.wait()
+    assert len(runs) == 3
+
+
+async def test_unimplemented_method_is_a_typed_answer(running: Running) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.stub.ListInstitutions(requests.ListInstitutionsRequest())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL

@@ -1,0 +1,191 @@
+import json
+import logging
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from mediq.policy.v1.policy_pb2 import Peer
+from mediq.user.v1.auth_service_pb2 import LoginUserRequest
+from mediq.user.v1.user_pb2 import PatientIdentity
+from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
+
+from mesh import home, logs, pages
+from mesh.crypto import DecryptionError, FieldCipher
+from mesh.errors import Kind, MeshError
+from mesh.events import matches
+from mesh.redaction import redact, redact_text
+from mesh.status import to_status
+from mesh.tls import peer_of
+from mesh.tokens import TokenVerifier
+
+
+def cipher(key_id: str = "a") -> FieldCipher:
+    return FieldCipher(key_id, {"a": b"1" * 32, "b": b"2" * 32}, b"3" * 32)
+
+
+class TestCrypto:
+    def test_roundtrip(self) -> None:
+        sealed = cipher().encrypt(b"3201", "users/1/nik")
+        assert b"3201" not in sealed
+        assert cipher().decrypt(sealed, "users/1/nik") == b"3201"
+
+    def test_swapped_rows_do_not_decrypt(self) -> None:
+        sealed = cipher().encrypt(b"x", "users/1/nik")
+        with pytest.raises(DecryptionError):
+            cipher().decrypt(sealed, "users/2/nik")
+
+    def test_damage_is_found(self) -> None:
+        sealed = bytearray(cipher().encrypt(b"x", "r"))
+        sealed[-1] ^= 1
+        with pytest.raises(DecryptionError):
+            cipher().decrypt(bytes(sealed), "r")
+
+    def test_older_key_still_decrypts_and_an_unknown_one_is_an_error(self) -> None:
+        assert cipher("b").decrypt(cipher("a").encrypt(b"x", "r"), "r") == b"x"
+        with pytest.raises(DecryptionError, match="no key"):
+            FieldCipher("b", {"b": b"2" * 32}, b"3" * 32).decrypt(cipher().encrypt(b"x", "r"), "r")
+
+    def test_blind_index_is_keyed_and_separate(self) -> None:
+        one = cipher()
+        other = FieldCipher("a", {"a": b"1" * 32}, b"4" * 32)
+        assert one.blind_index("1", "nik") == one.blind_index("1", "nik")
+        assert one.blind_index("1", "nik") != one.blind_index("1", "email")
+        assert one.blind_index("1", "nik") != other.blind_index("1", "nik")
+
+
+class TestRedaction:
+    def test_marked_fields_are_hidden(self) -> None:
+        request = EnsurePatientRequest(
+            request_id="r", identity=PatientIdentity(nik="3201010101010001", nama="BUDI")
+        )
+        assert redact(request) == {"request_id": "r", "identity": "[redacted]"}
+        assert redact(LoginUserRequest(nik="1", name="x")) == {
+            "nik": "[redacted]",
+            "name": "[redacted]",
+        }
+
+    def test_long_numbers_and_tokens_are_hidden(self) -> None:
+        assert redact_text("nik 3201010101010001 ok") == "nik [redacted] ok"
+        assert redact_text("t eyJhbGciOi.eyJzdWIi.abc_-1") == "t [redacted]"
+        assert redact_text("2026-11-23 12:00") == "2026-11-23 12:00"
+
+    def test_logs_are_json_without_numbers(self, capsys: pytest.CaptureFixture[str]) -> None:
+        root = logging.getLogger()
+        before = root.handlers, root.level
+        try:
+            logs.configure("queue_svc", "INFO")
+            logs.logger().info("looked up 3201010101010001", nik="3201010101010001")
+            logging.getLogger("other").warning("number %s", "3201010101010001")
+        finally:
+            root.handlers, root.level = before
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert [line["level"] for line in lines] == ["info", "warning"]
+        assert all(line["service"] == "queue_svc" for line in lines)
+        assert "3201010101010001" not in json.dumps(lines)
+
+
+class TestStatus:
+    def test_kinds_are_codes(self) -> None:
+        for kind in Kind:
+            assert to_status(MeshError("m", kind, "R")).code > 0
+
+    def test_details(self) -> None:
+        error = MeshError("m", Kind.NOT_FOUND, "R", resource=("ticket", "1"))
+        assert [one.type_url.rsplit(".", 1)[-1] for one in to_status(error).details] == [
+            "ErrorInfo",
+            "ResourceInfo",
+        ]
+
+
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("pattern", "topic", "fits"),
+        [
+            ("a.b.c", "a.b.c", True),
+            ("a.*.c", "a.b.c", True),
+            ("a.*", "a.b.c", False),
+            ("a.#", "a.b.c", True),
+            ("#", "a.b.c", True),
+            ("#.c", "a.b.c", True),
+            ("a.#.c", "a.c", True),
+            ("a.b", "a.b.c", False),
+        ],
+    )
+    def test_patterns(self, pattern: str, topic: str, fits: bool) -> None:
+        assert matches(pattern, topic) is fits
+
+
+class TestPages:
+    def test_roundtrip(self) -> None:
+        assert pages.decode_token(pages.encode_token("RSUD é", "1"), 2) == ("RSUD é", "1")
+        assert pages.decode_token("", 2) is None
+
+    @pytest.mark.parametrize("token", ["###", "AAAA", "/w"])
+    def test_bad_token(self, token: str) -> None:
+        with pytest.raises(MeshError, match="PAGE_TOKEN_INVALID"):
+            pages.decode_token(token, 2)
+
+
+class TestHome:
+    def test_everything_is_private_and_stays(self, tmp_path: Path) -> None:
+        folder = tmp_path / "home"
+        home.prepare(folder)
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for path in files:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        home.prepare(folder)
+        assert files == {path: path.read_bytes() for path in files}
+
+    def test_half_written_folder_is_completed(self, tmp_path: Path) -> None:
+        home.prepare(tmp_path)
+        (tmp_path / "tls" / "queue_svc.crt").unlink()
+        (tmp_path / "keys" / "jwks.json").unlink()
+        home.prepare(tmp_path)
+        ca = x509.load_pem_x509_certificate((tmp_path / "tls" / "ca.crt").read_bytes())
+        leaf = x509.load_pem_x509_certificate((tmp_path / "tls" / "queue_svc.crt").read_bytes())
+        leaf.verify_directly_issued_by(ca)
+        TokenVerifier(tmp_path / "keys" / "jwks.json")
+
+    def test_damaged_key_says_what_to_do(self, tmp_path: Path) -> None:
+        home.prepare(tmp_path)
+        (tmp_path / "tls" / "ca.key").write_bytes(b"not a key")
+        (tmp_path / "tls" / "edge.crt").unlink()
+        with pytest.raises(SystemExit, match="damaged"):
+            home.prepare(tmp_path)
+
+    def test_no_space(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(home, "MIN_FREE_BYTES", 1 << 60)
+        with pytest.raises(SystemExit, match="MEDIQ_HOME"):
+            home.prepare(tmp_path)
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(SystemExit, match="MEDIQ_HOME"):
+            home.prepare(tmp_path / "file")
+
+
+def test_peer_comes_from_the_spiffe_name_only() -> None:
+    names = [b"localhost", b"spiffe://mediq/queue_svc"]
+    assert peer_of({"x509_subject_alternative_name": names}) == Peer.PEER_QUEUE_SVC
+    assert peer_of({"x509_subject_alternative_name": [b"queue-svc"]}) == Peer.PEER_UNSPECIFIED
+    assert peer_of({}) == Peer.PEER_UNSPECIFIED
+    foreign = [b"spiffe://other/queue_svc"]
+    assert peer_of({"x509_subject_alternative_name": foreign}) == Peer.PEER_UNSPECIFIED
+
+
+def test_rotated_keys_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.tokens.REREAD_SECONDS", 0.0)
+    home.prepare(tmp_path / "one")
+    home.prepare(tmp_path / "two")
+    jwks = tmp_path / "one" / "keys" / "jwks.json"
+    verifier = TokenVerifier(jwks)
+    from mesh.tokens import TokenSigner
+
+    token, _ = TokenSigner(tmp_path / "two" / "keys").sign("x", lifetime_seconds=9, session_id="s")
+    with pytest.raises(MeshError):
+        verifier.verify(token)
+    jwks.write_bytes((tmp_path / "two" / "keys" / "jwks.json").read_bytes())
+    os.utime(jwks, (1, 1))
+    assert verifier.verify(token).subject == "x"

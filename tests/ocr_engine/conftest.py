@@ -1,0 +1,16 @@
+"""The real engine, loaded once for all tests that need it."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from ocr_engine.engine import CardEngine
+
+
+@pytest.fixture(scope="session")
+def engine() -> "CardEngine":
+    """The networks with their real weights."""
+    from ocr_engine.engine import CardEngine
+
+    return CardEngine()

@@ -1,0 +1,26 @@
+"""Settings of the account service, from MEDIQ_USER_SVC_*."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from mesh.config import ServiceSettings
+
+
+class UserSettings(ServiceSettings):
+    """Settings of the account service."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIQ_USER_SVC_")
+    service: ClassVar[str] = "user_svc"
+
+    bcrypt_cost: int = Field(default=12, ge=4, le=16)
+    """Rounds of bcrypt as a power of two. Below 12 only in tests."""
+    bcrypt_threads: int = Field(default=4, ge=1, le=64)
+    """Passwords that are checked at the same time."""
+    access_seconds: int = Field(default=600, ge=1, le=3600)
+    """Life of an access token: how long a role or account that ended still works."""
+    session_seconds: int = Field(default=12 * 3600, ge=1, le=24 * 3600)
+    """Life of a staff session, whatever is refreshed."""
+    refresh_grace_seconds: int = Field(default=10, ge=0, le=60)
+    """How long after its use a refresh token still repeats its answer."""

@@ -1,0 +1,433 @@
+"""The repository of accounts and sessions. Personal data is sealed before it reaches a row."""
+
+import base64
+import datetime
+import hashlib
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from mesh.crypto import FieldCipher
+from mesh.errors import not_found
+from mesh.idempotency import idempotency_table
+from mesh.storage import Database, UtcDateTime
+from user_svc import domain
+from user_svc.domain import Account, End, Person, Refresh, Role, Viewer
+
+Result = TypeVar("Result")
+PERSONAL = (
+    "nama",
+    "nik",
+    "email",
+    "tempat_lahir",
+    "tanggal_lahir",
+    "jenis_kelamin",
+    "alamat",
+)
+"""Columns that are sealed."""
+TOKEN_BYTES = 32
+SEALED_BYTES = 1024
+"""Room for 200 characters of four bytes with nonce, tag and key identifier."""
+ATTEMPTS = 3
+
+
+class Base(DeclarativeBase):
+    """Models of the account service."""
+
+
+IDEMPOTENCY = idempotency_table(Base.metadata)
+
+
+class UserRow(Base):
+    """An account. A closed one stays, without its logins, for the records that name it."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("ix_users_newest", "create_time", "id"),
+        Index("ix_users_institution", "institution_id", "create_time"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    institution_id: Mapped[str] = mapped_column(String(36))
+    nama: Mapped[bytes] = mapped_column(LargeBinary(SEALED_BYTES))
+    nik: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    email: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    tempat_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    tanggal_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    jenis_kelamin: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    alamat: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
+    nik_index: Mapped[str | None] = mapped_column(String(64), unique=True)
+    email_index: Mapped[str | None] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(60))
+    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+    update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+    close_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+
+
+class SessionRow(Base):
+    """A signed-in session of staff: a family of refresh tokens, of which one is good."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+    expire_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
+    end_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    end_reason: Mapped[str | None] = mapped_column(String(16))
+
+
+class RefreshTokenRow(Base):
+    """A refresh token: its SHA-256, and what its successor is derived from."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(
+        ForeignKey("sessions.id", ondelete="CASCADE"), index=True
+    )
+    use_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    successor_salt: Mapped[str | None] = mapped_column(String(64))
+
+
+class LoginAttemptRow(Base):
+    """Failed tries of one login, by its blind index."""
+
+    __tablename__ = "login_attempts"
+
+    login_index: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    last_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
+
+
+async def write_again(database: Database, work: Callable[[Session], Result]) -> Result:
+    """Runs a unit of work; when another one wrote the same unique value first, runs it again."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await database.write(work)
+        except IntegrityError:
+            continue
+    return await database.write(work)
+
+
+class Accounts:
+    """Accounts, sealed by a cipher.
+
+    Two units of work may write the same login at once: the unique index refuses the second one
+    with IntegrityError, its unit runs again and then finds the account.
+    """
+
+    def __init__(self, cipher: FieldCipher) -> None:
+        """Seals with `cipher`."""
+        self._cipher = cipher
+
+    def nik_index(self, nik: str) -> str:
+        """The blind index of a NIK."""
+        return self._cipher.blind_index(nik, "nik")
+
+    def email_index(self, email: str) -> str:
+        """The blind index of an e-mail address."""
+        return self._cipher.blind_index(domain.fold_email(email), "email")
+
+    def create(
+        self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
+    ) -> Account:
+        """Adds an account.
+
+        Raises:
+            MeshError: ALREADY_EXISTS with reason EMAIL_TAKEN or NIK_TAKEN.
+        """
+        if person.email and self._find(session, email_index=self.email_index(person.email)):
+            raise domain.taken("email")
+        if person.nik and self._find(session, nik_index=self.nik_index(person.nik)):
+            raise domain.taken("nik")
+        return self._insert(session, person, password_hash, now)
+
+    def ensure_patient(
+        self, session: Session, person: Person, now: datetime.datetime
+    ) -> tuple[Account, bool]:
+        """The patient's account and whether it was made now. What is known stays as it is.
+
+        Raises:
+            MeshError: FAILED_PRECONDITION with reason NIK_NAME_MISMATCH.
+        """
+        known = self.by_nik(session, person.nik)
+        if known is None:
+            return self._insert(session, person, None, now), True
+        domain.require_same_person(known, person.nama)
+        return known, False
+
+    def get(self, session: Session, account_id: str) -> Account:
+        """An open account.
+
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        return self._account(self._open(session, account_id))
+
+    def visible(
+        self, session: Session, account_id: str, viewer: Viewer, *, lock: bool = False
+    ) -> Account:
+        """An open account that an administrator may see.
+
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        account = self._account(self._open(session, account_id, lock=lock))
+        if not viewer.sees(account):
+            raise not_found("user", account_id)
+        return account
+
+    def by_nik(self, session: Session, nik: str) -> Account | None:
+        """The patient with this NIK."""
+        row = self._find(session, nik_index=self.nik_index(nik))
+        return None if row is None else self._account(row)
+
+    def credentials(self, session: Session, email: str) -> tuple[Account, str] | None:
+        """The staff account with this login, and the hash of its password. Locks the account."""
+        row = session.scalars(
+            select(UserRow)
+            .where(UserRow.email_index == self.email_index(email))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None or row.password_hash is None:
+            return None
+        return self._account(row), row.password_hash
+
+    def list(
+        self,
+        session: Session,
+        viewer: Viewer,
+        role: Role | None,
+        after: tuple[datetime.datetime, str] | None,
+        limit: int,
+    ) -> list[Account]:
+        """Open accounts, newest first, from the one after `after` (create time, id)."""
+        query = select(UserRow).where(UserRow.close_time.is_(None))
+        if viewer.institution_id:
+            query = query.where(
+                UserRow.institution_id == viewer.institution_id, UserRow.role.in_(domain.STAFF)
+            )
+        if role is not None:
+            query = query.where(UserRow.role == role)
+        if after is not None:
+            time, identifier = after
+            query = query.where(
+                (UserRow.create_time < time)
+                | ((UserRow.create_time == time) & (UserRow.id < identifier))
+            )
+        query = query.order_by(UserRow.create_time.desc(), UserRow.id.desc()).limit(limit)
+        return [self._account(row) for row in session.scalars(query)]
+
+    def set_role(
+        self, session: Session, account_id: str, role: Role, now: datetime.datetime
+    ) -> Account:
+        """Changes the role of an account.
+
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        row = self._open(session, account_id)
+        row.role, row.update_time = role, now
+        return self._account(row)
+
+    def set_password(self, session: Session, account_id: str, password_hash: str) -> None:
+        """Stores the hash of a password anew."""
+        self._open(session, account_id).password_hash = password_hash
+
+    def close(self, session: Session, account: Account, now: datetime.datetime) -> None:
+        """Closes an account: its e-mail address or NIK is free for a new one.
+
+        Raises:
+            MeshError: FAILED_PRECONDITION with reason LAST_NETWORK_ADMIN.
+        """
+        if account.is_network_admin:
+            others = session.scalars(
+                select(UserRow.id)
+                .where(
+                    UserRow.institution_id == "",
+                    UserRow.role == Role.ADMIN_FASKES,
+                    UserRow.close_time.is_(None),
+                    UserRow.id != account.id,
+                )
+                .with_for_update()
+            ).all()
+            if not others:
+                raise domain.last_network_admin()
+        row = self._open(session, account.id)
+        row.close_time = row.update_time = now
+        row.nik_index = row.email_index = row.password_hash = None
+
+    def _insert(
+        self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
+    ) -> Account:
+        row = UserRow(
+            id=str(uuid.uuid4()),
+            role=person.role,
+            institution_id=person.institution_id,
+            nik_index=self.nik_index(person.nik) if person.nik else None,
+            email_index=self.email_index(person.email) if person.email else None,
+            password_hash=password_hash,
+            create_time=now,
+            update_time=now,
+        )
+        for name in PERSONAL:
+            value: str = getattr(person, name)
+            if value:
+                setattr(row, name, self._cipher.encrypt(value.encode(), f"users/{row.id}/{name}"))
+        session.add(row)
+        session.flush()
+        return self._account(row)
+
+    def _find(self, session: Session, **index: str) -> UserRow | None:
+        return session.scalars(select(UserRow).filter_by(**index)).one_or_none()
+
+    def _open(self, session: Session, account_id: str, *, lock: bool = False) -> UserRow:
+        row = session.get(UserRow, account_id, with_for_update=lock)
+        if row is None or row.close_time is not None:
+            raise not_found("user", account_id)
+        return row
+
+    def _account(self, row: UserRow) -> Account:
+        personal = {name: self._unseal(row, name) for name in PERSONAL}
+        return Account(
+            id=row.id,
+            role=Role(row.role),
+            institution_id=row.institution_id,
+            create_time=row.create_time,
+            update_time=row.update_time,
+            **personal,
+        )
+
+    def _unseal(self, row: UserRow, name: str) -> str:
+        sealed: bytes | None = getattr(row, name)
+        return (
+            ""
+            if sealed is None
+            else self._cipher.decrypt(sealed, f"users/{row.id}/{name}").decode()
+        )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session with the refresh token that is good now."""
+
+    session_id: str
+    user_id: str
+    refresh_token: str
+    expire_time: datetime.datetime
+
+
+def digest(token: str) -> str:
+    """What is stored of a refresh token. It is random, so a plain hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Sessions:
+    """Sessions of staff, renewed by refresh tokens that are good for one use."""
+
+    def __init__(
+        self, cipher: FieldCipher, life: datetime.timedelta, grace: datetime.timedelta
+    ) -> None:
+        """Sets the rules.
+
+        Args:
+            cipher: Holds the key that successors are derived with.
+            life: How long a session lives, whatever is refreshed.
+            grace: How long after its use a token repeats its answer.
+        """
+        self._cipher = cipher
+        self._life = life
+        self._grace = grace
+
+    def open(self, session: Session, user_id: str, now: datetime.datetime) -> Opened:
+        """Begins a session."""
+        row = SessionRow(
+            id=str(uuid.uuid4()), user_id=user_id, create_time=now, expire_time=now + self._life
+        )
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        session.add(row)
+        session.flush()
+        session.add(RefreshTokenRow(token_hash=digest(token), session_id=row.id))
+        return Opened(row.id, user_id, token, row.expire_time)
+
+    def refresh(
+        self, session: Session, token: str, now: datetime.datetime
+    ) -> tuple[Refresh, Opened | None]:
+        """Exchanges a refresh token; a session whose token is reused ends.
+
+        The caller must let the unit of work commit whatever the verdict is.
+
+        Returns:
+            The verdict, and the session when it goes on.
+        """
+        found = session.execute(
+            select(RefreshTokenRow, SessionRow)
+            .join(SessionRow, SessionRow.id == RefreshTokenRow.session_id)
+            .where(RefreshTokenRow.token_hash == digest(token))
+            .with_for_update()
+        ).one_or_none()
+        if found is None:
+            return Refresh.ENDED, None
+        used, family = found
+        successor = self._successor(token, used.successor_salt) if used.successor_salt else ""
+        next_row = session.get(RefreshTokenRow, digest(successor)) if successor else None
+        verdict = domain.judge(
+            domain.Shown(
+                session_open=family.end_time is None,
+                session_expire_time=family.expire_time,
+                use_time=used.use_time,
+                successor_used=next_row is not None and next_row.use_time is not None,
+            ),
+            now,
+            self._grace,
+        )
+        if verdict is Refresh.ENDED:
+            return verdict, None
+        if verdict is Refresh.REUSE:
+            family.end_time, family.end_reason = now, End.REUSE
+            return verdict, None
+        if verdict is Refresh.ROTATE:
+            used.use_time = now
+            used.successor_salt = secrets.token_hex(TOKEN_BYTES)
+            successor = self._successor(token, used.successor_salt)
+            session.add(RefreshTokenRow(token_hash=digest(successor), session_id=family.id))
+        return verdict, Opened(family.id, family.user_id, successor, family.expire_time)
+
+    def end(self, session: Session, token: str, why: End, now: datetime.datetime) -> None:
+        """Ends the session of a refresh token, if there is one."""
+        row = session.get(RefreshTokenRow, digest(token))
+        if row is not None:
+            session.execute(
+                update(SessionRow)
+                .where(SessionRow.id == row.session_id, SessionRow.end_time.is_(None))
+                .values(end_time=now, end_reason=why)
+            )
+
+    def end_all(self, session: Session, user_id: str, why: End, now: datetime.datetime) -> None:
+        """Ends every session of an account."""
+        session.execute(
+            update(SessionRow)
+            .where(SessionRow.user_id == user_id, SessionRow.end_time.is_(None))
+            .values(end_time=now, end_reason=why)
+        )
+
+    def purge(self, session: Session, now: datetime.datetime) -> None:
+        """Deletes sessions whose time is over, with their tokens."""
+        session.execute(delete(SessionRow).where(SessionRow.expire_time < now))
+
+    def _successor(self, token: str, salt: str) -> str:
+        """The token that follows: random to all who lack the token, the salt or the key.
+
+        Derived, not stored: so the answer can be repeated, and the database holds only hashes.
+        """
+        raw = bytes.fromhex(self._cipher.blind_index(f"{token}.{salt}", "refresh"))
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
