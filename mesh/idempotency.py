@@ -19,6 +19,8 @@ from mesh.storage import Database, UtcDateTime
 
 Answer = TypeVar("Answer", bound=Message)
 KEPT_HOURS = 24
+RIVALS = 2
+"""Unique keys that a unit may lose: one of its effect, and the request's own."""
 
 
 def idempotency_table(metadata: MetaData) -> Table:
@@ -73,9 +75,12 @@ class Idempotency:
             return made
 
         try:
-            return await self._database.write(unit)
-        except IntegrityError:
-            # The same request at the same moment: the other one won, its answer counts.
+            for _ in range(RIVALS):
+                try:
+                    return await self._database.write(unit)
+                except IntegrityError:
+                    # Another unit wrote the same key at the same moment: what it wrote counts.
+                    continue
             return await self._database.write(unit)
         except MeshError:
             if not request_id:

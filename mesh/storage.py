@@ -57,7 +57,9 @@ def _sqlite_engine(url: str) -> Engine:
     database = make_url(url).database
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
+    engine = create_engine(
+        url, connect_args={"timeout": 10, "check_same_thread": False}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -100,6 +102,7 @@ def make_engine(url: str, connections: int = 8) -> Engine:
             pool_pre_ping=True,
             pool_recycle=1800,
             isolation_level="READ COMMITTED",
+            hide_parameters=True,
             connect_args={"charset": "utf8mb4", "connect_timeout": 3},
         )
     raise ValueError(f"{backend} is not supported: use sqlite or mysql+pymysql")

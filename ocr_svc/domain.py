@@ -144,8 +144,6 @@ class Registration:
     service_id: str
     consent_time: datetime.datetime
     state: State = State.CONFIRMED
-    identity: Identity | None = None
-    """Until the account exists."""
     user_id: str = ""
     ticket: bytes = b""
     """The ticket as it was issued, a serialized mediq.queue.v1.Ticket."""
@@ -298,8 +296,7 @@ def identity_of(content: Content) -> Identity:
     """
     fields = current_fields(content)
     values = {
-        name: fields[name].value if name in fields else ""
-        for name in Identity.__dataclass_fields__
+        name: fields[name].value if name in fields else "" for name in Identity.__dataclass_fields__
     }
     missing = []
     if not _NIK.fullmatch(values["nik"]):

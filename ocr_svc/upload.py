@@ -131,7 +131,5 @@ def photo_of(content_type: str, data: bytes) -> bytes:
     if not photo:
         raise _refused("EMPTY_UPLOAD", "the photo is empty")
     if len(photo) > MAX_IMAGE_BYTES:
-        raise _refused(
-            "IMAGE_TOO_LARGE", f"the photo has more than {MAX_IMAGE_BYTES // 2**20} MiB"
-        )
+        raise _refused("IMAGE_TOO_LARGE", f"the photo has more than {MAX_IMAGE_BYTES // 2**20} MiB")
     return photo

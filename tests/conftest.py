@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from mesh import home
+from tests.support.databases import database_url
 from tests.support.mesh import Mesh
+
+__all__ = ["database_url"]
 
 
 @pytest.fixture(scope="session")

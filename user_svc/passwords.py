@@ -43,7 +43,7 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._hash, password)
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether this is the password. Without a stored hash the same time passes, and it is not."""
+        """Whether this is the password. It never is without a stored hash, in the same time."""
         same = await asyncio.get_running_loop().run_in_executor(
             self._pool, self._matches, password, stored or self._nobody
         )

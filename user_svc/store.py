@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, delete, select, update
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -49,6 +58,8 @@ class UserRow(Base):
 
     __tablename__ = "users"
     __table_args__ = (
+        UniqueConstraint("nik_index", name="uq_users_nik_index"),
+        UniqueConstraint("email_index", name="uq_users_email_index"),
         Index("ix_users_newest", "create_time", "id"),
         Index("ix_users_institution", "institution_id", "create_time"),
     )
@@ -63,8 +74,8 @@ class UserRow(Base):
     tanggal_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
     jenis_kelamin: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
     alamat: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    nik_index: Mapped[str | None] = mapped_column(String(64), unique=True)
-    email_index: Mapped[str | None] = mapped_column(String(64), unique=True)
+    nik_index: Mapped[str | None] = mapped_column(String(64))
+    email_index: Mapped[str | None] = mapped_column(String(64))
     password_hash: Mapped[str | None] = mapped_column(String(60))
     create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
@@ -202,7 +213,7 @@ class Accounts:
             return None
         return self._account(row), row.password_hash
 
-    def list(
+    def page(
         self,
         session: Session,
         viewer: Viewer,

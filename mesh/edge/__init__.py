@@ -3,6 +3,7 @@
 `render` is pure: settings in, the bootstrap document out. Nothing in envoy/ is written by hand.
 """
 
+from mesh.edge.process import binary, command
 from mesh.edge.render import committed, kubernetes, render, to_yaml, write
 from mesh.edge.settings import Bucket, EdgeSettings, Rates
 
@@ -10,6 +11,8 @@ __all__ = [
     "Bucket",
     "EdgeSettings",
     "Rates",
+    "binary",
+    "command",
     "committed",
     "kubernetes",
     "render",

@@ -11,16 +11,14 @@ from mediq.policy.v1.policy_pb2 import Access
 from mesh.contracts import Method, methods, role_name, scope_name
 from mesh.edge.settings import EdgeSettings
 from mesh.edge.typed import Config, extension, seconds, typed
+from mesh.tokens import AUDIENCE, ISSUER, LEEWAY_SECONDS
 
 JWT = "envoy.filters.http.jwt_authn"
 RBAC = "envoy.filters.http.rbac"
-ISSUER = "mediq"
-AUDIENCE = "mediq"
 REQUIREMENT = "token"
 KEYS_METHOD = "/mediq.user.v1.AuthService/GetJwks"
 LOOPBACK = "edge"
 """Cluster of the edge itself."""
-CLOCK_SKEW_SECONDS = 5
 CLAIMS = "claims"
 """Where the verified claims lie in the request's metadata."""
 _RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
@@ -32,7 +30,7 @@ def _provider(keys: Config) -> Config:
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
         "require_expiration": True,
-        "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+        "clock_skew_seconds": LEEWAY_SECONDS,
         # Only this header: a token in a URL would be written to logs.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "forward": True,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mesh.edge.access import LOOPBACK
 from mesh.edge.settings import SERVERS, EdgeSettings, Endpoint
 from mesh.edge.typed import Config, extension, seconds, socket_address, typed
+from mesh.tls import TRUST_DOMAIN
 
-TRUST_DOMAIN = "spiffe://mediq/"
 EDGE = "edge"
 """Name of the edge in its certificate."""
 MAX_MESSAGE_WINDOW_BYTES = 1 << 20

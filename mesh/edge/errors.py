@@ -17,8 +17,8 @@ from google.rpc.status_pb2 import Status
 from mesh.edge.rates import METADATA
 from mesh.edge.routes import RETRY_AFTER
 from mesh.edge.typed import Config, extension, header
+from mesh.status import DOMAIN
 
-DOMAIN = "mediq"
 _DETAILS = "response.code_details"
 
 

@@ -11,6 +11,7 @@ from mesh.contracts import SERVICES
 from mesh.edge.clusters import clusters
 from mesh.edge.listener import listener
 from mesh.edge.settings import SERVERS, EdgeSettings
+from mesh.edge.status import admin_cluster, status_listener
 from mesh.edge.typed import Config, extension, socket_address
 
 _HEADER = """\
@@ -41,11 +42,15 @@ def render(settings: EdgeSettings) -> Config:
         KeyError: A server has no address, or a rate class no limits.
         ValueError: A contract cannot be routed.
     """
+    listeners, targets = [listener(settings)], clusters(settings)
+    if settings.status_port is not None:
+        listeners.append(status_listener(settings, settings.status_port))
+        targets.append(admin_cluster(settings))
     return {
         "node": {"id": "edge", "cluster": "mediq"},
         "admin": {"address": socket_address(settings.admin_host, settings.admin_port)},
         "overload_manager": _overload(settings),
-        "static_resources": {"listeners": [listener(settings)], "clusters": clusters(settings)},
+        "static_resources": {"listeners": listeners, "clusters": targets},
     }
 
 
@@ -77,6 +82,7 @@ def kubernetes_settings() -> EdgeSettings:
     return replace(
         EdgeSettings(),
         listen_host="0.0.0.0",  # noqa: S104 - a pod has no other way in
+        status_port=8609,
         upstreams={name: ((name.replace("_", "-"), SERVICES[name].port),) for name in SERVERS},
         tls_folder="/etc/mediq/tls",
         descriptor_set="/etc/mediq/contracts/mediq.binpb",

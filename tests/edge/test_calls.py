@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 
 import grpc
@@ -85,6 +87,27 @@ async def test_streams_are_server_sent_events(edge: Edge, api: httpx.AsyncClient
     assert events[0]["ticket"]["id"] == TICKET
     assert "heartbeat" in events[1]
     assert events[2]["end"] == {"reason": "CLOSED", "retry": False}
+
+
+async def test_events_come_one_by_one_and_the_server_hears_of_the_end(
+    edge: Edge, api: httpx.AsyncClient
+) -> None:
+    ended = threading.Event()
+
+    async def endless(_: Message, __: Context) -> AsyncIterator[Message]:
+        try:
+            yield WatchTicketResponse(heartbeat=Heartbeat())
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = endless
+    headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
+    async with asyncio.timeout(5):
+        async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
+            first = await anext(response.aiter_text())
+    assert first.startswith("data: ")
+    assert await asyncio.to_thread(ended.wait, 5)
 
 
 async def test_native_streams(edge: Edge, channel: grpc.aio.Channel) -> None:

@@ -15,11 +15,11 @@ from google.protobuf.json_format import ParseDict
 from mediq.policy.v1.policy_pb2 import Access
 
 from mesh.contracts import DESCRIPTOR_SET, methods
-from mesh.edge import EdgeSettings, committed, kubernetes, render, to_yaml, write
+from mesh.edge import EdgeSettings, binary, committed, kubernetes, render, to_yaml, write
 from mesh.edge.routes import routed_methods
 from mesh.tls import ensure_identities
 from mesh.tokens import ensure_signing_key
-from tests.edge.conftest import Edge, envoy_binary
+from tests.edge.conftest import Edge
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +64,7 @@ def test_envoy_accepts_the_document_without_a_warning(edge: Edge, tmp_path: Path
     ensure_signing_key(tmp_path / ".mediq" / "keys")
     settings = replace(EdgeSettings(), descriptor_set=edge.settings.descriptor_set)
     write(settings, tmp_path / "envoy.yaml")
-    command = [envoy_binary(), "--mode", "validate", "-c", "envoy.yaml", "-l", "warning"]
+    command = [binary(), "--mode", "validate", "-c", "envoy.yaml", "-l", "warning"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "configuration 'envoy.yaml' OK\n"), done.stderr
     # Nothing is fetched while a document is only looked at.

@@ -69,6 +69,17 @@ async def test_other_origin_may_not(api: httpx.AsyncClient) -> None:
         assert "access-control-allow-origin" not in response.headers
 
 
+async def test_status_port_shows_readiness_and_metrics_only(edge: Edge) -> None:
+    url = f"http://127.0.0.1:{edge.settings.status_port}"
+    async with httpx.AsyncClient(base_url=url) as status:
+        assert (await status.get("/ready")).text == "LIVE\n"
+        assert "envoy_cluster_upstream_rq" in (await status.get("/stats/prometheus")).text
+        for path in ("/", "/config_dump", "/clusters", "/stats", "/stats/../config_dump"):
+            raw = httpx.URL(url).copy_with(raw_path=path.encode())
+            assert (await status.get(raw)).status_code == 404, path
+        assert (await status.post("/quitquitquit")).status_code == 404
+
+
 def _lines(edge: Edge, request_id: str) -> list[str]:
     """The lines of one request; Envoy writes them with some delay."""
     for _ in range(60):

@@ -1,0 +1,164 @@
+"""The services that a registration needs, as the domain sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mediq.institution.v1.institution_service_pb2 import GetFacilityFactsRequest
+from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
+from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
+from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceStub
+from mediq.policy.v1.policy_pb2 import Scope
+from mediq.queue.v1.queue_service_pb2 import IssueTicketRequest
+from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.user.v1.auth_service_pb2 import IssueNarrowSessionRequest, NarrowSession
+from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
+from mediq.user.v1.user_pb2 import PatientIdentity
+from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
+from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
+
+from ocr_svc.domain import CardWarning, Content, Identity, ReadField, Reading, current_fields
+
+if TYPE_CHECKING:
+    from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
+    from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceAsyncStub
+    from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
+    from mediq.user.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
+    from mediq.user.v1.user_service_pb2_grpc import UserServiceAsyncStub
+
+    from mesh.client import Channels
+
+
+def _fields(message: engine.KtpFields) -> Mapping[str, ReadField]:
+    return {
+        spec.name: ReadField(found.value, found.raw_value, found.confidence)
+        for spec, found in message.ListFields()
+    }
+
+
+def _warnings(messages: Iterable[engine.Warning]) -> tuple[CardWarning, ...]:
+    return tuple(CardWarning(one.reason, one.field, one.message) for one in messages)
+
+
+def ktp_message(content: Content) -> engine.KtpFields:
+    """The fields as they stand, corrections included."""
+    return engine.KtpFields(
+        **{
+            name: engine.Field(
+                value=found.value, raw_value=found.raw_value, confidence=found.confidence
+            )
+            for name, found in current_fields(content).items()
+        }
+    )
+
+
+class CardReader:
+    """ocr_engine. Every method raises MeshError as the engine answers it."""
+
+    def __init__(self, channels: Channels) -> None:
+        """Calls through `channels`."""
+        self._stub: OcrEngineServiceAsyncStub = OcrEngineServiceStub(channels.to("ocr_engine"))
+
+    async def read(self, photo: bytes) -> Reading:
+        """What stands on the card."""
+        found = await self._stub.ReadCard(engine.ReadCardRequest(image=photo))
+        return Reading(
+            engine.DocumentType.Name(found.document_type),
+            _fields(found.ktp),
+            _warnings(found.warnings),
+        )
+
+    async def validate(self, content: Content) -> tuple[CardWarning, ...]:
+        """What is doubtful about the fields as they stand."""
+        request = engine.ValidateReadingRequest(ktp=ktp_message(content))
+        return _warnings((await self._stub.ValidateReading(request)).warnings)
+
+
+class Accounts:
+    """user_svc."""
+
+    def __init__(self, channels: Channels) -> None:
+        """Calls through `channels`."""
+        self._sessions: AuthServiceAsyncStub = AuthServiceStub(channels.to("user_svc"))
+        self._users: UserServiceAsyncStub = UserServiceStub(channels.to("user_svc"))
+
+    async def registration_session(self, draft_id: str) -> NarrowSession:
+        """A session that opens one draft."""
+        return await self._session(Scope.SCOPE_REGISTRATION, draft_id)
+
+    async def tickets_session(self, user_id: str) -> NarrowSession:
+        """A session that opens one patient's tickets."""
+        return await self._session(Scope.SCOPE_TICKETS, user_id)
+
+    async def _session(self, scope: Scope.ValueType, subject_id: str) -> NarrowSession:
+        return await self._sessions.IssueNarrowSession(
+            IssueNarrowSessionRequest(scope=scope, subject_id=subject_id)
+        )
+
+    async def ensure_patient(self, key: str, identity: Identity) -> str:
+        """The patient's account, found or made.
+
+        Args:
+            key: The request_id: the registration.
+            identity: Whom the card names.
+
+        Raises:
+            MeshError: NIK_NAME_MISMATCH and what else user_svc refuses.
+        """
+        answer = await self._users.EnsurePatient(
+            EnsurePatientRequest(request_id=key, identity=PatientIdentity(**vars(identity)))
+        )
+        return answer.user.id
+
+
+class Queue:
+    """queue_svc."""
+
+    def __init__(self, channels: Channels) -> None:
+        """Calls through `channels`."""
+        self._stub: QueueServiceAsyncStub = QueueServiceStub(channels.to("queue_svc"))
+
+    async def issue_ticket(
+        self, key: str, institution_id: str, service_id: str, user_id: str
+    ) -> bytes:
+        """The ticket, serialized.
+
+        Args:
+            key: The request_id: the registration.
+            institution_id: Facility.
+            service_id: Service of the facility.
+            user_id: Patient.
+
+        Raises:
+            MeshError: ACTIVE_TICKET_EXISTS and what else queue_svc refuses.
+        """
+        ticket = await self._stub.IssueTicket(
+            IssueTicketRequest(
+                request_id=key,
+                institution_id=institution_id,
+                service_id=service_id,
+                patient_id=user_id,
+            )
+        )
+        return ticket.SerializeToString()
+
+
+class Facilities:
+    """institution_svc."""
+
+    def __init__(self, channels: Channels) -> None:
+        """Calls through `channels`."""
+        self._stub: InstitutionServiceAsyncStub = InstitutionServiceStub(
+            channels.to("institution_svc")
+        )
+
+    async def require_service(self, institution_id: str, service_id: str) -> None:
+        """Returns when the facility is open and has the service.
+
+        Raises:
+            MeshError: INSTITUTION_NOT_FOUND or SERVICE_NOT_FOUND.
+        """
+        await self._stub.GetFacilityFacts(
+            GetFacilityFactsRequest(institution_id=institution_id, service_id=service_id)
+        )

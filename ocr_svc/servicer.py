@@ -1,0 +1,298 @@
+"""RegistrationService: translation between messages, the rules and the repository."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from mediq.ocr.v1 import registration_service_pb2 as messages
+from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceServicer
+from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
+from mediq.queue.v1.queue_pb2 import Ticket
+from mediq.user.v1.auth_service_pb2 import NarrowSession
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mesh.context import current_call
+from mesh.errors import Kind, MeshError, not_found
+from mesh.logs import logger
+from mesh.pipeline import Context
+from mesh.storage import Database
+from ocr_svc import domain
+from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message
+from ocr_svc.saga import Saga
+from ocr_svc.settings import OcrSettings
+from ocr_svc.store import Repository, new_id
+from ocr_svc.upload import photo_of
+
+ANSWER_SECONDS = 1.5
+"""Kept back from a confirming call for its answer: the tickets session and the database."""
+SESSION_SECONDS = 1.0
+"""How long a registration's answer waits for the tickets session."""
+ATTEMPTS = 5
+"""Tries of a change to a draft that another change overtook."""
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
+    message = messages.Draft(
+        id=draft.id,
+        document_type=engine.DocumentType.Value(content.reading.document_type),
+        ktp=ktp_message(content),
+        warnings=[engine.Warning(**vars(one)) for one in content.warnings],
+        expire_time=draft.expire_time,
+    )
+    for one in content.corrections:
+        message.corrections.add(
+            field=one.field,
+            read_value=one.read_value,
+            corrected_value=one.corrected_value,
+            correct_time=one.time,
+        )
+    return message
+
+
+def _overtaken() -> MeshError:
+    return MeshError("the draft is being changed elsewhere", Kind.ABORTED, "DRAFT_CHANGED")
+
+
+class RegistrationServicer(RegistrationServiceServicer):
+    """Photo, draft, correction, confirmation."""
+
+    def __init__(
+        self,
+        settings: OcrSettings,
+        database: Database,
+        repository: Repository,
+        reader: CardReader,
+        accounts: Accounts,
+        facilities: Facilities,
+        saga: Saga,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        """Serves from `database`."""
+        self._draft_time = timedelta(minutes=settings.draft_minutes)
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._database = database
+        self._repository = repository
+        self._reader = reader
+        self._accounts = accounts
+        self._facilities = facilities
+        self._saga = saga
+        self._clock = clock
+
+    async def UploadDocument(
+        self, request: messages.UploadDocumentRequest, context: Context
+    ) -> messages.UploadDocumentResponse:
+        def look() -> tuple[bytes, str]:
+            photo = photo_of(request.document.content_type, request.document.data)
+            return photo, self._repository.fingerprint(photo)
+
+        # Megabytes are parsed and hashed beside the event loop.
+        photo, fingerprint = await asyncio.to_thread(look)
+        draft = await self._uploaded(request.request_id, fingerprint)
+        if draft is None:
+            return await self._read_card(request.request_id, photo, fingerprint)
+        content = domain.require_content(draft, draft.id, self._clock())
+        session = await self._accounts.registration_session(draft.id)
+        return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
+
+    async def _uploaded(self, request_id: str, fingerprint: str) -> domain.Draft | None:
+        """The draft that this upload made before.
+
+        The method is public: whoever has the request_id may ask. That alone opens no draft, the
+        photo must be the same, byte for byte; who has both holds the card's picture already, and
+        could upload it under a key of their own. The photo counts and not the form around it: a
+        browser that repeats a request chooses another boundary.
+
+        Raises:
+            MeshError: ALREADY_EXISTS with REQUEST_ID_REUSED.
+        """
+        if not request_id:
+            return None
+        found = await self._database.read(
+            lambda session: self._repository.uploaded(session, request_id)
+        )
+        if found is None:
+            return None
+        draft, known = found
+        if known != fingerprint:
+            raise domain.reused_request_id()
+        return draft
+
+    async def _read_card(
+        self, request_id: str, photo: bytes, fingerprint: str
+    ) -> messages.UploadDocumentResponse:
+        """Reads the card and issues the session at the same time; one failure ends both."""
+        draft_id = new_id()
+        reading_task = asyncio.create_task(self._reader.read(photo))
+        session_task = asyncio.create_task(self._accounts.registration_session(draft_id))
+        try:
+            reading, session = await asyncio.gather(reading_task, session_task)
+        finally:
+            reading_task.cancel()
+            session_task.cancel()
+        time = self._clock()
+        content = domain.Content(reading, reading.warnings)
+        draft = domain.Draft(draft_id, time + self._draft_time, 1, content)
+        try:
+            await self._database.write(
+                lambda unit: self._repository.add_draft(unit, draft, request_id, fingerprint, time)
+            )
+        except IntegrityError:
+            # The same upload at the same moment: the other one won, its draft counts.
+            other = await self._uploaded(request_id, fingerprint)
+            if other is None:
+                raise
+            draft, content = other, domain.require_content(other, other.id, time)
+            session = await self._accounts.registration_session(other.id)
+        return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
+
+    async def _open(self, draft_id: str) -> tuple[domain.Draft, domain.Content]:
+        """A draft that waits for its confirmation.
+
+        Raises:
+            MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
+        """
+        draft = await self._database.read(lambda session: self._repository.draft(session, draft_id))
+        content = domain.require_content(draft, draft_id, self._clock())
+        assert draft is not None
+        return draft, content
+
+    async def GetDraft(self, request: messages.GetDraftRequest, context: Context) -> messages.Draft:
+        return _draft(*await self._open(request.id))
+
+    async def UpdateDraft(
+        self, request: messages.UpdateDraftRequest, context: Context
+    ) -> messages.Draft:
+        changes = {
+            name: str(getattr(request, name))
+            for name in domain.CORRECTABLE
+            if request.HasField(name)  # type: ignore[arg-type]
+        }
+        fingerprint = self._repository.fingerprint(request.SerializeToString(deterministic=True))
+        for _ in range(ATTEMPTS):
+            draft, content = await self._open(request.id)
+            known = content.updates.get(request.request_id)
+            if known == fingerprint:
+                return _draft(draft, content)
+            if known is not None:
+                raise domain.reused_request_id()
+            changed = domain.correct(
+                content, changes, request.request_id, fingerprint, self._clock()
+            )
+            changed = domain.reviewed(changed, await self._validate(changed))
+            replace = partial(self._repository.replace_content, draft=draft, content=changed)
+            if await self._database.write(replace):
+                return _draft(draft, changed)
+        raise _overtaken()
+
+    async def _validate(self, content: domain.Content) -> tuple[domain.CardWarning, ...] | None:
+        try:
+            return await self._reader.validate(content)
+        except MeshError as error:
+            logger().warning("correction not validated", reason=error.reason)
+            return None
+
+    async def ConfirmRegistration(
+        self, request: messages.ConfirmRegistrationRequest, context: Context
+    ) -> messages.Registration:
+        found = await self._confirm(request)
+        domain.require_same_target(
+            found, request.request_id, request.institution_id, request.service_id
+        )
+        call = current_call()
+        left = call.remaining_seconds() if call is not None else None
+        found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
+        if found.state is domain.State.FAILED:
+            raise MeshError(
+                "the registration was refused",
+                Kind(found.failure_kind),
+                found.failure_reason,
+                resource=("registration", found.id),
+            )
+        return await self._registration(found)
+
+    async def _confirm(self, request: messages.ConfirmRegistrationRequest) -> domain.Registration:
+        """The draft's registration, made now unless it exists.
+
+        Raises:
+            MeshError: The draft or the facility does not allow it. Then nothing is stored.
+        """
+
+        def look(session: Session) -> tuple[domain.Draft | None, domain.Registration | None]:
+            # In this order: when the draft is seen as confirmed, its registration is seen too.
+            draft = self._repository.draft(session, request.draft_id)
+            return draft, self._repository.registration_of(session, request.draft_id)
+
+        for _ in range(ATTEMPTS):
+            draft, found = await self._database.read(look)
+            if found is not None:
+                return found
+            identity = domain.identity_of(
+                domain.require_content(draft, request.draft_id, self._clock())
+            )
+            assert draft is not None
+            await self._facilities.require_service(request.institution_id, request.service_id)
+            made = domain.Registration(
+                id=new_id(),
+                draft_id=draft.id,
+                request_id=request.request_id,
+                institution_id=request.institution_id,
+                service_id=request.service_id,
+                consent_time=self._clock(),
+            )
+            confirm = partial(
+                self._repository.confirm,
+                draft=draft,
+                registration=made,
+                identity=identity,
+                first_attempt_time=made.consent_time + self._lease,
+            )
+            if await self._database.write(confirm):
+                return made
+        raise _overtaken()
+
+    async def GetRegistration(
+        self, request: messages.GetRegistrationRequest, context: Context
+    ) -> messages.Registration:
+        found = await self._database.read(
+            lambda session: self._repository.registration_of(session, request.draft_id)
+        )
+        if found is None:
+            raise not_found("registration", request.draft_id)
+        return await self._registration(found)
+
+    async def _registration(self, found: domain.Registration) -> messages.Registration:
+        """The answer about a registration.
+
+        The ticket is the one that was issued, as stored. Asking queue_svc again under the same key
+        would show the same first answer, fail while it is down, and issue a second ticket when it
+        has forgotten the key. The live state is WatchTicket's, with the session that comes along.
+        """
+        message = messages.Registration(
+            id=found.id,
+            draft_id=found.draft_id,
+            state=messages.RegistrationState.Value(f"REGISTRATION_STATE_{found.state}"),
+            failure_reason=found.failure_reason,
+            user_id=found.user_id,
+        )
+        if found.state is domain.State.COMPLETED:
+            message.ticket.CopyFrom(Ticket.FromString(found.ticket))
+            session = await self._tickets_session(found.user_id)
+            if session is not None:
+                message.session.CopyFrom(session)
+        return message
+
+    async def _tickets_session(self, user_id: str) -> NarrowSession | None:
+        """A fresh session, never stored. None when it cannot be had: the ticket is there anyway."""
+        try:
+            async with asyncio.timeout(SESSION_SECONDS):
+                return await self._accounts.tickets_session(user_id)
+        except (MeshError, TimeoutError) as error:
+            logger().warning("no tickets session", reason=getattr(error, "reason", "TIMEOUT"))
+            return None

@@ -1,0 +1,48 @@
+"""Settings of the queue service, from MEDIQ_QUEUE_SVC_*."""
+
+import datetime
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from mesh.config import ServiceSettings
+from queue_svc.domain.order import Rates
+from queue_svc.domain.rules import Rules
+
+
+class QueueSettings(ServiceSettings):
+    """Settings of the queue service."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIQ_QUEUE_SVC_")
+    service: ClassVar[str] = "queue_svc"
+
+    rate_high: float = Field(default=4.0, gt=0)
+    """How fast the priority of HIGH grows while waiting; only the proportions count."""
+    rate_normal: float = Field(default=2.0, gt=0)
+    """The same for NORMAL."""
+    rate_low: float = Field(default=1.0, gt=0)
+    """The same for LOW."""
+    recalls: int = Field(default=3, ge=0)
+    """How often a call may be repeated."""
+    places_back: int = Field(default=3, ge=1)
+    """People who go before a patient who was skipped and came back."""
+    counter_window_minutes: int = Field(default=30, ge=1)
+    """A counter that called within this time counts as open."""
+    carry_hours: int = Field(default=6, ge=0, le=12)
+    """Hours after midnight in which yesterday's waiting tickets are called too."""
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """Longest silence of a live stream."""
+    facts_seconds: float = Field(default=30.0, ge=0)
+    """How long a facility's facts are used before they are asked for again."""
+
+    @property
+    def rules(self) -> Rules:
+        """What the rules depend on."""
+        return Rules(
+            rates=Rates(self.rate_high, self.rate_normal, self.rate_low),
+            recalls=self.recalls,
+            places_back=self.places_back,
+            counter_window=datetime.timedelta(minutes=self.counter_window_minutes),
+            carry_hours=self.carry_hours,
+        )

@@ -1,0 +1,50 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from mesh.cache import Cache, MemoryCache, RedisCache, make_cache
+
+REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.backends)])
+async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
+    made: Cache = MemoryCache()
+    if request.param == "redis":
+        made = RedisCache(REDIS_URL, f"test-{uuid4()}:")
+        await made._redis.ping()  # type: ignore[misc]
+    yield made
+    await made.close()
+
+
+class TestCache:
+    async def test_set_get_delete(self, cache: Cache) -> None:
+        assert await cache.get("a") is None
+        await cache.set("a", b"1", 5)
+        assert await cache.get("a") == b"1"
+        await cache.delete("a")
+        assert await cache.get("a") is None
+
+    async def test_values_end(self, cache: Cache) -> None:
+        await cache.set("a", b"1", 0.05)
+        await asyncio.sleep(0.1)
+        assert await cache.get("a") is None
+
+
+async def test_full_memory_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.cache.MAX_ENTRIES", 2)
+    cache = MemoryCache()
+    for key in "abc":
+        await cache.set(key, key.encode(), 5)
+    assert [await cache.get(key) for key in "abc"] == [None, b"b", b"c"]
+
+
+async def test_redis_that_is_gone_is_a_miss() -> None:
+    cache = make_cache("redis://127.0.0.1:1/0", "x:")
+    await cache.set("a", b"1", 5)
+    assert await cache.get("a") is None
+    await cache.delete("a")
+    await cache.close()

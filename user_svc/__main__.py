@@ -1,0 +1,72 @@
+"""Starts the account service."""
+
+import asyncio
+import datetime
+
+from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
+from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+from sqlalchemy.orm import Session
+
+from mesh.crypto import FieldCipher
+from mesh.idempotency import Idempotency
+from mesh.server import Server, open_database, run
+from mesh.tokens import TokenSigner
+from user_svc import throttle
+from user_svc.auth_servicer import AuthServicer
+from user_svc.passwords import Passwords
+from user_svc.settings import UserSettings
+from user_svc.store import IDEMPOTENCY, Accounts, Sessions
+from user_svc.translate import now
+from user_svc.user_servicer import UserServicer
+
+PURGE_SECONDS = 3600.0
+
+
+async def build(server: Server) -> None:
+    """Wires the service."""
+    settings = server.settings
+    if not isinstance(settings, UserSettings):
+        raise TypeError("the account service needs UserSettings")
+    database = open_database(server)
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database)
+    accounts = Accounts(cipher)
+    sessions = Sessions(
+        cipher,
+        life=datetime.timedelta(seconds=settings.session_seconds),
+        grace=datetime.timedelta(seconds=settings.refresh_grace_seconds),
+    )
+    passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
+    server.on_close(passwords.close)
+    server.add(
+        add_AuthServiceServicer_to_server,
+        AuthServicer(
+            database,
+            accounts,
+            sessions,
+            passwords,
+            TokenSigner(settings.keys),
+            settings.keys / "jwks.json",
+            datetime.timedelta(seconds=settings.access_seconds),
+        ),
+    )
+    server.add(
+        add_UserServiceServicer_to_server,
+        UserServicer(database, idempotency, accounts, sessions, passwords),
+    )
+
+    def purge(session: Session) -> None:
+        sessions.purge(session, now())
+        throttle.purge(session, now())
+        idempotency.forget_old(session)
+
+    async def keep_purging() -> None:
+        while True:
+            await database.write(purge)
+            await asyncio.sleep(PURGE_SECONDS)
+
+    server.background(keep_purging)
+
+
+if __name__ == "__main__":
+    run(UserSettings(), build)

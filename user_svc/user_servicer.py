@@ -1,0 +1,183 @@
+"""UserService: accounts of patients and staff."""
+
+import datetime
+
+from google.protobuf.empty_pb2 import Empty
+from mediq.policy.v1.policy_pb2 import Role
+from mediq.user.v1 import user_service_pb2 as messages
+from mediq.user.v1.user_pb2 import User
+from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
+from sqlalchemy.orm import Session
+
+from mesh import pages
+from mesh.context import current_call, principal
+from mesh.contracts import peer_name
+from mesh.errors import invalid, not_found
+from mesh.idempotency import Idempotency
+from mesh.pipeline import Context
+from mesh.storage import Database
+from user_svc import domain
+from user_svc.domain import End, Person, Viewer
+from user_svc.passwords import Passwords
+from user_svc.store import Accounts, Sessions
+from user_svc.translate import now, role_of, user_message
+
+
+def _viewer() -> Viewer:
+    return Viewer(principal().subject, principal().institution_id)
+
+
+def _calling_service() -> str:
+    call = current_call()
+    return "" if call is None else peer_name(call.peer)
+
+
+def _position(token: str) -> tuple[datetime.datetime, str] | None:
+    found = pages.decode_token(token, 2)
+    if found is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(found[0]), found[1]
+    except ValueError as error:
+        raise invalid("page_token", "not a token of ours", "PAGE_TOKEN_INVALID") from error
+
+
+class UserServicer(UserServiceServicer):
+    """Accounts of patients and staff."""
+
+    def __init__(
+        self,
+        database: Database,
+        idempotency: Idempotency,
+        accounts: Accounts,
+        sessions: Sessions,
+        passwords: Passwords,
+    ) -> None:
+        """Serves from `database`."""
+        self._database = database
+        self._idempotency = idempotency
+        self._accounts = accounts
+        self._sessions = sessions
+        self._passwords = passwords
+
+    async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
+        role = role_of(request.role)
+        if role is domain.Role.PASIEN:
+            # The facility says where the counter is; patients belong to none.
+            person = domain.new_patient(
+                request.nama, request.email, request.password, request.nik, now().date()
+            )
+        else:
+            person = domain.new_staff(
+                role,
+                request.nama,
+                request.email,
+                request.password,
+                request.nik,
+                request.institution_id,
+            )
+        hashed = await self._passwords.hash(request.password) if request.password else None
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            User,
+            lambda session: user_message(self._accounts.create(session, person, hashed, now())),
+        )
+
+    async def CheckNikExists(
+        self, request: messages.CheckNikExistsRequest, context: Context
+    ) -> messages.CheckNikExistsResponse:
+        found = await self._database.read(
+            lambda session: self._accounts.by_nik(session, request.nik)
+        )
+        return messages.CheckNikExistsResponse(exists=found is not None)
+
+    async def GetUserByNik(self, request: messages.GetUserByNikRequest, context: Context) -> User:
+        found = await self._database.read(
+            lambda session: self._accounts.by_nik(session, request.nik)
+        )
+        if found is None:
+            raise not_found("user", "")
+        return user_message(found)
+
+    async def GetProfile(self, request: messages.GetProfileRequest, context: Context) -> User:
+        return user_message(
+            await self._database.read(
+                lambda session: self._accounts.get(session, principal().subject)
+            )
+        )
+
+    async def GetUser(self, request: messages.GetUserRequest, context: Context) -> User:
+        return user_message(
+            await self._database.read(
+                lambda session: self._accounts.visible(session, request.id.lower(), _viewer())
+            )
+        )
+
+    async def ListUsers(
+        self, request: messages.ListUsersRequest, context: Context
+    ) -> messages.ListUsersResponse:
+        size = pages.page_size(request.page_size)
+        after = _position(request.page_token)
+        role = None if request.role == Role.ROLE_UNSPECIFIED else role_of(request.role)
+        found = await self._database.read(
+            lambda session: self._accounts.page(session, _viewer(), role, after, size + 1)
+        )
+        last = found[size - 1] if len(found) > size else None
+        return messages.ListUsersResponse(
+            users=[user_message(one) for one in found[:size]],
+            next_page_token=(
+                pages.encode_token(last.create_time.isoformat(), last.id) if last else ""
+            ),
+        )
+
+    async def UpdateUserRole(
+        self, request: messages.UpdateUserRoleRequest, context: Context
+    ) -> User:
+        viewer, account_id, role = _viewer(), request.id.lower(), role_of(request.role)
+
+        def change(session: Session) -> User:
+            domain.require_other_account(viewer, account_id)
+            account = self._accounts.visible(session, account_id, viewer, lock=True)
+            domain.require_role_fits(account, role)
+            self._sessions.end_all(session, account_id, End.ROLE_CHANGED, now())
+            return user_message(self._accounts.set_role(session, account_id, role, now()))
+
+        return await self._idempotency.once(viewer.account_id, request, User, change)
+
+    async def DeleteUser(self, request: messages.DeleteUserRequest, context: Context) -> Empty:
+        viewer, account_id = _viewer(), request.id.lower()
+
+        def close(session: Session) -> Empty:
+            domain.require_other_account(viewer, account_id)
+            account = self._accounts.visible(session, account_id, viewer, lock=True)
+            self._accounts.close(session, account, now())
+            self._sessions.end_all(session, account_id, End.ACCOUNT_CLOSED, now())
+            return Empty()
+
+        return await self._idempotency.once(viewer.account_id, request, Empty, close)
+
+    async def EnsurePatient(
+        self, request: messages.EnsurePatientRequest, context: Context
+    ) -> messages.EnsurePatientResponse:
+        identity = request.identity
+        person = domain.patient_of_card(
+            Person(
+                role=domain.Role.PASIEN,
+                nama=identity.nama,
+                nik=identity.nik,
+                tempat_lahir=identity.tempat_lahir,
+                tanggal_lahir=identity.tanggal_lahir,
+                jenis_kelamin=identity.jenis_kelamin,
+                alamat=identity.alamat,
+            ),
+            now().date(),
+        )
+
+        def ensure(session: Session) -> messages.EnsurePatientResponse:
+            account, created = self._accounts.ensure_patient(session, person, now())
+            return messages.EnsurePatientResponse(user=user_message(account), created=created)
+
+        return await self._idempotency.once(
+            _calling_service(), request, messages.EnsurePatientResponse, ensure
+        )
