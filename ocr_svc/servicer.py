@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
@@ -38,20 +39,26 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def _timestamp(time: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
 def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
     message = messages.Draft(
         id=draft.id,
         document_type=engine.DocumentType.Value(content.reading.document_type),
         ktp=ktp_message(content),
         warnings=[engine.Warning(**vars(one)) for one in content.warnings],
-        expire_time=draft.expire_time,
+        expire_time=_timestamp(draft.expire_time),
     )
     for one in content.corrections:
         message.corrections.add(
             field=one.field,
             read_value=one.read_value,
             corrected_value=one.corrected_value,
-            correct_time=one.time,
+            correct_time=_timestamp(one.time),
         )
     return message
 

@@ -7,8 +7,9 @@ same ticket, and nobody is told that a queue is empty while a ticket is on its w
 import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Row,
     Select,
     SmallInteger,
     String,
@@ -58,6 +60,7 @@ class Base(DeclarativeBase):
 
 IDEMPOTENCY = idempotency_table(Base.metadata)
 OUTBOX = outbox_table(Base.metadata)
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -108,7 +111,7 @@ class TicketRow(Base):
     """The patient as long as the ticket is open: one open ticket each and queue."""
     priority: Mapped[Priority] = mapped_column(SmallInteger())
     status: Mapped[Status] = mapped_column(SmallInteger())
-    version: Mapped[int]
+    version: Mapped[int] = mapped_column()
     calls: Mapped[int]
     queue_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
@@ -121,7 +124,7 @@ class TicketRow(Base):
     wait_ms: Mapped[int | None]
     service_ms: Mapped[int | None]
 
-    __mapper_args__ = {"version_id_col": version, "version_id_generator": False}  # noqa: RUF012
+    __mapper_args__ = {"version_id_col": version, "version_id_generator": False}  # noqa: RUF012 - SQLAlchemy's form
 
 
 class ChangeRow(Base):
@@ -208,6 +211,10 @@ def _new_queue(service: Service, day: str, now: datetime.datetime) -> dict[str, 
         "busy_ms": 0,
         "last_called_number": "",
     }
+
+
+OpenTickets = Callable[[Session, Reach], "Tickets"]
+"""Opens the repository for a caller in a unit of work."""
 
 
 class Tickets:
@@ -368,8 +375,11 @@ class Tickets:
                 select(QueueRow).where(key.in_(wanted)).order_by(QueueRow.day)
             )
         }
+        groups: dict[tuple[str, str], list[Queue]] = defaultdict(list)
+        for queue in queues.values():
+            groups[queue.key].append(queue)
         waiting: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
-        for queue_id, *rest in self._session.execute(
+        for queue_id, identifier, priority, queue_time, sequence in self._session.execute(
             select(
                 TicketRow.queue_id,
                 TicketRow.id,
@@ -378,8 +388,9 @@ class Tickets:
                 TicketRow.sequence,
             ).where(TicketRow.queue_id.in_(queues), TicketRow.status == Status.WAITING)
         ):
-            waiting[queues[queue_id].key].append(_waiting(*rest))
-        counters: dict[tuple[str, str], set[str]] = defaultdict(set)
+            one = Waiting(identifier, Priority(priority), queue_time, sequence)
+            waiting[queues[queue_id].key].append(one)
+        counters: dict[tuple[str, str], set[str | None]] = defaultdict(set)
         for queue_id, counter_id in self._session.execute(
             select(TicketRow.queue_id, TicketRow.counter_id)
             .where(
@@ -390,19 +401,17 @@ class Tickets:
             .distinct()
         ):
             counters[queues[queue_id].key].add(counter_id)
-        found: dict[tuple[str, str], Line] = {}
-        for queue in queues.values():
-            before = found.get(queue.key)
-            found[queue.key] = Line(
-                waiting=tuple(waiting[queue.key]),
+        return {
+            key: Line(
+                waiting=tuple(waiting[key]),
                 rates=self._rules.rates,
                 now=now,
-                service_seconds=service_seconds(queue),
-                counters=max(1, len(counters[queue.key])),
-                last_called_number=queue.last_called_number
-                or (before.last_called_number if before else ""),
+                service_seconds=service_seconds(days[-1]),
+                counters=max(1, len(counters[key])),
+                last_called_number=max(days, key=_last_call).last_called_number,
             )
-        return found
+            for key, days in groups.items()
+        }
 
     def listed(
         self,
@@ -438,18 +447,12 @@ class Tickets:
             for place, identifier in enumerate(line.order)
         }
 
-        def rank(row: tuple[str, Status, int, QueueRow]) -> tuple[str, str, bool, int, str, int]:
+        def rank(row: Row[str, Status, int, QueueRow]) -> tuple[str | int, ...]:
             identifier, state, sequence, queue = row
-            return (
-                queue.service_name,
-                queue.service_id,
-                state != Status.WAITING,
-                places.get(identifier, 0),
-                queue.day,
-                sequence,
-            )
+            turn = (0, places.get(identifier, 0)) if state == Status.WAITING else (1, 0)
+            return queue.service_name, queue.service_id, *turn, queue.day, sequence
 
-        return [row.id for row in sorted(rows, key=lambda row: rank(row._tuple()))]
+        return [row.id for row in sorted(rows, key=rank)]
 
     def current(self, institution_id: str, service_id: str, days: Collection[str]) -> list[str]:
         """Tickets that a counter holds, last call first. An empty service means all of them."""
@@ -491,9 +494,9 @@ class Tickets:
                     QueueRow.service_id,
                     TicketRow.status,
                     func.count(),
-                    func.coalesce(func.sum(TicketRow.wait_ms), 0),
+                    func.sum(TicketRow.wait_ms),
                     func.count(TicketRow.wait_ms),
-                    func.coalesce(func.sum(TicketRow.service_ms), 0),
+                    func.sum(TicketRow.service_ms),
                     func.count(TicketRow.service_ms),
                 )
             )
@@ -505,11 +508,11 @@ class Tickets:
             query
         ):
             found[day, service_id].add(
-                Tally({Status(status): count}, int(wait), called, int(service), served)
+                Tally({Status(status): count}, int(wait or 0), called, int(service or 0), served)
             )
         return dict(found)
 
-    def _visible(self, query: Select[*tuple[object, ...]]) -> Select[*tuple[object, ...]]:
+    def _visible(self, query: Query) -> Query:
         query = query.join(QueueRow, QueueRow.id == TicketRow.queue_id)
         if self._reach.institution_id is not None:
             query = query.where(QueueRow.institution_id == self._reach.institution_id)
@@ -517,7 +520,7 @@ class Tickets:
             query = query.where(TicketRow.patient_id == self._reach.patient_id)
         return query
 
-    def _queues(self, institution_id: str, days: Collection[str]) -> Select[tuple[QueueRow]]:
+    def _queues(self, institution_id: str, days: Collection[str]) -> Select[QueueRow]:
         query = select(QueueRow).where(
             QueueRow.institution_id == institution_id, QueueRow.day.in_(days)
         )
@@ -581,7 +584,10 @@ class Tickets:
             for priority in Priority
         ]
         query = union_all(*(select(head) for head in heads))
-        return [_waiting(*row) for row in self._session.execute(query)]
+        return [
+            Waiting(row.id, Priority(row.priority), row.queue_time, row.sequence)
+            for row in self._session.execute(query)
+        ]
 
     def _class_times(self, row: TicketRow) -> list[datetime.datetime]:
         query = (
@@ -635,7 +641,5 @@ class Tickets:
         )
 
 
-def _waiting(
-    identifier: str, priority: int, queue_time: datetime.datetime, sequence: int
-) -> Waiting:
-    return Waiting(identifier, Priority(priority), queue_time, sequence)
+def _last_call(queue: Queue) -> datetime.datetime:
+    return queue.last_call_time or datetime.datetime.min.replace(tzinfo=datetime.UTC)

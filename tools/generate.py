@@ -1,6 +1,6 @@
 """Regenerates everything that is derived from the contracts, or checks that it is up to date.
 
-`python -m tools.generate` writes gen/; `--check` exits 1 when a committed file differs.
+`python -m tools.generate` writes them; `--check` exits 1 when a committed file differs.
 """
 
 import filecmp
@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 
 
+DERIVED = {
+    "gen/openapi.json": "tools.openapi",
+    "docs/access.md": "tools.access",
+    "envoy/envoy.yaml": "mesh.edge",
+}
+"""Files by the module that prints them."""
 PROTOC = [
     *(sys.executable, "-m", "grpc_tools.protoc"),
     f"--proto_path={ROOT / 'protos'}",
@@ -69,14 +75,21 @@ def descriptor_set(target: Path) -> None:
     subprocess.run(command, check=True)
 
 
-def openapi(target: Path) -> None:
-    """Writes the OpenAPI document of the fresh stubs, in a process that sees only those."""
-    command = [sys.executable, "-m", "tools.openapi"]
-    environment = {**os.environ, "PYTHONPATH": str(target)}
-    document = subprocess.run(
-        command, check=True, capture_output=True, cwd=ROOT, env=environment
-    ).stdout
-    (target / "openapi.json").write_bytes(document)
+def derive(target: Path) -> None:
+    """Writes what modules print from the fresh stubs, in processes that see only those.
+
+    Args:
+        target: A folder that stands for the project's; gen/ below it is complete.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(target / "gen")}
+    for name, module in DERIVED.items():
+        command = [sys.executable, "-m", module]
+        printed = subprocess.run(
+            command, check=True, capture_output=True, cwd=ROOT, env=environment
+        ).stdout
+        path = target / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(printed)
 
 
 def differences(old: Path, new: Path) -> list[str]:
@@ -93,17 +106,21 @@ def differences(old: Path, new: Path) -> list[str]:
 def main() -> None:
     """Regenerates, or with --check compares."""
     with tempfile.TemporaryDirectory() as scratch:
-        fresh = Path(scratch) / "gen"
-        fresh.mkdir()
-        stubs(fresh)
-        descriptor_set(fresh)
-        openapi(fresh)
+        fresh = Path(scratch)
+        (fresh / "gen").mkdir()
+        stubs(fresh / "gen")
+        descriptor_set(fresh / "gen")
+        derive(fresh)
         if "--check" in sys.argv:
-            if stale := differences(ROOT / "gen", fresh):
+            stale = differences(ROOT / "gen", fresh / "gen")
+            stale += [name for name in DERIVED if not filecmp.cmp(ROOT / name, fresh / name, False)]
+            if stale:
                 raise SystemExit("not up to date, run make gen:\n  " + "\n  ".join(stale))
             return
         shutil.rmtree(ROOT / "gen", ignore_errors=True)
-        shutil.copytree(fresh, ROOT / "gen")
+        shutil.copytree(fresh / "gen", ROOT / "gen")
+        for name in DERIVED:
+            shutil.copy(fresh / name, ROOT / name)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from mesh.crypto import FieldCipher
 from mesh.idempotency import Idempotency
 from mesh.server import Server, open_database, run
+from mesh.times import utc_now
 from mesh.tokens import TokenSigner
 from user_svc import throttle
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
 from user_svc.settings import UserSettings
 from user_svc.store import IDEMPOTENCY, Accounts, Sessions
-from user_svc.translate import now
 from user_svc.user_servicer import UserServicer
 
 PURGE_SECONDS = 3600.0
@@ -56,8 +56,8 @@ async def build(server: Server) -> None:
     )
 
     def purge(session: Session) -> None:
-        sessions.purge(session, now())
-        throttle.purge(session, now())
+        sessions.purge(session, utc_now())
+        throttle.purge(session, utc_now())
         idempotency.forget_old(session)
 
     async def keep_purging() -> None:

@@ -18,12 +18,13 @@ from mesh.errors import not_found
 from mesh.logs import logger
 from mesh.pipeline import Context
 from mesh.storage import Database
+from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
 from user_svc import domain, throttle
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.passwords import Passwords
 from user_svc.store import Accounts, Opened, Sessions, write_again
-from user_svc.translate import now, role_message, timestamp, user_message
+from user_svc.translate import role_message, user_message
 
 _NOBODY = "-"
 """Compared with the given name when no account has the NIK, so that both cases do the same work."""
@@ -67,7 +68,7 @@ class AuthServicer(AuthServiceServicer):
         login_index = self._accounts.email_index(request.email)
 
         def begin(session: Session) -> tuple[Account, str] | None:
-            throttle.charge(session, login_index, now())
+            throttle.charge(session, login_index, utc_now())
             return self._accounts.credentials(session, request.email)
 
         known = await write_again(self._database, begin)
@@ -86,7 +87,7 @@ class AuthServicer(AuthServiceServicer):
             throttle.clear(session, login_index)
             if renewed != stored:
                 self._accounts.set_password(session, current[0].id, renewed)
-            return current[0], self._sessions.open(session, current[0].id, now())
+            return current[0], self._sessions.open(session, current[0].id, utc_now())
 
         return self._pair(*await self._database.write(open_session))
 
@@ -96,7 +97,7 @@ class AuthServicer(AuthServiceServicer):
         login_index = self._accounts.nik_index(request.nik)
 
         def look(session: Session) -> Account | None:
-            throttle.charge(session, login_index, now())
+            throttle.charge(session, login_index, utc_now())
             return self._accounts.by_nik(session, request.nik)
 
         known = await write_again(self._database, look)
@@ -113,7 +114,7 @@ class AuthServicer(AuthServiceServicer):
         self, request: messages.RefreshTokenRequest, context: Context
     ) -> messages.TokenPair:
         def exchange(session: Session) -> tuple[Refresh, Opened | None, Account | None]:
-            verdict, opened = self._sessions.refresh(session, request.refresh_token, now())
+            verdict, opened = self._sessions.refresh(session, request.refresh_token, utc_now())
             account = None if opened is None else self._accounts.get(session, opened.user_id)
             return verdict, opened, account
 
@@ -126,7 +127,9 @@ class AuthServicer(AuthServiceServicer):
 
     async def Logout(self, request: messages.LogoutRequest, context: Context) -> Empty:
         await self._database.write(
-            lambda session: self._sessions.end(session, request.refresh_token, End.LOGOUT, now())
+            lambda session: self._sessions.end(
+                session, request.refresh_token, End.LOGOUT, utc_now()
+            )
         )
         return Empty()
 
@@ -146,7 +149,7 @@ class AuthServicer(AuthServiceServicer):
         return self._narrow(request.scope, subject, domain.TICKETS_SESSION)
 
     def _pair(self, account: Account, opened: Opened) -> messages.TokenPair:
-        life = min(self._access_life, opened.expire_time - now())
+        life = min(self._access_life, opened.expire_time - utc_now())
         token, ends = self._signer.sign(
             account.id,
             lifetime_seconds=int(life.total_seconds()),

@@ -13,12 +13,13 @@ from mesh.errors import MeshError
 from mesh.home import prepare
 from mesh.migrations import upgrade
 from mesh.storage import Database
+from mesh.times import utc_now
 from mesh.validation import validate
 from user_svc import domain, passwords
 from user_svc.domain import Account, Role
 from user_svc.settings import UserSettings
 from user_svc.store import Accounts, write_again
-from user_svc.translate import now, role_message
+from user_svc.translate import role_message
 
 app = typer.Typer(help="Administrators of facilities and of the network.")
 DEFAULT_NAME = "Administrator"
@@ -52,7 +53,7 @@ async def create_administrator(
     try:
         hashed = await hasher.hash(password)
         return await write_again(
-            database, lambda session: Accounts(cipher).create(session, person, hashed, now())
+            database, lambda session: Accounts(cipher).create(session, person, hashed, utc_now())
         )
     finally:
         await database.close()

@@ -12,8 +12,6 @@ from mesh.errors import Kind, MeshError, invalid, refused
 MIN_NAME_SCORE = 80.0
 """Lowest similarity, 0 to 100, of two readings of one person's name: of ten letters one may differ
 and one be missing. Two persons of one family stay below it unless their names are nearly alike."""
-MAX_DETAIL_CHARACTERS = 200
-"""Longest place of birth, date of birth, sex or address."""
 MIN_PASSWORD_CHARACTERS = 15
 """NIST SP 800-63B-4 section 3.1.1.2, for a password that is the only factor."""
 MIN_DISTINCT_CHARACTERS = 5
@@ -133,12 +131,12 @@ class Viewer:
 
 def tidy(text: str) -> str:
     """The text with single blanks, in Unicode's composed form."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def fold_name(name: str) -> str:
     """The form in which names are compared: case and repeated blanks do not matter."""
-    return tidy(name).casefold()
+    return tidy(unicodedata.normalize("NFKC", name)).casefold()
 
 
 def fold_email(email: str) -> str:
@@ -252,26 +250,18 @@ def patient_of_card(person: Person, today: datetime.date) -> Person:
     """The patient whom a card describes, in tidy form.
 
     Raises:
-        MeshError: INVALID_ARGUMENT with reason NIK_INVALID, NAME_INVALID or DETAIL_TOO_LONG.
+        MeshError: INVALID_ARGUMENT with reason NIK_INVALID or NAME_INVALID.
     """
     if not is_nik(person.nik, today):
         raise invalid("identity.nik", "this is not a NIK", "NIK_INVALID")
-    details = {
-        name: tidy(getattr(person, name))
-        for name in ("tempat_lahir", "tanggal_lahir", "jenis_kelamin", "alamat")
-    }
-    for name, value in details.items():
-        if len(value) > MAX_DETAIL_CHARACTERS:
-            raise invalid(
-                f"identity.{name}",
-                f"at most {MAX_DETAIL_CHARACTERS} characters",
-                "DETAIL_TOO_LONG",
-            )
     return Person(
         role=Role.PASIEN,
         nama=_required_name(person.nama, "identity.nama"),
         nik=person.nik,
-        **details,
+        tempat_lahir=tidy(person.tempat_lahir),
+        tanggal_lahir=tidy(person.tanggal_lahir),
+        jenis_kelamin=tidy(person.jenis_kelamin),
+        alamat=tidy(person.alamat),
     )
 
 

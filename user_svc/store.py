@@ -42,7 +42,7 @@ PERSONAL = (
 """Columns that are sealed."""
 TOKEN_BYTES = 32
 SEALED_BYTES = 1024
-"""Room for 200 characters of four bytes with nonce, tag and key identifier."""
+"""Room for 200 characters with nonce, tag and key identifier."""
 ATTEMPTS = 3
 
 

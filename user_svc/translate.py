@@ -1,25 +1,11 @@
 """Translation between messages and the domain, for both services."""
 
-import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
 from mesh.contracts import role_name
+from mesh.times import timestamp
 from user_svc import domain
-
-
-def now() -> datetime.datetime:
-    """The time."""
-    return datetime.datetime.now(datetime.UTC)
-
-
-def timestamp(time: datetime.datetime) -> Timestamp:
-    """The time as a message."""
-    found = Timestamp()
-    found.FromDatetime(time)
-    return found
 
 
 def role_message(role: domain.Role) -> Role.ValueType:

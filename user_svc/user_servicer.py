@@ -16,11 +16,12 @@ from mesh.errors import invalid, not_found
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
+from mesh.times import utc_now
 from user_svc import domain
 from user_svc.domain import End, Person, Viewer
 from user_svc.passwords import Passwords
 from user_svc.store import Accounts, Sessions
-from user_svc.translate import now, role_of, user_message
+from user_svc.translate import role_of, user_message
 
 
 def _viewer() -> Viewer:
@@ -65,7 +66,7 @@ class UserServicer(UserServiceServicer):
         if role is domain.Role.PASIEN:
             # The facility says where the counter is; patients belong to none.
             person = domain.new_patient(
-                request.nama, request.email, request.password, request.nik, now().date()
+                request.nama, request.email, request.password, request.nik, utc_now().date()
             )
         else:
             person = domain.new_staff(
@@ -81,7 +82,7 @@ class UserServicer(UserServiceServicer):
             principal().subject,
             request,
             User,
-            lambda session: user_message(self._accounts.create(session, person, hashed, now())),
+            lambda session: user_message(self._accounts.create(session, person, hashed, utc_now())),
         )
 
     async def CheckNikExists(
@@ -140,8 +141,8 @@ class UserServicer(UserServiceServicer):
             domain.require_other_account(viewer, account_id)
             account = self._accounts.visible(session, account_id, viewer, lock=True)
             domain.require_role_fits(account, role)
-            self._sessions.end_all(session, account_id, End.ROLE_CHANGED, now())
-            return user_message(self._accounts.set_role(session, account_id, role, now()))
+            self._sessions.end_all(session, account_id, End.ROLE_CHANGED, utc_now())
+            return user_message(self._accounts.set_role(session, account_id, role, utc_now()))
 
         return await self._idempotency.once(viewer.account_id, request, User, change)
 
@@ -151,8 +152,8 @@ class UserServicer(UserServiceServicer):
         def close(session: Session) -> Empty:
             domain.require_other_account(viewer, account_id)
             account = self._accounts.visible(session, account_id, viewer, lock=True)
-            self._accounts.close(session, account, now())
-            self._sessions.end_all(session, account_id, End.ACCOUNT_CLOSED, now())
+            self._accounts.close(session, account, utc_now())
+            self._sessions.end_all(session, account_id, End.ACCOUNT_CLOSED, utc_now())
             return Empty()
 
         return await self._idempotency.once(viewer.account_id, request, Empty, close)
@@ -171,11 +172,11 @@ class UserServicer(UserServiceServicer):
                 jenis_kelamin=identity.jenis_kelamin,
                 alamat=identity.alamat,
             ),
-            now().date(),
+            utc_now().date(),
         )
 
         def ensure(session: Session) -> messages.EnsurePatientResponse:
-            account, created = self._accounts.ensure_patient(session, person, now())
+            account, created = self._accounts.ensure_patient(session, person, utc_now())
             return messages.EnsurePatientResponse(user=user_message(account), created=created)
 
         return await self._idempotency.once(

@@ -48,7 +48,7 @@ def jwt_filter(settings: EdgeSettings) -> Config:
     keys_path = next(rule.path for rule in methods()[KEYS_METHOD].rules)
     fetched = {
         "http_uri": {
-            "uri": f"http://127.0.0.1:{settings.listen_port}{keys_path}",
+            "uri": f"http://{settings.own_host}:{settings.listen_port}{keys_path}",
             "cluster": LOOPBACK,
             "timeout": "2s",
         },

@@ -129,7 +129,7 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
 
 
 def _loopback(settings: EdgeSettings) -> Config:
-    endpoint = {"endpoint": {"address": socket_address("127.0.0.1", settings.listen_port)}}
+    endpoint = {"endpoint": {"address": socket_address(settings.own_host, settings.listen_port)}}
     return {
         "name": LOOPBACK,
         "type": "STATIC",

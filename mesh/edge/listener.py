@@ -16,6 +16,8 @@ from mesh.edge.typed import Config, extension, seconds, socket_address
 
 STREAM_WINDOW_BYTES = 64 << 10
 CONNECTION_WINDOW_BYTES = 1 << 20
+IDLE_SECONDS = 90
+"""Silence after which a call ends that has no other limit. Longer than every deadline."""
 
 
 def _filters(settings: EdgeSettings) -> list[Config]:
@@ -61,7 +63,7 @@ def _connection_manager(settings: EdgeSettings) -> Config:
         max_request_headers_kb=32,
         request_headers_timeout="10s",
         request_timeout=seconds(settings.request_timeout_seconds),
-        stream_idle_timeout=seconds(settings.request_timeout_seconds),
+        stream_idle_timeout=seconds(IDLE_SECONDS),
         drain_timeout="5s",
         delayed_close_timeout="1s",
         common_http_protocol_options={

@@ -25,7 +25,7 @@ def command(file: Path, workers: int = 2, log_level: str = "warning") -> list[st
 
     Args:
         file: The configuration.
-        workers: Threads that serve calls. Each holds its own buckets' share and connections.
+        workers: Threads that serve calls. Each has its own connections to every server.
         log_level: Lowest level of Envoy's own log, which goes to standard error.
 
     Raises:
@@ -36,4 +36,6 @@ def command(file: Path, workers: int = 2, log_level: str = "warning") -> list[st
         # Without it two Envoys on one machine take each other for the same one.
         "--disable-hot-restart",
         *("--log-level", log_level),
+        # The access log's lines come within a second; the default is ten.
+        *("--file-flush-interval-msec", "1000"),
     ]

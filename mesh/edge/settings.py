@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class EdgeSettings:
     """Settings of one Envoy. Relative paths are relative to the folder in which Envoy starts."""
 
     listen_host: str = "127.0.0.1"
-    """Address to listen on."""
+    """IP address to listen on."""
     listen_port: int = 8601
     """TCP port of the API."""
     admin_host: str = "127.0.0.1"
@@ -113,3 +114,9 @@ class EdgeSettings:
     """Silence after which a live stream is closed. Longer than the heartbeat interval."""
     health_interval_seconds: float = 2.0
     """How often each server is asked whether it serves."""
+
+    @property
+    def own_host(self) -> str:
+        """The address at which this Envoy reaches itself."""
+        anywhere = ipaddress.ip_address(self.listen_host).is_unspecified
+        return "127.0.0.1" if anywhere else self.listen_host

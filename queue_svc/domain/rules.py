@@ -1,7 +1,7 @@
 """What a network may set about its queues."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from queue_svc.domain.order import Rates
 
@@ -10,7 +10,7 @@ from queue_svc.domain.order import Rates
 class Rules:
     """The settings that the rules depend on."""
 
-    rates: Rates = Rates()
+    rates: Rates = field(default_factory=Rates)
     recalls: int = 3
     """How often a call may be repeated."""
     places_back: int = 3

@@ -122,6 +122,7 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
         health_interval_seconds=0.5,
         keys_refresh_seconds=1,
         max_calls=MAX_CALLS,
+        request_timeout_seconds=2,
         cors_origins=(ORIGIN,),
         rates={
             **DEFAULT_RATES,

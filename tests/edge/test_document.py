@@ -90,6 +90,13 @@ def test_names_are_resolved_and_addresses_are_not() -> None:
     assert (kinds["queue_svc"], kinds["user_svc"]) == ("STRICT_DNS", "STATIC")
 
 
+@pytest.mark.parametrize(
+    ("listened", "own"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("10.0.0.7", "10.0.0.7")]
+)
+def test_edge_finds_itself(listened: str, own: str) -> None:
+    assert EdgeSettings(listen_host=listened).own_host == own
+
+
 def test_compiled_contracts_hold_the_error_details() -> None:
     """Without them the transcoder cannot write an upstream's error as JSON."""
     assert b"google/rpc/error_details.proto" in DESCRIPTOR_SET.read_bytes()

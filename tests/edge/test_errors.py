@@ -109,6 +109,18 @@ async def test_overload(edge: Edge, api: httpx.AsyncClient) -> None:
         assert reason(answer) == (503, 14, "OVERLOADED")
 
 
+async def test_request_that_never_ends(edge: Edge) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.listen_port)
+    head = "POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+    writer.write(head.encode())
+    async with asyncio.timeout(10):
+        answer = (await reader.read()).decode()
+    writer.close()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert '"reason":"REQUEST_TIMEOUT"' in answer
+    assert "content-type: application/json" in answer
+
+
 def _failing(edge: Edge, error: MeshError) -> None:
     async def fail(_: Message, context: Context) -> Message:
         await context.abort_with_status(rpc_status.to_status(to_status(error)))

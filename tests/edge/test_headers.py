@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
 
 from mesh.edge.headers import SECURITY
-from tests.edge.conftest import ORIGIN, Edge
+from tests.edge.conftest import ORIGIN, Edge, free_port, running
 
 PROFILE = "/mediq.user.v1.UserService/GetProfile"
 PREFLIGHT = {"access-control-request-method": "GET"}
@@ -39,6 +41,21 @@ async def test_forwarded_address_of_a_client_is_not_believed(
     headers = {**edge.bearer(role=Role.ROLE_PASIEN), "x-forwarded-for": "10.9.9.9"}
     await api.get("/users/profile", headers=headers)
     assert edge.upstreams.last(PROFILE).metadata["x-mediq-client-address"] == "127.0.0.1"
+
+
+def test_proxy_in_front_is_believed_when_it_is_counted(edge: Edge, tmp_path: Path) -> None:
+    settings = replace(
+        edge.settings,
+        trusted_hops=1,
+        listen_port=free_port(),
+        admin_port=free_port(),
+        status_port=None,
+    )
+    headers = {**edge.bearer(role=Role.ROLE_PASIEN), "x-forwarded-for": "10.1.1.1, 10.9.9.9"}
+    with running(settings, tmp_path):
+        url = f"http://127.0.0.1:{settings.listen_port}/users/profile"
+        assert httpx.get(url, headers=headers).status_code == 200
+    assert edge.upstreams.last(PROFILE).metadata["x-mediq-client-address"] == "10.9.9.9"
 
 
 @pytest.mark.parametrize("path", ["/institutions", "/nothing", "/queue", "/health"])

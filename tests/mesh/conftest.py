@@ -11,19 +11,19 @@ import pytest
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import (
-    InstitutionServiceServicer,
     InstitutionServiceStub,
-    add_InstitutionServiceServicer_to_server,
 )
 
+from mesh import telemetry
 from mesh.config import ServiceSettings
 from mesh.pipeline import Context
 from mesh.server import Server
-from tests.support.mesh import Mesh
+from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
+SERVICE = "mediq.institution.v1.InstitutionService"
 Behaviour = Callable[[], Awaitable[Institution]]
 
 
@@ -36,7 +36,7 @@ async def answer() -> Institution:
 
 
 @dataclass
-class Probe(InstitutionServiceServicer):
+class Probe:
     """Answers GetInstitution and UpdateInstitution as `behaviour` says; counts the calls."""
 
     behaviour: Behaviour = answer
@@ -56,26 +56,6 @@ class Probe(InstitutionServiceServicer):
         self.calls += 1
         return await self.behaviour()
 
-    async def CreateInstitution(
-        self, request: requests.CreateInstitutionRequest, context: Context
-    ) -> Institution:
-        self.calls += 1
-        return await self.behaviour()
-
-
-def _async_blanks() -> None:
-    """Generated bases are synchronous; the kit refuses those, so blanks are given a coroutine."""
-
-    async def unimplemented(self: object, request: object, context: Context) -> Institution:
-        raise NotImplementedError
-
-    for name, value in vars(InstitutionServiceServicer).items():
-        if callable(value) and name not in vars(Probe):
-            setattr(Probe, name, unimplemented)
-
-
-_async_blanks()
-
 
 @dataclass
 class Running:
@@ -92,8 +72,9 @@ async def running(mesh: Mesh) -> AsyncIterator[Running]:
     probe = Probe()
 
     async def build(server: Server) -> None:
-        server.add(add_InstitutionServiceServicer_to_server, probe)
+        server.add(partly(SERVICE), probe)
 
+    telemetry.configure("institution_svc", 0, mesh.home)
     settings = Settings(home=mesh.home, port=0, drain_seconds=0.5)
     async with mesh.serve(settings, build) as server, mesh.channel("institution_svc") as channel:
         yield Running(server, probe, InstitutionServiceStub(channel))

@@ -15,7 +15,7 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
     made: Cache = MemoryCache()
     if request.param == "redis":
         made = RedisCache(REDIS_URL, f"test-{uuid4()}:")
-        await made._redis.ping()  # type: ignore[misc]
+        await made._redis.ping()
     yield made
     await made.close()
 

@@ -7,9 +7,7 @@ import pytest
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import (
-    InstitutionServiceServicer,
     InstitutionServiceStub,
-    add_InstitutionServiceServicer_to_server,
 )
 from mediq.policy.v1.policy_pb2 import Peer
 
@@ -18,13 +16,14 @@ from mesh.context import Call, enter_call
 from mesh.contracts import methods
 from mesh.errors import Kind, MeshError
 from mesh.pipeline import Context
-from tests.support.mesh import Mesh
+from tests.mesh.conftest import SERVICE
+from tests.support.mesh import Mesh, partly
 
 FACTS = requests.GetFacilityFactsRequest(institution_id="x")
 PATH = "/mediq.institution.v1.InstitutionService/GetFacilityFacts"
 
 
-class Scripted(InstitutionServiceServicer):
+class Scripted:
     """Fails as often as a test says, then answers."""
 
     def __init__(self, failures: int, code: grpc.StatusCode) -> None:
@@ -47,7 +46,7 @@ class Scripted(InstitutionServiceServicer):
 
 
 async def call(mesh: Mesh, scripted: Scripted) -> requests.FacilityFacts:
-    registration = (add_InstitutionServiceServicer_to_server, scripted)
+    registration = (partly(SERVICE), scripted)
     async with mesh.double("institution_svc", registration):
         channels = mesh.channels("queue_svc")
         try:

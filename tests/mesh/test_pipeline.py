@@ -16,9 +16,7 @@ from grpc_status import rpc_status
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import (
-    InstitutionServiceServicer,
     InstitutionServiceStub,
-    add_InstitutionServiceServicer_to_server,
 )
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
@@ -27,8 +25,8 @@ from mesh.context import current_call
 from mesh.errors import Kind, MeshError
 from mesh.server import Server
 from mesh.tokens import TokenSigner
-from tests.mesh.conftest import Running, sleep_long
-from tests.support.mesh import Mesh, problem
+from tests.mesh.conftest import SERVICE, Probe, Running, sleep_long
+from tests.support.mesh import Mesh, partly, problem
 
 ID = str(uuid4())
 GET = requests.GetInstitutionRequest(id=ID)
@@ -112,7 +110,7 @@ def _forged(home: Path, case: str) -> str:
     claims = _claims()
     match case:
         case "alg none":
-            return jwt.encode(claims, None, "none", headers)
+            return jwt.encode(claims, "", "none", headers)
         case "hs256 with the public key":
             return _hmac_signed({**headers, "alg": "HS256"}, claims, public.encode())
         case "foreign kid":
@@ -253,8 +251,11 @@ async def test_cancelled_call_ends_the_handler(running: Running) -> None:
         await ended.wait()
 
 
-class _Blocking(InstitutionServiceServicer):
-    """The generated base: synchronous."""
+class _Blocking:
+    """Written for threads, as the generated base is."""
+
+    def GetInstitution(self, request: object, context: object) -> Institution:
+        return Institution()
 
 
 async def test_synchronous_servicer_is_refused(mesh: Mesh) -> None:
@@ -263,19 +264,18 @@ async def test_synchronous_servicer_is_refused(mesh: Mesh) -> None:
 
     server = Server(Settings(home=mesh.home, port=0))
     with pytest.raises(TypeError, match="not async"):
-        server.add(add_InstitutionServiceServicer_to_server, _Blocking())
+        server.add(partly(SERVICE), _Blocking())
 
 
 async def test_rpc_without_a_policy_cannot_be_registered(mesh: Mesh) -> None:
     class Settings(ServiceSettings):
         service: ClassVar[str] = "institution_svc"
 
-    async def handle(request: object, context: object) -> Institution:
-        return Institution()
-
     def register(servicer: object, server: grpc.aio.Server) -> None:
-        handlers = {"Open": grpc.unary_unary_rpc_method_handler(handle)}  # type: ignore[arg-type]
-        server.add_registered_method_handlers("mediq.secret.v1.SecretService", handlers)  # type: ignore[attr-defined]
+        server.add_registered_method_handlers(
+            "mediq.secret.v1.SecretService",
+            {"Open": grpc.unary_unary_rpc_method_handler(Probe().GetInstitution)},
+        )
 
     server = Server(Settings(home=mesh.home, port=0))
     with pytest.raises(LookupError, match="no policy"):

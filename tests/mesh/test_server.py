@@ -125,4 +125,4 @@ async def test_background_work_is_started_again(
 async def test_unimplemented_method_is_a_typed_answer(running: Running) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.stub.ListInstitutions(requests.ListInstitutionsRequest())
-    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -2,6 +2,7 @@ import asyncio
 import datetime
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -175,7 +176,7 @@ async def test_outbox_publishes_in_order_whatever_the_bus_does(
         relay = asyncio.ensure_future(outbox.relay())
         for number in range(5):
             event = Event(str(uuid4()), f"a.b.{number}", b"x")
-            await database.write(lambda session, event=event: outbox.add(session, event))
+            await database.write(partial(outbox.add, event=event))
         outbox.wake()
         topics = []
         for _ in range(5):

@@ -7,14 +7,35 @@ from pathlib import Path
 from uuid import uuid4
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.client import Channels
 from mesh.config import ServiceSettings
-from mesh.contracts import SERVICES
+from mesh.contracts import SERVICES, methods
+from mesh.pipeline import Handler
 from mesh.server import OPTIONS, Server
 from mesh.tls import channel_credentials, server_credentials
 from mesh.tokens import TokenSigner
+
+
+def partly(service: str) -> Callable[[object, grpc.aio.Server], None]:
+    """A registration like the generated ones, for a servicer with only some of the methods."""
+
+    def register(servicer: object, server: grpc.aio.Server) -> None:
+        handlers: dict[str, Handler] = {}
+        for method in methods().values():
+            behaviour = getattr(servicer, method.name, None)
+            if method.service == service and behaviour is not None:
+                handlers[method.name] = grpc.unary_unary_rpc_method_handler(
+                    behaviour,
+                    GetMessageClass(method.input).FromString,
+                    GetMessageClass(method.descriptor.output_type).SerializeToString,
+                )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        server.add_registered_method_handlers(service, handlers)
+
+    return register
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Drafts and registrations"""
 
 import sqlalchemy as sa
-import mesh.storage
 from alembic import op
 
+import mesh.storage
 
 revision = "ba76bbdfdede"
 down_revision = None

@@ -5,7 +5,7 @@ from alembic import op
 
 import mesh.storage
 
-revision = "e0ae8d8ad9f1"
+revision = "49441a8470f2"
 down_revision = None
 branch_labels = None
 depends_on = None

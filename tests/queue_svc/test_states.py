@@ -1,0 +1,172 @@
+"""Which changes exist, and what they do to a ticket."""
+
+import datetime
+from functools import reduce
+
+import pytest
+from mediq.queue.v1 import queue_pb2
+
+from mesh.errors import MeshError
+from queue_svc.domain import tickets
+from queue_svc.domain.tickets import Change, Counter, Priority, Queue, Service, Status, Ticket
+
+NOW = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
+LOKET = Counter("c1", "Loket 1")
+SERVICE = Service("i", "RSUD", "Asia/Jakarta", "s", "Poli Umum", "A", 10)
+QUEUE = Queue(1, SERVICE, "2026-03-02", 0, 0, "", None)
+S = Status
+
+
+def a_ticket(status: Status = S.WAITING, calls: int = 0) -> Ticket:
+    counter = LOKET if status in (S.CALLED, S.SERVING, S.SKIPPED) else None
+    return Ticket(
+        id="t",
+        queue=QUEUE,
+        sequence=12,
+        number="A-012",
+        patient_id="p",
+        priority=Priority.NORMAL,
+        status=status,
+        version=1,
+        calls=calls,
+        queue_time=NOW,
+        create_time=NOW,
+        update_time=NOW,
+        counter=counter,
+    )
+
+
+def after(minutes: float, status: Status) -> Change:
+    return Change(status, NOW + datetime.timedelta(minutes=minutes), "actor", LOKET)
+
+
+def refusal(ticket: Ticket, status: Status, reason: str = "why") -> MeshError | None:
+    try:
+        tickets.check_move(ticket, status, reason)
+    except MeshError as error:
+        return error
+    return None
+
+
+ALLOWED = {
+    (S.CALLED, S.SERVING),
+    (S.SERVING, S.DONE),
+    (S.CALLED, S.SKIPPED),
+    (S.SKIPPED, S.WAITING),
+    (S.CALLED, S.NO_SHOW),
+    (S.SKIPPED, S.NO_SHOW),
+    (S.WAITING, S.CANCELLED),
+    (S.CALLED, S.CANCELLED),
+    (S.SKIPPED, S.CANCELLED),
+    (S.CALLED, S.WAITING),
+    (S.SERVING, S.WAITING),
+}
+
+
+@pytest.mark.parametrize("source", Status)
+@pytest.mark.parametrize("target", Status)
+def test_only_the_listed_moves_exist(source: Status, target: Status) -> None:
+    error = refusal(a_ticket(source), target)
+    if (source, target) in ALLOWED:
+        assert error is None
+        return
+    assert error is not None
+    assert error.reason == "TRANSITION_NOT_ALLOWED"
+    listed = [name for name in error.metadata["allowed"].split(",") if name]
+    assert error.metadata["from"] == source.name
+    assert {(source, Status[name]) for name in listed} == {
+        one for one in ALLOWED if one[0] == source
+    }
+
+
+@pytest.mark.parametrize("source", [S.CALLED, S.SERVING])
+def test_taking_a_call_back_needs_a_reason(source: Status) -> None:
+    error = refusal(a_ticket(source), S.WAITING, "  ")
+    assert error is not None
+    assert error.reason == "REASON_REQUIRED"
+
+
+def test_coming_back_after_a_skip_needs_none() -> None:
+    assert refusal(a_ticket(S.SKIPPED), S.WAITING, "") is None
+
+
+def test_numbers_are_those_of_the_contracts() -> None:
+    assert {f"TICKET_STATUS_{one.name}": one.value for one in Status} == {
+        name: number for name, number in queue_pb2.TicketStatus.items() if number
+    }
+    assert {f"PRIORITY_{one.name}": one.value for one in Priority} == {
+        name: number for name, number in queue_pb2.Priority.items() if number
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "calls", "reason"),
+    [
+        (S.WAITING, 0, None),
+        (S.CALLED, 1, None),
+        (S.CALLED, 3, None),
+        (S.CALLED, 4, "RECALL_LIMIT"),
+        (S.SERVING, 1, "TRANSITION_NOT_ALLOWED"),
+        (S.SKIPPED, 1, "TRANSITION_NOT_ALLOWED"),
+        (S.DONE, 1, "TRANSITION_NOT_ALLOWED"),
+    ],
+)
+def test_who_can_be_called(status: Status, calls: int, reason: str | None) -> None:
+    if reason is None:
+        tickets.check_call(a_ticket(status, calls), LOKET, 3)
+        return
+    with pytest.raises(MeshError) as caught:
+        tickets.check_call(a_ticket(status, calls), LOKET, 3)
+    assert caught.value.reason == reason
+
+
+def test_a_called_patient_is_not_taken_by_another_counter() -> None:
+    with pytest.raises(MeshError) as caught:
+        tickets.check_call(a_ticket(S.CALLED, 1), Counter("c2", "Loket 2"), 3)
+    assert caught.value.reason == "CALLED_BY_OTHER_COUNTER"
+
+
+def test_a_visit_leaves_its_times() -> None:
+    visit = [after(10, S.CALLED), after(11, S.CALLED), after(12, S.SERVING), after(20, S.DONE)]
+    end = reduce(tickets.changed, visit, a_ticket())
+    assert (end.version, end.calls, end.status) == (5, 2, S.DONE)
+    assert end.wait_ms == 10 * 60_000
+    assert end.service_ms == 8 * 60_000
+    assert [end.call_time, end.serve_time, end.close_time] == [one.time for one in visit[1:]]
+    assert not end.open
+
+
+def test_times_never_go_back() -> None:
+    end = reduce(tickets.changed, [after(10, S.CALLED), after(4, S.SERVING)], a_ticket())
+    assert end.serve_time == end.call_time == end.update_time == after(10, S.CALLED).time
+
+
+def test_a_call_taken_back_never_happened_but_a_skip_did() -> None:
+    undone = reduce(tickets.changed, [after(10, S.CALLED), after(11, S.WAITING)], a_ticket())
+    assert (undone.counter, undone.call_time, undone.calls, undone.wait_ms) == (None, None, 0, None)
+    visit = [after(10, S.CALLED), after(11, S.SKIPPED), after(12, S.WAITING), after(20, S.CALLED)]
+    assert reduce(tickets.changed, visit, a_ticket()).wait_ms == 10 * 60_000
+
+
+def test_history_gives_every_state_again() -> None:
+    visit = [after(10, S.CALLED), after(12, S.SERVING), after(13, S.WAITING), after(14, S.CALLED)]
+    states = [a_ticket()]
+    for change in visit:
+        states.append(tickets.changed(states[-1], change))
+    again = tickets.as_issued(states[-1])
+    assert [again] + [again := tickets.changed(again, change) for change in visit] == states
+
+
+def test_who_was_skipped_comes_back_some_places_later() -> None:
+    others = [NOW + datetime.timedelta(minutes=minute) for minute in range(1, 6)]
+    tick = datetime.timedelta(microseconds=1)
+    assert tickets.back_in(NOW, others, 3) == others[2] + tick
+    assert tickets.back_in(NOW, others[:1], 3) == others[0] + tick
+    assert tickets.back_in(NOW, [], 3) == NOW
+    late = NOW + datetime.timedelta(hours=1)
+    assert tickets.back_in(late, others, 3) == late
+
+
+@pytest.mark.parametrize(("sequence", "number"), [(1, "A-001"), (12, "A-012"), (1000, "A-1000")])
+def test_numbers_on_boards(sequence: int, number: str) -> None:
+    assert tickets.number_of("A", sequence) == number
