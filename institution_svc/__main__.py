@@ -8,8 +8,9 @@ from institution_svc.servicer import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
 from institution_svc.store import IDEMPOTENCY
 from mesh.crypto import FieldCipher
+from mesh.database import open_database
 from mesh.idempotency import Idempotency
-from mesh.server import Server, open_database, run
+from mesh.server import Server, run
 
 
 async def build(server: Server) -> None:

@@ -75,11 +75,16 @@ def address_of(server: str) -> str:
     return os.environ.get(f"MEDIQ_{server.upper()}_ADDRESS", default)
 
 
-def settings_of(name: str) -> ServiceSettings:
-    """The settings that a service would start with, for tools that work on its database."""
+def settings_of(name: str, home: Path | None = None) -> ServiceSettings:
+    """The settings that a service would start with, for tools that work on its database.
+
+    Args:
+        name: Name of the service.
+        home: Data folder; None takes the environment's.
+    """
 
     class Settings(ServiceSettings):
         model_config = SettingsConfigDict(env_prefix=f"MEDIQ_{name.upper()}_")
         service: ClassVar[str] = name
 
-    return Settings()
+    return Settings(home=home or home_folder())

@@ -4,10 +4,19 @@ import logging
 import sys
 from collections.abc import MutableMapping
 
-import structlog
+# structlog colours its own console with rich where that is installed. Our lines are JSON, and rich
+# is 4 MB a process, so it is out of sight for this one import.
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
 
-from mesh.context import current_call
-from mesh.redaction import redact_text
+del sys.modules["rich"]
+if _rich is not None:
+    sys.modules["rich"] = _rich
+
+
+from mesh.context import current_call  # noqa: E402
+from mesh.redaction import redact_text  # noqa: E402
 
 Event = MutableMapping[str, object]
 _KEPT = {"timestamp", "trace_id"}

@@ -7,6 +7,7 @@ from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData
 
+from mesh.contracts import SERVICES
 from mesh.storage import make_engine
 
 
@@ -21,6 +22,11 @@ def config_for(service: str, url: str) -> Config:
     config.set_main_option("script_location", str(Path(str(files(service))) / "migrations"))
     config.attributes["url"] = url
     return config
+
+
+def services_with_database() -> list[str]:
+    """The services that have migrations."""
+    return [name for name in SERVICES if (files(name) / "migrations").is_dir()]
 
 
 def upgrade(service: str, url: str, revision: str = "head") -> None:

@@ -11,15 +11,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
-from sqlalchemy.exc import SQLAlchemyError
 
 from mesh import logs, telemetry
 from mesh.config import ServiceSettings
 from mesh.contracts import methods, services_of
-from mesh.migrations import upgrade
 from mesh.pipeline import Handler, Pipeline, is_coroutine_handler
 from mesh.policy import require_policy
-from mesh.storage import Database
 from mesh.tls import server_credentials
 from mesh.tokens import TokenVerifier
 
@@ -188,27 +185,6 @@ class Server:
             except Exception as error:
                 logs.logger().error("background work failed, starting it again", exc_info=error)
                 await asyncio.sleep(CHECK_SECONDS)
-
-
-def open_database(server: Server) -> Database:
-    """The service's database: brought up to date, watched by readiness, closed at the end.
-
-    Raises:
-        RuntimeError: The database cannot be migrated.
-    """
-    settings = server.settings
-    if settings.migrate_at_start:
-        try:
-            upgrade(settings.service, settings.database)
-        except SQLAlchemyError as error:
-            raise RuntimeError(
-                f"the database cannot be brought up to date ({error}): check "
-                f"MEDIQ_{settings.service.upper()}_DATABASE_URL and the space on its disk"
-            ) from error
-    database = Database(settings.database, settings.database_threads)
-    server.check("database", database.ping)
-    server.on_close(database.close)
-    return database
 
 
 def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -> None:

@@ -14,9 +14,12 @@ from typing import IO
 import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from sqlalchemy.exc import SQLAlchemyError
 
 from mesh import edge, home
+from mesh.config import settings_of
 from mesh.contracts import DESCRIPTOR_SET, SERVICES
+from mesh.migrations import services_with_database, upgrade
 from mesh.process import Child
 from mesh.tls import channel_credentials
 
@@ -71,7 +74,14 @@ class Plan:
 
     def environment(self) -> dict[str, str]:
         """The variables that tell every service the plan."""
-        variables = {**os.environ, "MEDIQ_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        variables = {
+            **os.environ,
+            "MEDIQ_HOME": str(self.home),
+            "MEDIQ_MIGRATE_AT_START": "false",
+            "PYTHONUNBUFFERED": "1",
+            # The C library's arena per thread would double what a service keeps.
+            "MALLOC_ARENA_MAX": "2",
+        }
         for name, port in self.ports.items():
             variables[f"MEDIQ_{name.upper()}_PORT"] = str(port)
             variables[f"MEDIQ_{name.upper()}_ADDRESS"] = f"127.0.0.1:{port}"
@@ -122,6 +132,7 @@ class Supervisor:
         home.prepare(self.plan.home)
         self._take_lock()
         self.plan.require_free_ports()
+        await asyncio.to_thread(self._migrate)
         environment = self.plan.environment()
         # The engine takes longest to load: it begins first.
         for name in sorted(SERVICES, key=lambda one: one != "ocr_engine"):
@@ -154,6 +165,16 @@ class Supervisor:
         except OSError as error:
             raise StartError(
                 f"a mesh runs in {self.plan.home} already: stop it, or set MEDIQ_HOME"
+            ) from error
+
+    def _migrate(self) -> None:
+        try:
+            for name in services_with_database():
+                upgrade(name, settings_of(name, self.plan.home).database)
+        except SQLAlchemyError as error:
+            raise StartError(
+                f"a database cannot be brought up to date ({error}): check MEDIQ_*_DATABASE_URL "
+                "and the space on its disk"
             ) from error
 
     def _edge_child(self, environment: dict[str, str]) -> Child:

@@ -1,5 +1,6 @@
 """Finds and reads text in a picture with EasyOCR's two networks, on the CPU."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ CROP_HEIGHT_PX: Final = 64
 CROP_WIDTH_MIN_PX: Final = 16
 CROP_WIDTH_STEP_PX: Final = 64
 """Crops are padded to multiples of this, so the networks see few different shapes."""
+SLOPING_MIN_PX: Final = 4
 LENGTHENED_BY: Final = 1.2
 """Share of its height by which a box is searched for ink to its right, if nothing stands there."""
 BATCH_SIZE: Final = 8
@@ -30,6 +32,15 @@ ALPHABET: Final = frozenset(
     " ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,:;/-()'\"&"
 )
 """All that a card can show; the network's other characters are never chosen."""
+
+MAX_PIECES: Final = 120
+"""Pieces of text that are read, the largest first; a card has about 35, a page of a book 400."""
+MAX_CROP_RATIO: Final = 40
+"""Width to height; what is longer is a border or a line, not text."""
+
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+"""Every shape of picture leaves its kernels behind: 1,024 of them, the default, take a gigabyte
+and a half after thirty photos (https://uxlfoundation.github.io/oneDNN/dev_guide_primitive_cache.html)."""
 
 Grey = NDArray[np.uint8]
 
@@ -77,7 +88,7 @@ class TextReader:
 
     def read(self, pixels: Pixels) -> list[TextBox]:
         """Reads all text in a picture, in no particular order."""
-        crops = self._find(pixels)
+        crops = sorted(self._find(pixels), key=lambda crop: crop.place.height)[-MAX_PIECES:]
         crops.sort(key=lambda crop: crop.pixels.shape[1])
         boxes: list[TextBox] = []
         for start in range(0, len(crops), BATCH_SIZE):
@@ -139,7 +150,7 @@ def _level_crop(grey: Grey, box: list[int], boxes: list[list[int]]) -> _Crop | N
     height, width = grey.shape
     left, top = max(0, box[0]), max(0, box[2])
     right, bottom = min(width, box[1]), min(height, box[3])
-    if right <= left or bottom <= top:
+    if right <= left or bottom <= top or right - left > MAX_CROP_RATIO * (bottom - top):
         return None
     return _Crop(
         _scaled(grey[top:bottom, left:right]),
@@ -149,9 +160,10 @@ def _level_crop(grey: Grey, box: list[int], boxes: list[list[int]]) -> _Crop | N
 
 
 def _sloping_crop(grey: Grey, quad: NDArray[np.float32]) -> _Crop | None:
-    pixels = four_point_transform(grey, quad)
-    if pixels is None or 0 in pixels.shape:
+    width, height = (float(np.linalg.norm(quad[0] - corner)) for corner in (quad[1], quad[3]))
+    if min(width, height) < SLOPING_MIN_PX or width > MAX_CROP_RATIO * height:
         return None
+    pixels = four_point_transform(grey, quad)
     left, top, right, bottom = (float(x) for x in (*quad.min(axis=0), *quad.max(axis=0)))
     scaled = _scaled(pixels)
     return _Crop(scaled, scaled, TextBox("", 0.0, left, top, right, bottom))

@@ -6,7 +6,8 @@ from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceSe
 
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
-from mesh.server import Server, open_database, run
+from mesh.database import open_database
+from mesh.server import Server, run
 from ocr_svc.clients import Accounts, CardReader, Facilities, Queue
 from ocr_svc.saga import Saga
 from ocr_svc.servicer import RegistrationServicer, now

@@ -6,10 +6,11 @@ from sqlalchemy.orm import Session
 from mesh.cache import make_cache
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
+from mesh.database import open_database
 from mesh.events import LocalBus
 from mesh.idempotency import Idempotency
 from mesh.outbox import Outbox
-from mesh.server import Server, open_database, run
+from mesh.server import Server, run
 from mesh.times import utc_now
 from queue_svc.clients import Facilities
 from queue_svc.domain.days import Clock

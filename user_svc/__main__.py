@@ -8,8 +8,9 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 from sqlalchemy.orm import Session
 
 from mesh.crypto import FieldCipher
+from mesh.database import open_database
 from mesh.idempotency import Idempotency
-from mesh.server import Server, open_database, run
+from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
 from user_svc import throttle

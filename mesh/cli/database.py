@@ -1,6 +1,5 @@
 """mediq db: migrations of the services' databases."""
 
-from importlib.resources import files
 from typing import Annotated
 
 import typer
@@ -8,8 +7,7 @@ from alembic import command
 
 from mesh import home
 from mesh.config import home_folder, settings_of
-from mesh.contracts import SERVICES
-from mesh.migrations import config_for
+from mesh.migrations import config_for, services_with_database
 from mesh.migrations import upgrade as upgrade_database
 
 app = typer.Typer(no_args_is_help=True)
@@ -17,7 +15,7 @@ Service = Annotated[str, typer.Argument(help="Name of one service; all of them w
 
 
 def _with_database(service: str) -> list[str]:
-    names = [name for name in SERVICES if (files(name) / "migrations").is_dir()]
+    names = services_with_database()
     if service and service not in names:
         raise SystemExit(f"mediq: {service} has no database; choose one of {', '.join(names)}")
     return [service] if service else names

@@ -180,7 +180,7 @@ class TestBadPhotos:
     @pytest.mark.parametrize(
         ("photo", "status", "expected"),
         [
-            (b"", 400, "EMPTY_IMAGE"),
+            (b"", 400, "EMPTY_UPLOAD"),
             (b"this is text, not a photo", 400, "NOT_AN_IMAGE"),
             (bomb(), 400, "IMAGE_TOO_LARGE"),
             (landscape(), 400, "NO_CARD"),

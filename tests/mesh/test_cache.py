@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.cache import Cache, MemoryCache, RedisCache, make_cache
+from mesh.cache import Cache, MemoryCache, make_cache
+from mesh.redis_cache import RedisCache
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,8 @@ class Clinic:
     facilities: FacilitiesDouble = field(default_factory=FacilitiesDouble)
 
     def __post_init__(self) -> None:
-        self.sessions = SessionsDouble(TokenSigner(self.mesh.home / "keys"))
+        signer = TokenSigner(self.mesh.home / "keys")
+        self.sessions = SessionsDouble(signer)  # type: ignore[abstract]
 
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncIterator[RegistrationServiceAsyncStub]:
@@ -74,10 +76,22 @@ class Clinic:
             file.read_bytes() for file in self.database.parent.glob(f"{self.database.name}*")
         )
 
-    def confirm_request(
-        self, draft_id: str, **changes: Any
-    ) -> messages.ConfirmRegistrationRequest:
-        values = {
+    def rows(self, query: str) -> list[Any]:
+        """What a query finds in the service's database."""
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+
+    def damage(self, change: str) -> None:
+        """Changes registrations behind the service's back."""
+        with sqlite3.connect(self.database) as connection:
+            connection.execute(f"UPDATE registrations SET {change}")
+        connection.close()
+
+    def confirm_request(self, draft_id: str, **changes: Any) -> messages.ConfirmRegistrationRequest:
+        values: dict[str, Any] = {
             "request_id": str(uuid4()),
             "draft_id": draft_id,
             "institution_id": self.facilities.institution_id,
@@ -93,7 +107,7 @@ async def clinic(
 ) -> AsyncIterator[Clinic]:
     """The doubles, running."""
     found = Clinic(mesh, tmp_path / "registrations.db")
-    doubles = {
+    doubles: dict[str, list[tuple[Callable[..., None], object]]] = {
         "ocr_engine": [(add_OcrEngineServiceServicer_to_server, found.reader)],
         "user_svc": [
             (add_AuthServiceServicer_to_server, found.sessions),

@@ -41,7 +41,7 @@ def reason_of(before: Content, **changes: str) -> str:
     [
         (NIK, NIK, 0),
         (NIK, "9" + NIK[1:], 1),
-        (NIK, NIK[1:] + NIK[0], 11),
+        (NIK, NIK[1:] + NIK[0], 13),
         (NIK[:5] + NIK[6:], NIK, 1),
         (NIK[:5] + "3" + NIK[5:], NIK, 1),
         ("", NIK, 16),
@@ -110,9 +110,7 @@ def test_warnings_after_a_correction() -> None:
 def test_nik_that_was_not_read_is_marked() -> None:
     typed = correct(content(nik=""), nik=NIK)
     for found in (None, ()):
-        assert domain.NIK_NOT_READ in [
-            one.reason for one in domain.reviewed(typed, found).warnings
-        ]
+        assert domain.NIK_NOT_READ in [one.reason for one in domain.reviewed(typed, found).warnings]
     nothing = domain.reviewed(correct(content(nik=""), nama="A"), ())
     assert domain.NIK_NOT_READ not in [one.reason for one in nothing.warnings]
 

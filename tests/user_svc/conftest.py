@@ -126,6 +126,10 @@ class World:
                 old=time.strftime(form),
             )
 
+    def age_out_grace(self) -> None:
+        """Makes every use of a refresh token too old to be repeated."""
+        self.age("refresh_tokens", "use_time", datetime.timedelta(seconds=11))
+
 
 @pytest.fixture
 def settings(mesh: Mesh, database_url: str) -> UserSettings:

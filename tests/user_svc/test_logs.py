@@ -1,0 +1,116 @@
+"""No log line carries personal data or secrets, whatever goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from uuid import uuid4
+
+import grpc
+import pytest
+import structlog
+from mediq.policy.v1.policy_pb2 import Role
+from mediq.user.v1 import auth_service_pb2 as logins
+from mediq.user.v1 import user_service_pb2 as messages
+
+from mesh import logs
+from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What the process logs at its most talkative."""
+    root = logging.getLogger()
+    handlers, level, before = root.handlers, root.level, structlog.get_config()
+    logs.configure("user_svc", "DEBUG")
+    written = io.StringIO()
+    for handler in root.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(written)
+    yield written
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+    structlog.configure(**before)
+    structlog.contextvars.clear_contextvars()
+
+
+async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
+    nik, email, other_name, wrong = new_nik(), new_email(), "BUDI SANTOSO", "salah-sekali-sandi"
+    made = await world.create(email=email, nama=other_name)
+    patient = (await world.ensure(nik, alamat="JALAN MELATI")).user
+    pair = await world.login(email)
+    renewed = await world.refresh(pair.refresh_token)
+    session = await world.auth.LoginUser(logins.LoginUserRequest(nik=nik, name=NAME))
+    admin = world.network_admin
+    calls = [
+        world.ensure(nik, other_name),
+        world.ensure("1234567890123456"),
+        world.ensure(f"{nik}9"),
+        world.create(email=email),
+        world.create(institution_id="", nama=NAME),
+        world.users.CreateUser(
+            messages.CreateUserRequest(
+                nama=NAME, role=Role.ROLE_PASIEN, nik=nik, institution_id=str(uuid4())
+            ),
+            metadata=admin,
+        ),
+        *(world.login(email, wrong) for _ in range(7)),
+        *(
+            world.auth.LoginUser(logins.LoginUserRequest(nik=nik, name=other_name))
+            for _ in range(7)
+        ),
+        world.users.GetUserByNik(messages.GetUserByNikRequest(nik=new_nik()), metadata=admin),
+        world.users.GetProfile(
+            messages.GetProfileRequest(), metadata=bearer(pair.access_token + "x")
+        ),
+        world.refresh(renewed.access_token[:200]),
+    ]
+    for call in calls:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+    world.age_out_grace()
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await world.refresh(pair.refresh_token)
+    world.sql("UPDATE users SET nama = nik WHERE id = :id", id=patient.id)
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await world.ensure(nik)
+    world.sql("DROP TABLE refresh_tokens")
+    world.sql("ALTER TABLE users DROP COLUMN alamat")
+    for call in (world.ensure(new_nik()), world.create(email=new_email()), world.login(email)):
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+    written = lines.getvalue()
+    for reason in (
+        "NIK_NAME_MISMATCH",
+        "NIK_INVALID",
+        "INVALID_REQUEST",
+        "EMAIL_TAKEN",
+        "NIK_TAKEN",
+        "INVALID_CREDENTIALS",
+        "LOGIN_THROTTLED",
+        "TOKEN_INVALID",
+        "REFRESH_TOKEN_INVALID",
+        "refresh token reused",
+        "does not decrypt",
+    ):
+        assert reason in written, reason
+    hashed = "$2b$04$"
+    for secret in (
+        nik,
+        "1234567890123456",
+        NAME,
+        other_name,
+        "MELATI",
+        email,
+        PASSWORD,
+        wrong,
+        hashed,
+        pair.access_token,
+        pair.refresh_token,
+        renewed.refresh_token,
+        session.access_token,
+    ):
+        assert secret.lower() not in written.lower(), secret
+    assert made.id

@@ -1,0 +1,168 @@
+"""The repository on every kind of database, without a server around it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from mesh.crypto import FieldCipher
+from mesh.errors import MeshError
+from mesh.migrations import upgrade
+from mesh.storage import Database
+from user_svc import throttle
+from user_svc.domain import Account, End, Person, Refresh, Role
+from user_svc.store import Accounts, Base, Opened, Sessions, write_again
+
+NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
+PATIENT = Person(role=Role.PASIEN, nama="SITI RAHMAWATI", nik="3201015508900001", alamat="JL. A 1")
+STAFF = Person(role=Role.ADMIN_FASKES, nama="Budi", email="budi@contoh.example")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    upgrade("user_svc", database_url)
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def cipher() -> FieldCipher:
+    return FieldCipher("k", {"k": bytes(32)}, bytes(range(32)))
+
+
+class TestMigrations:
+    async def test_models_match(self, database: Database) -> None:
+        with database.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, Base.metadata) == []
+
+
+class TestAccounts:
+    async def test_what_is_stored_comes_back(self, database: Database, cipher: FieldCipher) -> None:
+        accounts = Accounts(cipher)
+        made = await database.write(lambda s: accounts.create(s, PATIENT, None, NOW))
+        assert (made.create_time, made.alamat) == (NOW, "JL. A 1")
+        assert await database.read(lambda s: accounts.get(s, made.id)) == made
+        assert await database.read(lambda s: accounts.by_nik(s, PATIENT.nik)) == made
+
+    async def test_the_second_of_two_writers_finds_the_first(
+        self, database: Database, cipher: FieldCipher
+    ) -> None:
+        accounts = Accounts(cipher)
+
+        def ensure(session: Session) -> tuple[Account, bool]:
+            return accounts.ensure_patient(session, PATIENT, NOW)
+
+        found = await asyncio.gather(*(write_again(database, ensure) for _ in range(8)))
+        assert len({account.id for account, _ in found}) == 1
+        assert sum(created for _, created in found) == 1
+
+    async def test_logins_are_unique_and_free_after_closing(
+        self, database: Database, cipher: FieldCipher
+    ) -> None:
+        accounts = Accounts(cipher)
+        for person, reason in ((PATIENT, "NIK_TAKEN"), (STAFF, "EMAIL_TAKEN")):
+
+            def create(session: Session, person: Person = person) -> Account:
+                return accounts.create(session, person, "hash", NOW)
+
+            made = await write_again(database, create)
+            with pytest.raises(MeshError) as caught:
+                await write_again(database, create)
+            assert caught.value.reason == reason
+            if person is PATIENT:
+                await database.write(lambda s, made=made: accounts.close(s, made, NOW))
+                assert (await write_again(database, create)).id != made.id
+
+
+class TestSessions:
+    @pytest.fixture
+    def sessions(self, cipher: FieldCipher) -> Sessions:
+        return Sessions(cipher, life=60 * SECOND, grace=10 * SECOND)
+
+    @pytest.fixture
+    async def opened(self, database: Database, cipher: FieldCipher, sessions: Sessions) -> Opened:
+        def begin(session: Session) -> Opened:
+            return sessions.open(
+                session, Accounts(cipher).create(session, STAFF, "hash", NOW).id, NOW
+            )
+
+        return await database.write(begin)
+
+    async def test_one_chain(self, database: Database, sessions: Sessions, opened: Opened) -> None:
+        async def show(token: str, after: int) -> tuple[Refresh, str]:
+            verdict, found = await database.write(
+                lambda s: sessions.refresh(s, token, NOW + after * SECOND)
+            )
+            return verdict, "" if found is None else found.refresh_token
+
+        first = opened.refresh_token
+        both = await asyncio.gather(show(first, 0), show(first, 0))
+        assert sorted(verdict.name for verdict, _ in both) == ["REPEAT", "ROTATE"]
+        (second,) = {token for _, token in both}
+        assert await show(first, 10) == (Refresh.REPEAT, second)
+        verdict, third = await show(second, 20)
+        assert verdict is Refresh.ROTATE
+        assert await show(first, 20) == (Refresh.REUSE, "")
+        assert await show(third, 20) == (Refresh.ENDED, "")
+
+    async def test_purge_keeps_what_lives(
+        self, database: Database, sessions: Sessions, opened: Opened
+    ) -> None:
+        await database.write(lambda s: sessions.refresh(s, opened.refresh_token, NOW))
+        for after, left in ((60, (1, 2)), (61, (0, 0))):
+            await database.write(lambda s, a=after: sessions.purge(s, NOW + a * SECOND))
+            counts = await database.read(
+                lambda s: tuple(
+                    s.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one()
+                    for table in ("sessions", "refresh_tokens")
+                )
+            )
+            assert counts == left
+
+    async def test_all_sessions_of_an_account_end(
+        self, database: Database, sessions: Sessions, opened: Opened
+    ) -> None:
+        more = await database.write(lambda s: sessions.open(s, opened.user_id, NOW))
+        await database.write(lambda s: sessions.end_all(s, opened.user_id, End.LOGOUT, NOW))
+        for one in (opened, more):
+            verdict, _ = await database.write(
+                lambda s, one=one: sessions.refresh(s, one.refresh_token, NOW)
+            )
+            assert verdict is Refresh.ENDED
+
+
+class TestThrottle:
+    async def test_parallel_tries_all_count(self, database: Database) -> None:
+        async def attempt(when: datetime.datetime) -> bool:
+            try:
+                await write_again(database, lambda s: throttle.charge(s, "a" * 64, when))
+            except MeshError as error:
+                assert error.reason == "LOGIN_THROTTLED"  # noqa: PT017 - one of many calls
+                return False
+            return True
+
+        found = await asyncio.gather(*(attempt(NOW) for _ in range(12)))
+        assert found.count(True) == throttle.FREE_TRIES
+        assert await attempt(NOW + SECOND)
+        await database.write(lambda s: throttle.clear(s, "a" * 64))
+        assert await attempt(NOW + SECOND)
+
+    async def test_purge(self, database: Database) -> None:
+        await database.write(lambda s: throttle.charge(s, "b" * 64, NOW))
+        for after, left in ((0 * SECOND, 1), (SECOND, 0)):
+            when = NOW + throttle.FORGOTTEN_AFTER + after
+            await database.write(lambda s, when=when: throttle.purge(s, when))
+            count = await database.read(
+                lambda s: s.execute(text("SELECT COUNT(*) FROM login_attempts")).scalar_one()
+            )
+            assert count == left
