@@ -71,21 +71,25 @@ class Saga:
             The registration as it is then. What is left goes on in the background.
         """
         end = time.monotonic() + seconds
-        while True:
+
+        async def look() -> tuple[Registration, float]:
             found = await self._database.read(
                 lambda session: self._repository.registration(session, registration_id)
             )
-            left = end - time.monotonic()
-            if not found.is_unfinished() or left <= 0:
+            return found, end - time.monotonic()
+
+        while True:
+            found, left = await look()
+            if not found.is_unfinished():
                 return found
             if found.is_leased(self._clock()) and registration_id not in self._running:
+                if left <= 0:
+                    return found
                 await asyncio.sleep(min(LOOK_SECONDS, left))
                 continue
-            await asyncio.wait({self._start(registration_id)}, timeout=left)
-            found = await self._database.read(
-                lambda session: self._repository.registration(session, registration_id)
-            )
-            if not found.is_leased(self._clock()):
+            await asyncio.wait({self._start(registration_id)}, timeout=max(left, 0))
+            found, left = await look()
+            if left <= 0 or not found.is_leased(self._clock()):
                 return found
 
     async def close(self) -> None:

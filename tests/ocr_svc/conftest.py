@@ -60,13 +60,13 @@ class Clinic:
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncIterator[RegistrationServiceAsyncStub]:
         """The service, and a stub that calls as the edge does."""
-        fast = {"poll_seconds": 0.05, "purge_seconds": 0.05, "drain_seconds": 0.2}
-        ocr = OcrSettings(
-            home=self.mesh.home,
-            port=0,
-            database_url=f"sqlite:///{self.database}",
-            **(fast | settings),
-        )
+        usual: dict[str, Any] = {
+            "database_url": f"sqlite:///{self.database}",
+            "poll_seconds": 0.05,
+            "purge_seconds": 0.05,
+            "drain_seconds": 0.2,
+        }
+        ocr = OcrSettings(home=self.mesh.home, port=0, **(usual | settings))
         async with self.mesh.serve(ocr, build), self.mesh.channel("ocr_svc") as channel:
             yield RegistrationServiceStub(channel)
 

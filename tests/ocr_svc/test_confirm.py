@@ -110,27 +110,31 @@ async def test_confirmed_again(registrations: RegistrationServiceAsyncStub, clin
 
 @pytest.mark.parametrize("same_key", [True, False])
 async def test_confirmed_five_times_at_once(
-    registrations: RegistrationServiceAsyncStub, clinic: Clinic, same_key: bool
+    clinic: Clinic, database_url: str, same_key: bool
 ) -> None:
-    draft, metadata = await upload(registrations)
-    key = str(uuid4())
-    found = await asyncio.gather(
-        *(
-            registrations.ConfirmRegistration(
-                clinic.confirm_request(draft.id, request_id=key if same_key else str(uuid4())),
-                metadata=metadata,
+    async with clinic.serve(database_url=database_url) as stub:
+        draft, metadata = await upload(stub)
+        key = str(uuid4())
+        found = await asyncio.gather(
+            *(
+                stub.ConfirmRegistration(
+                    clinic.confirm_request(draft.id, request_id=key if same_key else str(uuid4())),
+                    metadata=metadata,
+                )
+                for _ in range(5)
             )
-            for _ in range(5)
         )
-    )
     assert {one.state for one in found} == {COMPLETED}
     assert len({(one.id, one.ticket.id) for one in found}) == 1
     assert len(clinic.queue.tickets) == len(set(clinic.users.keys)) == 1
 
 
-async def test_two_replicas_do_not_run_the_same_step(clinic: Clinic) -> None:
+async def test_two_replicas_do_not_run_the_same_step(clinic: Clinic, database_url: str) -> None:
     clinic.queue.hold = asyncio.Event()
-    async with clinic.serve() as one, clinic.serve() as other:
+    async with (
+        clinic.serve(database_url=database_url) as one,
+        clinic.serve(database_url=database_url) as other,
+    ):
         draft, metadata = await upload(one)
         calls = [
             asyncio.ensure_future(
@@ -278,6 +282,18 @@ async def test_the_answer_comes_before_the_deadline_and_the_step_goes_on(
     clinic.queue.hold.set()
     await state_becomes(registrations, draft.id, metadata, COMPLETED)
     assert clinic.queue.calls == 1
+
+
+async def test_a_hurried_confirmation_is_begun_all_the_same(
+    registrations: RegistrationServiceAsyncStub, clinic: Clinic
+) -> None:
+    clinic.users.hold = asyncio.Event()
+    draft, metadata = await upload(registrations)
+    confirm = clinic.confirm_request(draft.id)
+    found = await registrations.ConfirmRegistration(confirm, metadata=metadata, timeout=1)
+    assert found.state == CONFIRMED
+    clinic.users.hold.set()
+    await state_becomes(registrations, draft.id, metadata, COMPLETED, seconds=3)
 
 
 async def test_the_step_goes_on_when_the_client_is_gone(

@@ -116,14 +116,13 @@ async def test_repeated_upload(registrations: RegistrationServiceAsyncStub, clin
     assert without.id != first.id
 
 
-async def test_the_same_upload_at_the_same_moment(
-    registrations: RegistrationServiceAsyncStub,
-) -> None:
+async def test_the_same_upload_at_the_same_moment(clinic: Clinic, database_url: str) -> None:
     request = upload_request(request_id=str(uuid4()))
-    found = await asyncio.gather(*(upload(registrations, request) for _ in range(5)))
-    assert len({draft.id for draft, _ in found}) == 1
-    for draft, metadata in found:
-        await registrations.GetDraft(messages.GetDraftRequest(id=draft.id), metadata=metadata)
+    async with clinic.serve(database_url=database_url) as stub:
+        found = await asyncio.gather(*(upload(stub, request) for _ in range(5)))
+        assert len({draft.id for draft, _ in found}) == 1
+        for draft, metadata in found:
+            await stub.GetDraft(messages.GetDraftRequest(id=draft.id), metadata=metadata)
 
 
 async def test_drafts_end(clinic: Clinic) -> None:
@@ -230,20 +229,19 @@ async def test_repeated_correction(
 
 
 async def test_corrections_at_the_same_moment_are_all_kept(
-    registrations: RegistrationServiceAsyncStub,
+    clinic: Clinic, database_url: str
 ) -> None:
-    draft, metadata = await upload(registrations)
     changes = {"nama": "SITI", "alamat": "JL. A", "tempat_lahir": "PALU"}
-    await asyncio.gather(
-        *(
-            registrations.UpdateDraft(
-                messages.UpdateDraftRequest(id=draft.id, **{name: value}), metadata=metadata
-            )
-            for name, value in changes.items()
-        )
-    )
-    get = messages.GetDraftRequest(id=draft.id)
-    found = await registrations.GetDraft(get, metadata=metadata)
+    async with clinic.serve(database_url=database_url) as stub:
+        draft, metadata = await upload(stub)
+        requests = [
+            messages.UpdateDraftRequest(id=draft.id, nama=changes["nama"]),
+            messages.UpdateDraftRequest(id=draft.id, alamat=changes["alamat"]),
+            messages.UpdateDraftRequest(id=draft.id, tempat_lahir=changes["tempat_lahir"]),
+        ]
+        await asyncio.gather(*(stub.UpdateDraft(one, metadata=metadata) for one in requests))
+        get = messages.GetDraftRequest(id=draft.id)
+        found = await stub.GetDraft(get, metadata=metadata)
     assert {one.field: one.corrected_value for one in found.corrections} == changes
 
 

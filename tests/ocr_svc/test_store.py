@@ -6,14 +6,16 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from sqlalchemy.exc import IntegrityError
 
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind
-from mesh.migrations import upgrade
+from mesh.migrations import config_for, upgrade
 from mesh.storage import Database
 from ocr_svc.domain import (
     CardWarning,
@@ -180,10 +182,7 @@ async def test_from_step_to_step(database: Database, repository: Repository) -> 
     assert claimed is None
 
 
-def test_the_migrations_are_the_models(database_url: str) -> None:
-    from alembic import command
-
-    from mesh.migrations import config_for
-
-    upgrade("ocr_svc", database_url)
-    command.check(config_for("ocr_svc", database_url))
+def test_the_migrations_are_the_models(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    upgrade("ocr_svc", url)
+    command.check(config_for("ocr_svc", url))
