@@ -279,6 +279,8 @@ async def test_the_answer_comes_before_the_deadline_and_the_step_goes_on(
     found = await registrations.ConfirmRegistration(confirm, metadata=metadata, timeout=2)
     assert found.state == ACCOUNT_READY
     assert found.user_id == clinic.users.accounts[NIK]
+    # The caller's deadline passes; it is not the step's.
+    await asyncio.sleep(1.8)
     clinic.queue.hold.set()
     await state_becomes(registrations, draft.id, metadata, COMPLETED)
     assert clinic.queue.calls == 1
@@ -345,9 +347,13 @@ async def test_a_damaged_row_does_not_stop_the_others(clinic: Clinic) -> None:
             drafts.append(await upload(stub))
             confirm = clinic.confirm_request(drafts[-1][0].id)
             await stub.ConfirmRegistration(confirm, metadata=drafts[-1][1])
-        clinic.damage(f"identity = x'00' WHERE draft_id = '{drafts[0][0].id}'")
+        where = f"WHERE draft_id = '{drafts[0][0].id}'"
+        clinic.damage(f"identity = x'00', attempts = 0 {where}")
         clinic.users.refusal = None
         await state_becomes(stub, drafts[1][0].id, drafts[1][1], COMPLETED)
+        async with asyncio.timeout(5):
+            while clinic.rows(f"SELECT attempts FROM registrations {where}") == [(0,)]:
+                await asyncio.sleep(0.05)
         found = await state_becomes(stub, drafts[0][0].id, drafts[0][1], CONFIRMED)
         assert not found.user_id
     assert NAME not in str(clinic.rows("SELECT * FROM registrations"))

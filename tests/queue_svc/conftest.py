@@ -13,10 +13,6 @@ import grpc
 import pytest
 from mediq.institution.v1.institution_pb2 import Counter, HealthcareService, Institution
 from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
-from mediq.institution.v1.institution_service_pb2_grpc import (
-    InstitutionServiceServicer,
-    add_InstitutionServiceServicer_to_server,
-)
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority, Ticket, TicketStatus
@@ -26,7 +22,7 @@ from mesh.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.settings import QueueSettings
 from tests.support.databases import database_url
-from tests.support.mesh import Mesh
+from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
@@ -36,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["database_url"]
 
 Metadata = tuple[tuple[str, str], ...]
+FACILITIES = "mediq.institution.v1.InstitutionService"
 MORNING = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
 """A Monday, 09:00 in Jakarta."""
 WAITING, CALLED, SERVING, DONE, SKIPPED, NO_SHOW, CANCELLED = (
@@ -63,7 +60,7 @@ class Clock:
         self.now += datetime.timedelta(**amount)
 
 
-class Facilities(InstitutionServiceServicer):
+class Facilities:
     """Stands in for institution_svc."""
 
     def __init__(self) -> None:
@@ -223,7 +220,7 @@ async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[Wor
     facilities = Facilities()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
-            mesh.double("institution_svc", (add_InstitutionServiceServicer_to_server, facilities))
+            mesh.double("institution_svc", (partly(FACILITIES), facilities))
         )
         world = World(
             mesh,
