@@ -27,7 +27,7 @@ def issue(world: World, **changes: str) -> requests.IssueTicketRequest:
         "patient_id": uid(),
         **changes,
     }
-    return requests.IssueTicketRequest(**fields)  # type: ignore[arg-type]
+    return requests.IssueTicketRequest(**fields)
 
 
 class TestIssue:
@@ -186,7 +186,10 @@ class TestTransitions:
         assert done.version > ticket.version
 
     async def test_skipped_comes_back_some_places_later(self, world: World) -> None:
-        tickets = [await world.take() for _ in range(6)]
+        tickets = []
+        for _ in range(6):
+            tickets.append(await world.take())
+            world.clock.forward(minutes=1)
         await world.next()
         await world.move(tickets[0], SKIPPED)
         await world.move(tickets[0], WAITING)
@@ -257,8 +260,8 @@ class TestWhoSeesWhat:
         call = world.stub.GetTicket(requests.GetTicketRequest(id=ticket.id), metadata=other)
         assert (await problem(call))[0] == "NOT_FOUND"
         move = requests.UpdateTicketStatusRequest(id=ticket.id, status=CANCELLED, reason="x")
-        call = world.stub.UpdateTicketStatus(move, metadata=other)
-        assert (await problem(call))[0] == "NOT_FOUND"
+        moving = world.stub.UpdateTicketStatus(move, metadata=other)
+        assert (await problem(moving))[0] == "NOT_FOUND"
         listing = requests.ListTicketsRequest(institution_id=world.place.facility)
         call_two = world.stub.ListTickets(listing, metadata=other)
         assert await problem(call_two) == ("PERMISSION_DENIED", "OTHER_INSTITUTION")

@@ -5,11 +5,10 @@ import json
 from uuid import uuid4
 
 import pytest
-from click.testing import Result
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.support.mesh import Mesh
 from tests.user_svc.conftest import PASSWORD, new_email

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from uuid import uuid4
 
 import grpc
@@ -44,7 +44,7 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
     renewed = await world.refresh(pair.refresh_token)
     session = await world.auth.LoginUser(logins.LoginUserRequest(nik=nik, name=NAME))
     admin = world.network_admin
-    calls = [
+    calls: list[Awaitable[object]] = [
         world.ensure(nik, other_name),
         world.ensure("1234567890123456"),
         world.ensure(f"{nik}9"),
