@@ -21,15 +21,12 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mesh.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.settings import QueueSettings
-from tests.support.databases import database_url
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
 
     from mesh.server import Server
-
-__all__ = ["database_url"]
 
 Metadata = tuple[tuple[str, str], ...]
 FACILITIES = "mediq.institution.v1.InstitutionService"
@@ -217,7 +214,7 @@ class World:
 @asynccontextmanager
 async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[World]:
     """A service on a database, with settings of its own."""
-    facilities = Facilities()
+    facilities = Facilities()  # type: ignore[abstract]
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             mesh.double("institution_svc", (partly(FACILITIES), facilities))
