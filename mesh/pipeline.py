@@ -9,7 +9,7 @@ stage costs a coroutine each, a third of the throughput of a small call.
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias, cast
 
@@ -31,6 +31,7 @@ from mesh.validation import validate
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
+Metadata = Iterable[tuple[str, str | bytes]]
 Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[Message, Context], AsyncIterator[Message]]
 SLOW_SHARE = 0.8
@@ -67,11 +68,12 @@ class Pipeline:
 
     def _unary(self, method: Method, behavior: Unary) -> Unary:
         async def serve(request: Message, context: Context) -> Message:
-            with telemetry.served(method, context.invocation_metadata()) as span:
+            metadata = context.invocation_metadata() or ()
+            with telemetry.served(method, metadata) as span:
                 try:
                     call = self._enter(method, context, telemetry.trace_id(span))
                     async with asyncio.timeout(call.remaining_seconds()):
-                        self._admit(call, request, context)
+                        self._admit(call, request, metadata)
                         response = await behavior(request, context)
                     _note_slow(call)
                     return response
@@ -82,10 +84,11 @@ class Pipeline:
 
     def _stream(self, method: Method, behavior: Stream) -> Stream:
         async def serve(request: Message, context: Context) -> AsyncIterator[Message]:
-            with telemetry.served(method, context.invocation_metadata()) as span:
+            metadata = context.invocation_metadata() or ()
+            with telemetry.served(method, metadata) as span:
                 try:
                     call = self._enter(method, context, telemetry.trace_id(span))
-                    self._admit(call, request, context)
+                    self._admit(call, request, metadata)
                     async for response in behavior(request, context):
                         yield response
                 except Exception as error:
@@ -99,23 +102,23 @@ class Pipeline:
         seconds = min((value for value in (limit, asked) if value is not None), default=None)
         call = Call(
             method=method,
-            peer=peer_of(context.auth_context()),
+            peer=peer_of(context.peer_identities()),
             trace_id=trace_id,
             deadline=None if seconds is None else time.monotonic() + seconds,
         )
         enter_call(call)
         return call
 
-    def _admit(self, call: Call, request: Message, context: Context) -> None:
+    def _admit(self, call: Call, request: Message, metadata: Metadata) -> None:
         authorize_peer(call.method, call.peer)
-        call.principal = self._authenticate(call.method, context)
+        call.principal = self._authenticate(call.method, metadata)
         authorize(call.method, call.principal, request)
         validate(request)
 
-    def _authenticate(self, method: Method, context: Context) -> Principal | None:
+    def _authenticate(self, method: Method, metadata: Metadata) -> Principal | None:
         if method.policy.access != Access.ACCESS_USER:
             return None
-        for key, value in context.invocation_metadata() or ():
+        for key, value in metadata:
             if key == "authorization" and isinstance(value, str):
                 scheme, _, token = value.partition(" ")
                 if scheme.lower() != "bearer":

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ from mesh.tokens import TokenVerifier
 Servicer = TypeVar("Servicer")
 CHECK_SECONDS = 2.0
 """How often readiness is looked at."""
+SWITCH_SECONDS = 0.0005
+"""How long a database thread may hold up the event loop; Python's default is 5 ms."""
 CHECK_TIMEOUT_SECONDS = 1.5
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 """A photo of 10 MiB with its form around it."""
@@ -197,6 +200,7 @@ def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -
     Raises:
         SystemExit: With a clear text when the service cannot start.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     logs.configure(settings.service, settings.log_level)
     provider = telemetry.configure(settings.service, settings.trace_ratio, settings.home / "traces")
 

@@ -41,9 +41,9 @@ def configure(service: str, ratio: float, folder: Path) -> TracerProvider:
 
 
 @contextmanager
-def served(method: Method, metadata: Iterable[tuple[str, str | bytes]] | None) -> Iterator[Span]:
+def served(method: Method, metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Span]:
     """The span of a call that this process serves, child of the caller's."""
-    carrier = {key: value for key, value in metadata or () if key in ("traceparent", "tracestate")}
+    carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
     with _tracer.start_as_current_span(
         method.path[1:],
         context=extract(carrier) if carrier else None,

@@ -7,7 +7,7 @@ A peer is named by a SPIFFE URI in its certificate, spiffe://mediq/<name>
 import datetime
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import grpc
@@ -160,9 +160,13 @@ def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
-def peer_of(auth_context: Mapping[str, Iterable[bytes]]) -> Peer.ValueType:
-    """The identity in a verified client certificate; PEER_UNSPECIFIED without one."""
-    for value in auth_context.get("x509_subject_alternative_name", ()):
+def peer_of(identities: Iterable[bytes] | None) -> Peer.ValueType:
+    """The identity in a verified client certificate; PEER_UNSPECIFIED without one.
+
+    Args:
+        identities: Names in the certificate, as gRPC's context gives them.
+    """
+    for value in identities or ():
         text = value.decode("utf-8", "replace")
         if text.startswith(TRUST_DOMAIN):
             return PEERS.get(text.removeprefix(TRUST_DOMAIN), Peer.PEER_UNSPECIFIED)

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ocr_engine.domain import TextBox
 from ocr_engine.imaging import Pixels
 from ocr_engine.marks import Glyph, complete
+from ocr_engine.missed import find_missed
 
 CROP_HEIGHT_PX: Final = 64
 """What the recognizer was trained on."""
@@ -103,7 +104,8 @@ class TextReader:
             reformat=False,
         )
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-        crops = [_level_crop(grey, box, level[0]) for box in level[0]]
+        boxes = [*level[0], *find_missed(grey, level[0])]
+        crops = [_level_crop(grey, box, boxes) for box in boxes]
         crops.extend(_sloping_crop(grey, np.asarray(quad, np.float32)) for quad in sloping[0])
         return [crop for crop in crops if crop is not None]
 

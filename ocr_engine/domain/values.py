@@ -135,6 +135,8 @@ def read_blood_type(raw: str, confidence: float) -> Field | None:
     letters = text.replace("0", "O").replace("8", "B").replace("4", "A")
     if letters in vocabulary.BLOOD_TYPES:
         return Field(letters, raw, confidence, FieldReason.NORMALIZED)
+    if (bare := letters.lstrip("-")) in vocabulary.BLOOD_TYPES:
+        return Field(bare, raw, confidence, FieldReason.NORMALIZED)
     if not squeeze(text):
         return Field("-", raw, confidence, FieldReason.NORMALIZED)
     return _unparsed(text, raw, confidence)

@@ -167,12 +167,10 @@ class TestHome:
 
 
 def test_peer_comes_from_the_spiffe_name_only() -> None:
-    names = [b"localhost", b"spiffe://mediq/queue_svc"]
-    assert peer_of({"x509_subject_alternative_name": names}) == Peer.PEER_QUEUE_SVC
-    assert peer_of({"x509_subject_alternative_name": [b"queue-svc"]}) == Peer.PEER_UNSPECIFIED
-    assert peer_of({}) == Peer.PEER_UNSPECIFIED
-    foreign = [b"spiffe://other/queue_svc"]
-    assert peer_of({"x509_subject_alternative_name": foreign}) == Peer.PEER_UNSPECIFIED
+    assert peer_of([b"localhost", b"spiffe://mediq/queue_svc"]) == Peer.PEER_QUEUE_SVC
+    assert peer_of([b"queue-svc"]) == Peer.PEER_UNSPECIFIED
+    assert peer_of([b"spiffe://other/queue_svc"]) == Peer.PEER_UNSPECIFIED
+    assert peer_of(None) == Peer.PEER_UNSPECIFIED
 
 
 def test_rotated_keys_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,7 @@ class World:
 @asynccontextmanager
 async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[World]:
     """A service on a database, with settings of its own."""
-    facilities = Facilities()  # type: ignore[abstract]
+    facilities = Facilities()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             mesh.double("institution_svc", (partly(FACILITIES), facilities))

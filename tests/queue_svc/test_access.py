@@ -49,16 +49,22 @@ STAFF: dict[str, Act] = {
 
 
 def facility_requests(place: Place) -> dict[str, object]:
-    both = {"institution_id": place.facility, "service_id": place.service}
+    facility, service = place.facility, place.service
     return {
         "ListTickets": requests.ListTicketsRequest(institution_id=place.facility),
         "GetQueueStats": requests.GetQueueStatsRequest(institution_id=place.facility),
         "GetDailyStats": requests.GetDailyStatsRequest(institution_id=place.facility),
         "GetWeeklyStats": requests.GetWeeklyStatsRequest(institution_id=place.facility),
         "ListCurrentTickets": requests.ListCurrentTicketsRequest(institution_id=place.facility),
-        "ListUpcomingTickets": requests.ListUpcomingTicketsRequest(**both),
-        "PeekNextTicket": requests.PeekNextTicketRequest(**both),
-        "CallNextTicket": requests.CallNextTicketRequest(counter_id=place.counters[0], **both),
+        "ListUpcomingTickets": requests.ListUpcomingTicketsRequest(
+            institution_id=facility, service_id=service
+        ),
+        "PeekNextTicket": requests.PeekNextTicketRequest(
+            institution_id=facility, service_id=service
+        ),
+        "CallNextTicket": requests.CallNextTicketRequest(
+            institution_id=facility, service_id=service, counter_id=place.counters[0]
+        ),
     }
 
 

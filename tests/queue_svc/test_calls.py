@@ -234,7 +234,7 @@ async def test_every_change_is_kept_with_actor_place_and_reason(world: World) ->
         ).decode()
         for row in rows
     ]
-    assert [(row.version, row.status, row.counter_name) for row in rows] == [
+    assert [(row.version, int(row.status), row.counter_name) for row in rows] == [
         (1, WAITING, None),
         (2, CALLED, "Loket 2"),
         (3, WAITING, "Loket 2"),

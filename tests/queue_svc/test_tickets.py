@@ -93,7 +93,7 @@ async def test_one_open_ticket_a_patient_service_and_day(world: World) -> None:
     first = await world.take(patient=patient)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.take(patient=patient)
-    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+    status = rpc_status.from_call(caught.value)
     assert status is not None
     resource = error_details_pb2.ResourceInfo()
     assert any(detail.Unpack(resource) for detail in status.details)
