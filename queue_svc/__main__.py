@@ -7,7 +7,7 @@ from mesh.cache import make_cache
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
-from mesh.events import LocalBus
+from mesh.events import EventBus, LocalBus
 from mesh.idempotency import Idempotency
 from mesh.outbox import Outbox
 from mesh.server import Server, run
@@ -23,15 +23,17 @@ from queue_svc.store import IDEMPOTENCY, OUTBOX, Tickets
 
 async def build(server: Server) -> None:
     """Wires the service."""
-    wire(server, Channels(server.settings.tls, server.settings.service), utc_now)
+    channels = Channels(server.settings.tls, server.settings.service)
+    wire(server, channels, LocalBus(), utc_now)
 
 
-def wire(server: Server, channels: Channels, clock: Clock) -> None:
+def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> None:
     """Wires the service with its surroundings.
 
     Args:
         server: The server to fill; its settings are QueueSettings.
         channels: Channels to other services.
+        bus: Takes and gives events.
         clock: Gives the time.
     """
     settings = server.settings
@@ -40,7 +42,6 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/")
-    bus = LocalBus()
     outbox = Outbox(OUTBOX, database, bus)
 
     def tickets(session: Session, reach: Reach) -> Tickets:

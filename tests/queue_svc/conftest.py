@@ -18,6 +18,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority, Ticket, TicketStatus
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
+from mesh.events import LocalBus
 from mesh.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.settings import QueueSettings
@@ -117,6 +118,7 @@ class World:
     facilities: Facilities
     place: Place
     stack: AsyncExitStack
+    bus: LocalBus = field(default_factory=LocalBus)
     stub: QueueServiceAsyncStub = field(init=False)
     internal: QueueServiceAsyncStub = field(init=False)
     operator: Metadata = field(init=False)
@@ -127,7 +129,7 @@ class World:
         channels = self.mesh.channels("queue_svc")
 
         async def build(server: Server) -> None:
-            wire(server, channels, self.clock)
+            wire(server, channels, self.bus, self.clock)
 
         self.server = await self.stack.enter_async_context(self.mesh.serve(self.settings, build))
         edge = await self.stack.enter_async_context(self.mesh.channel("queue_svc"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from mediq.policy.v1.policy_pb2 import Role, Scope
@@ -16,6 +17,12 @@ from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
 from tests.support.mesh import problem
 
 Act = Callable[[World, Ticket, Metadata], Awaitable[object]]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLite alone: the matrix is long, and its queries are those of the other tests."""
+    return f"sqlite:///{tmp_path / 'queue.db'}"
 
 
 async def first_update(world: World, ticket: Ticket, metadata: Metadata) -> object:

@@ -1,51 +1,119 @@
+"""Many at once: numbers without gap or duplicate, each patient called once, nobody sent away."""
+
 import asyncio
 from collections import Counter
 
-from tests.queue_svc.conftest import World
+import pytest
+
+from tests.queue_svc.conftest import CANCELLED, SERVING, World, uid
 from tests.support.mesh import problem
 
 
 async def test_writers_make_no_duplicate_and_no_gap(world: World) -> None:
     async def writer() -> list[str]:
-        return [(await world.take()).number for _ in range(12)]
+        return [(await world.take()).number for _ in range(25)]
 
     numbers = [
         number for part in await asyncio.gather(*(writer() for _ in range(8))) for number in part
     ]
-    assert sorted(numbers) == [f"A-{number:03d}" for number in range(1, 97)]
+    assert sorted(numbers) == [f"A-{number:03d}" for number in range(1, 201)]
 
 
 async def test_operators_never_share_a_patient_and_are_never_sent_away(world: World) -> None:
-    waiting = 80
-    for _ in range(waiting):
-        await world.take()
+    """Patients arrive while eight operators call without pause.
+
+    An operator may be told "empty" only when everyone who had a ticket as the call began is
+    taken: by an answered call, or by one that is on its way.
+    """
+    patients, issued, on_the_way = 100, 0, 0
     called: Counter[str] = Counter()
+    empty = 0
 
-    async def operator(counter: int) -> None:
-        while sum(called.values()) < waiting - 8:
-            called[(await world.next(counter)).id] += 1
+    async def arrive() -> None:
+        nonlocal issued
+        for _ in range(patients // 4):
+            await world.take()
+            issued += 1
 
-    await asyncio.gather(*(operator(counter) for counter in range(8)))
-    while await world.upcoming():
-        called[(await world.next()).id] += 1
-    assert len(called) == waiting
+    async def operate(counter: int) -> None:
+        nonlocal on_the_way, empty
+        while len(called) < patients:
+            known = issued
+            on_the_way += 1
+            try:
+                called[(await world.next(counter)).id] += 1
+            except Exception as error:
+                assert "nobody waits" in str(error)  # noqa: PT017 - any other one fails the test
+                assert known <= len(called) + on_the_way - 1
+                empty += 1
+            finally:
+                on_the_way -= 1
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(arrive() for _ in range(4)), *(operate(counter) for counter in range(8))
+        )
+    assert len(called) == issued == patients
     assert set(called.values()) == {1}
     assert await problem(world.next()) == ("NOT_FOUND", "QUEUE_EMPTY")
+
+
+async def test_a_full_queue_is_drained_without_one_false_empty(world: World) -> None:
+    for _ in range(100):
+        await world.take()
+    called = [
+        ticket.id
+        for part in range(0, 100, 8)
+        for ticket in await asyncio.gather(
+            *(world.next(counter) for counter in range(min(8, 100 - part)))
+        )
+    ]
+    assert len(set(called)) == len(called) == 100
+    assert await world.upcoming() == []
 
 
 async def test_the_same_request_at_the_same_moment(world: World) -> None:
     for _ in range(5):
         await world.take()
-    key = "6f0d3c3e-52a5-4b5c-9d4c-8f6f1a2b3c4d"
+    key = uid()
     answers = await asyncio.gather(*(world.next(request_id=key) for _ in range(6)))
     assert len({answer.id for answer in answers}) == 1
     assert len(await world.upcoming()) == 4
 
 
+@pytest.mark.parametrize("attempt", range(4))
+async def test_the_last_patient_asked_for_twice_with_one_key(world: World, attempt: int) -> None:
+    """The second one finds the queue empty because of the first: that is not its answer."""
+    await world.take()
+    key = uid()
+    answers = await asyncio.gather(*(world.next(request_id=key) for _ in range(6)))
+    assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
+
+
 async def test_one_patient_at_two_counters_gets_one_ticket(world: World) -> None:
-    patient = "0b6f6a3e-2f0d-4c53-9a94-6f1a2b3c4d5e"
+    patient = uid()
     results = await asyncio.gather(
         *(world.take(patient=patient) for _ in range(5)), return_exceptions=True
     )
     assert sum(not isinstance(result, BaseException) for result in results) == 1
     assert (await world.take()).number == "A-002"
+
+
+async def test_two_counters_that_want_one_patient(world: World) -> None:
+    ticket = await world.take()
+    results = await asyncio.gather(
+        *(world.call(ticket, counter) for counter in range(8)), return_exceptions=True
+    )
+    winners = [result for result in results if not isinstance(result, BaseException)]
+    assert len(winners) == 1
+    assert (await world.get(ticket)).counter_name == winners[0].counter_name
+
+
+async def test_of_two_changes_one_wins(world: World) -> None:
+    ticket = await world.take()
+    await world.next()
+    results = await asyncio.gather(
+        world.move(ticket, SERVING), world.move(ticket, CANCELLED), return_exceptions=True
+    )
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert (await world.get(ticket)).version == 3

@@ -1,12 +1,24 @@
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
+from mediq.policy.v1.policy_pb2 import Scope
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 from mediq.queue.v1.queue_service_pb2 import WatchTicketResponse
+from sqlalchemy import text
 
+from mesh.events import Event
+from mesh.storage import make_engine
 from tests.queue_svc.conftest import CALLED, DONE, SERVING, WAITING, Metadata, World, uid
 from tests.support.mesh import problem
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLite alone: streams are about events, and tests of events run on both."""
+    return f"sqlite:///{tmp_path / 'queue.db'}"
 
 
 async def updates(
@@ -89,3 +101,84 @@ async def test_stranger_sees_nothing(world: World) -> None:
     ticket = await world.take()
     stream = updates(world, ticket, world.session(uid()))
     assert (await problem(anext(stream)))[0] == "NOT_FOUND"
+
+
+async def test_changes_that_come_at_once_are_all_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, gate = world.bus.publish, asyncio.Event()
+
+    async def late(event: Event) -> None:
+        await gate.wait()
+        await publish(event)
+
+    ticket = await world.take()
+    monkeypatch.setattr(world.bus, "publish", late)
+    seen: list[tuple[int, int, str]] = []
+    async with asyncio.timeout(10):
+        async for one in changes(updates(world, ticket)):
+            if not seen:
+                await world.next(2)
+                await world.move(ticket, SERVING)
+                await world.move(ticket, WAITING, "salah pasien")
+                await world.next(1)
+                gate.set()
+            seen.append((one.version, one.status, one.counter_name))
+            if one.version == 5:
+                break
+    assert seen == [
+        (1, WAITING, ""),
+        (2, CALLED, "Loket 3"),
+        (3, SERVING, "Loket 3"),
+        (4, WAITING, ""),
+        (5, CALLED, "Loket 2"),
+    ]
+
+
+async def test_many_watchers_see_the_same(world: World) -> None:
+    tickets = [await world.take() for _ in range(20)]
+    streams = [changes(updates(world, ticket)) for ticket in tickets]
+    async with asyncio.timeout(20):
+        first = await asyncio.gather(*(anext(stream) for stream in streams))
+        assert [one.people_ahead for one in first] == list(range(20))
+        await world.next()
+        second = await asyncio.gather(*(anext(stream) for stream in streams))
+        assert second[0].status == CALLED
+        assert [one.people_ahead for one in second[1:]] == list(range(19))
+
+
+async def test_a_stream_ends_with_its_session(world: World) -> None:
+    patient = uid()
+    ticket = await world.take(patient=patient)
+    short = world.mesh.token(scope=Scope.SCOPE_TICKETS, subject=patient, lifetime_seconds=2)
+    async with asyncio.timeout(10):
+        messages = [message async for message in updates(world, ticket, short)]
+    assert (messages[-1].end.reason, messages[-1].end.retry) == ("TOKEN_EXPIRED", True)
+
+
+async def test_a_failure_is_said_in_band(world: World) -> None:
+    ticket = await world.take()
+    stream = updates(world, ticket)
+    async with asyncio.timeout(20):
+        assert (await anext(stream)).HasField("ticket")
+        engine = make_engine(world.settings.database, 1)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE tickets RENAME TO lost"))
+        engine.dispose()
+        last = [message async for message in stream][-1]
+    assert last.end.retry
+    assert last.end.reason in ("DATABASE_UNAVAILABLE", "INTERNAL")
+
+
+async def test_a_watcher_that_goes_leaves_nothing_behind(world: World) -> None:
+    ticket = await world.take()
+    request = requests.WatchTicketRequest(id=ticket.id)
+    streams = [world.stub.WatchTicket(request, metadata=world.operator) for _ in range(5)]
+    for stream in streams:
+        assert (await anext(aiter(stream))).HasField("ticket")
+    assert len(world.bus._subscriptions) == 5
+    for stream in streams:
+        stream.cancel()
+    async with asyncio.timeout(10):
+        while world.bus._subscriptions:
+            await asyncio.sleep(0.05)
