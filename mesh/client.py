@@ -10,9 +10,14 @@ import grpc
 from mesh import telemetry
 from mesh.config import address_of
 from mesh.context import current_call
-from mesh.contracts import Method, methods, methods_of
+from mesh.contracts import (
+    MAX_MESSAGE_BYTES,
+    Method,
+    max_request_bytes_of,
+    methods,
+    methods_of,
+)
 from mesh.errors import Kind, MeshError
-from mesh.server import MAX_MESSAGE_BYTES
 from mesh.status import from_rpc_error
 from mesh.tls import channel_credentials
 
@@ -131,7 +136,7 @@ class Channels:
                 ("grpc.max_reconnect_backoff_ms", 2_000),
                 ("grpc.keepalive_timeout_ms", 5_000),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", max_request_bytes_of(server)),
             )
             self._channels[server] = grpc.aio.secure_channel(
                 f"dns:///{self._resolve(server)}",

@@ -27,6 +27,8 @@ class ServiceSettings(BaseSettings):
     """Address to listen on."""
     port: int = -1
     """TCP port; 0 lets the system choose; -1 takes the service's default."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """TCP port of /metrics, for Prometheus, on the same host; plain HTTP. 0: no metrics."""
     database_url: str = ""
     """SQLAlchemy URL. Empty: an SQLite file in the data folder."""
     database_threads: int = Field(default=8, ge=1, le=64)

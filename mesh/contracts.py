@@ -24,6 +24,8 @@ GENERATED = Path(next(iter(mediq.__path__))).parent
 """The folder of the generated files."""
 DESCRIPTOR_SET = GENERATED / "mediq.binpb"
 """All contracts with their imports and comments, a serialized FileDescriptorSet."""
+MAX_MESSAGE_BYTES = 12 * 1024 * 1024
+"""A photo of 10 MiB with its form around it; methods that take more say so in their policy."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ class Method:
         return self.policy.deadline.seconds + self.policy.deadline.nanos / 1e9
 
     @property
+    def max_request_bytes(self) -> int:
+        """The largest request that it takes."""
+        return self.policy.max_request_bytes or MAX_MESSAGE_BYTES
+
+    @property
     def mutating(self) -> bool:
         """Whether a call changes something."""
         return (
@@ -175,6 +182,11 @@ def methods() -> Mapping[str, Method]:
 def methods_of(server: str) -> tuple[Method, ...]:
     """The RPCs that one server offers."""
     return tuple(method for method in methods().values() if method.server == server)
+
+
+def max_request_bytes_of(server: str) -> int:
+    """The largest request that any method of one server takes."""
+    return max(method.max_request_bytes for method in methods_of(server))
 
 
 def services_of(server: str) -> tuple[str, ...]:

@@ -133,7 +133,8 @@ def _note_slow(call: Call) -> None:
         logger().warning("slow call", remaining_ms=int(left * 1000))
 
 
-def _known(error: Exception) -> MeshError:
+def known(error: Exception) -> MeshError:
+    """What a caller is told; an error that nobody foresaw is logged and tells nothing."""
     if isinstance(error, MeshError):
         return error
     if isinstance(error, TimeoutError):
@@ -145,9 +146,9 @@ def _known(error: Exception) -> MeshError:
 async def _fail(error: Exception, method: Method, context: Context, trace_id: str) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    known = _known(error)
-    logger().info("call refused", method=method.path, code=known.kind.value, reason=known.reason)
-    status = rpc_status.to_status(to_status(known, trace_id))
+    told = known(error)
+    logger().info("call refused", method=method.path, code=told.kind.value, reason=told.reason)
+    status = rpc_status.to_status(to_status(told, trace_id))
     await context.abort(status.code, status.details, status.trailing_metadata)
     raise AssertionError("abort returned")
 

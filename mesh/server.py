@@ -15,7 +15,8 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 
 from mesh import logs, telemetry
 from mesh.config import ServiceSettings
-from mesh.contracts import methods, services_of
+from mesh.contracts import MAX_MESSAGE_BYTES, max_request_bytes_of, methods, services_of
+from mesh.metrics import Metrics
 from mesh.pipeline import Handler, Pipeline, is_coroutine_handler
 from mesh.policy import require_policy
 from mesh.tls import server_credentials
@@ -27,8 +28,6 @@ CHECK_SECONDS = 2.0
 SWITCH_SECONDS = 0.0005
 """How long a database thread may hold up the event loop; Python's default is 5 ms."""
 CHECK_TIMEOUT_SECONDS = 1.5
-MAX_MESSAGE_BYTES = 12 * 1024 * 1024
-"""A photo of 10 MiB with its form around it."""
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -38,6 +37,11 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+
+
+def _options(service: str) -> Sequence[tuple[str, int]]:
+    own = dict(OPTIONS) | {"grpc.max_receive_message_length": max_request_bytes_of(service)}
+    return tuple(own.items())
 
 
 class _Collector:
@@ -63,9 +67,12 @@ class Server:
             FileNotFoundError: A certificate or the key set is missing.
         """
         self.settings = settings
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(options=_options(settings.service))
         self._pipeline = Pipeline(TokenVerifier(settings.keys / "jwks.json"))
         self._health = health_aio.HealthServicer()
+        self._metrics = Metrics(settings)
+        self.meter = self._metrics.meter
+        """Makes the instruments of the service; they do nothing unless it has a metrics port."""
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
         self._work: list[Callable[[], Awaitable[None]]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -117,7 +124,7 @@ class Server:
             The TCP port.
 
         Raises:
-            RuntimeError: The port is taken.
+            RuntimeError: The port, or that of the metrics, is taken.
         """
         settings = self.settings
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -134,6 +141,7 @@ class Server:
                 f"port {settings.listen_port} is in use or not allowed: stop the other program, or "
                 f"set MEDIQ_{settings.service.upper()}_PORT"
             ) from error
+        self._metrics.start()
         await self._server.start()
         await self._look()
         self._tasks = [asyncio.create_task(self._keep_looking())]
@@ -151,6 +159,7 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for close in reversed(self._closers):
             await close()
+        await asyncio.to_thread(self._metrics.close)
 
     async def _announce(self, *, ready: bool) -> None:
         states = health_pb2.HealthCheckResponse

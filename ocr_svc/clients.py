@@ -18,7 +18,17 @@ from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
-from ocr_svc.domain import CardWarning, Content, Identity, ReadField, Reading, current_fields
+from ocr_svc.domain import (
+    CORRECTABLE,
+    SIM,
+    CardWarning,
+    Content,
+    Identity,
+    ReadField,
+    Reading,
+    current_fields,
+)
+from ocr_svc.licence import SEXES, registrable
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
@@ -30,27 +40,60 @@ if TYPE_CHECKING:
     from mesh.client import Channels
 
 
-def _fields(message: engine.KtpFields) -> Mapping[str, ReadField]:
+_KTP_NAMES = frozenset(engine.KtpFields.DESCRIPTOR.fields_by_name)
+_SIM_NAMES = frozenset(engine.SimFields.DESCRIPTOR.fields_by_name)
+_SEXES_OF_SIM = {ktp: sim for sim, ktp in SEXES.items()}
+
+
+def _fields(message: engine.KtpFields | engine.SimFields) -> Mapping[str, ReadField]:
     return {
-        spec.name: ReadField(found.value, found.raw_value, found.confidence)
+        spec.name: ReadField(
+            found.value,
+            found.raw_value,
+            found.confidence,
+            engine.FieldReason.Name(found.reason),
+            tuple((point.x, point.y) for point in found.polygon),
+        )
         for spec, found in message.ListFields()
     }
 
 
 def _warnings(messages: Iterable[engine.Warning]) -> tuple[CardWarning, ...]:
-    return tuple(CardWarning(one.reason, one.field, one.message) for one in messages)
+    return tuple(
+        CardWarning(one.reason, one.field, one.message, one.message_en) for one in messages
+    )
+
+
+def _field(found: ReadField) -> engine.Field:
+    return engine.Field(
+        value=found.value,
+        raw_value=found.raw_value,
+        confidence=found.confidence,
+        reason=engine.FieldReason.Value(found.reason or "FIELD_REASON_UNSPECIFIED"),
+        polygon=[engine.Point(x=x, y=y) for x, y in found.polygon],
+    )
 
 
 def ktp_message(content: Content) -> engine.KtpFields:
-    """The fields as they stand, corrections included."""
-    return engine.KtpFields(
-        **{
-            name: engine.Field(
-                value=found.value, raw_value=found.raw_value, confidence=found.confidence
-            )
-            for name, found in current_fields(content).items()
-        }
+    """The fields as they stand, corrections included; of a SIM those that a registration needs."""
+    # A SIM has a validity of its own, which would look like that of a KTP.
+    names = CORRECTABLE if content.reading.document_type == SIM else _KTP_NAMES
+    fields = current_fields(content)
+    return engine.KtpFields(**{name: _field(fields[name]) for name in fields.keys() & names})
+
+
+def sim_message(content: Content) -> engine.SimFields | None:
+    """The fields of a SIM as they stand, corrections included, in its own words; None of a KTP."""
+    if content.reading.document_type != SIM:
+        return None
+    fields = current_fields(content)
+    message = engine.SimFields(
+        **{name: _field(fields[name]) for name in fields.keys() & _SIM_NAMES}
     )
+    if message.HasField("jenis_kelamin"):
+        sex = message.jenis_kelamin
+        sex.value = _SEXES_OF_SIM.get(sex.value, sex.value)
+    return message
 
 
 class CardReader:
@@ -63,10 +106,12 @@ class CardReader:
     async def read(self, photo: bytes) -> Reading:
         """What stands on the card."""
         found = await self._stub.ReadCard(engine.ReadCardRequest(image=photo))
-        return Reading(
-            engine.DocumentType.Name(found.document_type),
-            _fields(found.ktp),
-            _warnings(found.warnings),
+        return registrable(
+            Reading(
+                engine.DocumentType.Name(found.document_type),
+                _fields(found.sim if found.HasField("sim") else found.ktp),
+                _warnings(found.warnings),
+            )
         )
 
     async def validate(self, content: Content) -> tuple[CardWarning, ...]:

@@ -23,6 +23,8 @@ MAX_NIK_CHANGES = 2
 MAX_UPDATES = 50
 """Corrections, and requests with corrections, that one draft takes."""
 MAX_NAME_CHARACTERS = 60
+SIM = "DOCUMENT_TYPE_SIM"
+"""A driving licence."""
 NOT_VALIDATED = "NOT_VALIDATED"
 NIK_NOT_READ = "NIK_NOT_READ"
 _NIK = re.compile(r"[0-9]{16}")
@@ -43,6 +45,10 @@ class ReadField:
     """As recognized."""
     confidence: float = 0.0
     """From 0 to 1."""
+    reason: str = ""
+    """Why the value is what it is, by its name in the contract. Empty: not said."""
+    polygon: tuple[tuple[float, float], ...] = ()
+    """Outline of the text, as shares of the photo's width and height. Empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class CardWarning:
     """Field in question. Empty when it is the whole card or its photo."""
     message: str
     """For the patient, in Indonesian."""
+    message_en: str = ""
+    """The same in English."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Reading:
     document_type: str
     """Kind of card, by its name in the contract."""
     fields: Mapping[str, ReadField]
-    """By name; only those that were found."""
+    """By name; only those that were found. See `licence` for those of a SIM."""
     warnings: tuple[CardWarning, ...] = ()
 
     def value(self, name: str) -> str:
@@ -188,8 +196,8 @@ def current_fields(content: Content) -> dict[str, ReadField]:
     """The fields with their corrections; a corrected one keeps its raw value and is sure."""
     fields = dict(content.reading.fields)
     for one in content.corrections:
-        raw = fields[one.field].raw_value if one.field in fields else ""
-        fields[one.field] = ReadField(one.corrected_value, raw, 1.0)
+        read = fields.get(one.field, ReadField(""))
+        fields[one.field] = replace(read, value=one.corrected_value, confidence=1.0, reason="")
     return fields
 
 
@@ -276,15 +284,31 @@ def reviewed(content: Content, found: Sequence[CardWarning] | None) -> Content:
     if found is None:
         kept = [one for one in content.warnings if one.reason not in own]
         kept.append(
-            CardWarning(NOT_VALIDATED, "", "Perubahan belum diperiksa; mohon diteliti sekali lagi.")
+            CardWarning(
+                NOT_VALIDATED,
+                "",
+                "Perubahan belum diperiksa; mohon diteliti sekali lagi.",
+                "The change has not been checked yet; please look at it once more.",
+            )
         )
     else:
         # What concerns the photo as a whole is not looked at again.
         kept = [one for one in content.reading.warnings if not one.field]
+        if content.reading.document_type == SIM:
+            # The engine looked at the fields of a KTP only: the others are as they were read, and
+            # what a SIM does not have is not missing.
+            kept = [one for one in content.reading.warnings if one.field not in CORRECTABLE]
+            found = [one for one in found if one.field in CORRECTABLE]
         kept += [one for one in found if one not in kept]
     if not content.reading.value("nik") and "nik" in current_fields(content):
-        message = "NIK tidak terbaca pada kartu; angka yang diketik akan diperiksa petugas."
-        kept.append(CardWarning(NIK_NOT_READ, "nik", message))
+        kept.append(
+            CardWarning(
+                NIK_NOT_READ,
+                "nik",
+                "NIK tidak terbaca pada kartu; angka yang diketik akan diperiksa petugas.",
+                "The NIK was not read from the card; the staff will check the typed one.",
+            )
+        )
     return replace(content, warnings=tuple(kept))
 
 

@@ -20,7 +20,7 @@ from mesh.logs import logger
 from mesh.pipeline import Context
 from mesh.storage import Database
 from ocr_svc import domain
-from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message
+from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
 from ocr_svc.saga import Saga
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import Repository, new_id
@@ -50,6 +50,7 @@ def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
         id=draft.id,
         document_type=engine.DocumentType.Value(content.reading.document_type),
         ktp=ktp_message(content),
+        sim=sim_message(content),
         warnings=[engine.Warning(**vars(one)) for one in content.warnings],
         expire_time=_timestamp(draft.expire_time),
     )

@@ -19,7 +19,8 @@ PERSONAL = re.compile(
     r"nik|masked_nik|nama|email|(?!page_|next_page_).*token|.*password|image|document"
     r"|tempat_lahir|tanggal_lahir|jenis_kelamin|golongan_darah|alamat|rt_rw|kel_desa|kecamatan"
     r"|agama|status_perkawinan|pekerjaan|kewarganegaraan|berlaku_hingga|provinsi|kota"
-    r"|read_value|corrected_value|raw_value|value|ktp|identity|draft|session|corrections"
+    r"|tempat_terbit|tanggal_terbit|nomor_sim|golongan|wilayah|images"
+    r"|read_value|corrected_value|raw_value|value|ktp|sim|identity|draft|session|corrections"
 )
 """Names of fields that hold what a card says, a secret, or a message of those."""
 DOCUMENT_BODY = "google.api.HttpBody"

@@ -17,6 +17,7 @@ from mediq.policy.v1.policy_pb2 import Access, Peer, Policy, RateClass, Role, Sc
 
 from mesh.contracts import (
     DESCRIPTOR_SET,
+    MAX_MESSAGE_BYTES,
     SERVICES,
     HttpRule,
     Method,
@@ -27,6 +28,8 @@ from mesh.contracts import (
 from mesh.policy import require_policy
 
 LONGEST_SECONDS = 30.0
+LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
+"""More than any method needs, and what one call may cost a server in memory."""
 CALLS = frozenset(
     {
         *(("edge", server) for server in SERVICES if server != "ocr_engine"),
@@ -197,8 +200,16 @@ def test_internal_methods_have_the_internal_rate(method: Method) -> None:
 
 
 @each_method
-def test_streams_have_the_stream_rate(method: Method) -> None:
-    assert (method.policy.rate == RateClass.RATE_CLASS_STREAM) == method.streaming
+def test_streams_through_the_edge_have_the_stream_rate(method: Method) -> None:
+    through_edge = method.streaming and Peer.PEER_EDGE in method.policy.callers
+    assert (method.policy.rate == RateClass.RATE_CLASS_STREAM) == through_edge
+
+
+@each_method
+def test_requests_have_a_bounded_size(method: Method) -> None:
+    assert method.max_request_bytes <= LARGEST_REQUEST_BYTES
+    if Peer.PEER_EDGE in method.policy.callers:
+        assert method.max_request_bytes == MAX_MESSAGE_BYTES
 
 
 @each_method
@@ -365,7 +376,12 @@ BROKEN: list[tuple[Callable[..., None], tuple[object, ...]]] = [
         (_method("IssueTicket", callers=[Peer.PEER_GATEWAY]),),
     ),
     (test_public_credentials_have_the_login_rate, (_method("LoginUser", rate=1),)),
-    (test_streams_have_the_stream_rate, (_method("WatchTicket", rate=1),)),
+    (
+        test_streams_through_the_edge_have_the_stream_rate,
+        (_method("WatchTicket", rate=1),),
+    ),
+    (test_requests_have_a_bounded_size, (_method("ReadCards", max_request_bytes=2**30),)),
+    (test_requests_have_a_bounded_size, (_method("UpdateDraft", max_request_bytes=2**25),)),
     (test_internal_methods_have_the_internal_rate, (_method("IssueTicket", rate=2),)),
     (test_subjects_are_for_narrow_sessions, (_method("GetUser", subject_field="id"),)),
     (

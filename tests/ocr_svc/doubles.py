@@ -45,13 +45,46 @@ def card(**values: str) -> engine.CardReading:
         "alamat": ADDRESS,
     } | values
     reading = engine.CardReading(document_type=engine.DOCUMENT_TYPE_KTP, elapsed_ms=5)
-    for name, value in fields.items():
-        if value:
-            found = engine.Field(value=value, raw_value=value.lower(), confidence=0.75)
-            getattr(reading.ktp, name).CopyFrom(found)
-    reading.warnings.add(reason="GLARE", message="Ada pantulan cahaya.")
+    reading.ktp.CopyFrom(engine.KtpFields(**_read(fields)))
+    reading.warnings.add(
+        reason="GLARE", message="Ada pantulan cahaya.", message_en="Light is reflected."
+    )
     reading.warnings.add(reason="FIELD_MISSING", field="agama", message="Agama tidak terbaca.")
     return reading
+
+
+def licence(**values: str) -> engine.CardReading:
+    """A reading of a SIM whose number is no NIK; an empty value leaves the field out."""
+    fields = {
+        "nomor_sim": "1234-5678-901234",
+        "golongan": "C",
+        "nama": NAME,
+        "tempat_lahir": "BANDUNG",
+        "tanggal_lahir": "01-07-1990",
+        "jenis_kelamin": "WANITA",
+        "alamat": ADDRESS,
+        "wilayah": "JAWA BARAT",
+        "berlaku_hingga": "01-07-2029",
+    } | values
+    reading = engine.CardReading(document_type=engine.DOCUMENT_TYPE_SIM, elapsed_ms=5)
+    reading.sim.CopyFrom(engine.SimFields(**_read(fields)))
+    reading.warnings.add(reason="FIELD_MISSING", field="pekerjaan", message="Tidak terbaca.")
+    return reading
+
+
+def _read(values: dict[str, str]) -> dict[str, engine.Field]:
+    corners = [engine.Point(x=x, y=y) for x, y in ((0.1, 0.2), (0.4, 0.2), (0.4, 0.3), (0.1, 0.3))]
+    return {
+        name: engine.Field(
+            value=value,
+            raw_value=value.lower(),
+            confidence=0.75,
+            reason=engine.FIELD_REASON_REPAIRED,
+            polygon=corners,
+        )
+        for name, value in values.items()
+        if value
+    }
 
 
 async def _fail(context: Context, error: MeshError) -> NoReturn:

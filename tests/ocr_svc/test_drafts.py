@@ -4,12 +4,14 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import grpc
 import pytest
 from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.errors import Kind, MeshError, unavailable
+from mesh.status import from_rpc_error
 from ocr_svc.upload import MAX_IMAGE_BYTES
 from tests.ocr_svc.conftest import PHOTO, Clinic, registration_token, upload, upload_request
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, card
@@ -42,6 +44,26 @@ async def test_upload_reads_the_card_and_opens_the_draft(
     assert (issued.scope, issued.subject_id) == (Scope.SCOPE_REGISTRATION, draft.id)
     got = await registrations.GetDraft(messages.GetDraftRequest(id=draft.id), metadata=metadata)
     assert got == draft
+
+
+async def test_the_draft_shows_all_that_the_engine_says(
+    registrations: RegistrationServiceAsyncStub, clinic: Clinic
+) -> None:
+    clinic.reader.reading = card(tempat_terbit="KAB. BANDUNG", tanggal_terbit="02-03-2018")
+    draft, metadata = await upload(registrations)
+    assert draft.ktp == clinic.reader.reading.ktp
+    assert draft.ktp.tanggal_terbit.value == "02-03-2018"
+    assert draft.ktp.nik.reason == engine.FIELD_REASON_REPAIRED
+    assert len(draft.ktp.nik.polygon) == 4
+    assert (draft.warnings[0].message, draft.warnings[0].message_en) == (
+        "Ada pantulan cahaya.",
+        "Light is reflected.",
+    )
+    assert not draft.HasField("sim")
+    request = messages.UpdateDraftRequest(id=draft.id, nama="SITI")
+    changed = await registrations.UpdateDraft(request, metadata=metadata)
+    assert changed.ktp.nama.reason == engine.FIELD_REASON_UNSPECIFIED
+    assert changed.ktp.nama.polygon == draft.ktp.nama.polygon
 
 
 async def test_card_and_session_at_the_same_time(
@@ -79,7 +101,11 @@ async def test_bad_uploads(
 
 
 @pytest.mark.parametrize(
-    "reason", ["NOT_AN_IMAGE", "NO_CARD", "IMAGE_TOO_LARGE", "CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"]
+    "reason",
+    [
+        *("NOT_AN_IMAGE", "NO_CARD", "SEVERAL_CARDS", "IMAGE_TOO_LARGE"),
+        *("CORRUPT_IMAGE", "UNSUPPORTED_IMAGE"),
+    ],
 )
 async def test_the_engine_says_what_is_wrong(
     registrations: RegistrationServiceAsyncStub, clinic: Clinic, reason: str
@@ -87,6 +113,25 @@ async def test_the_engine_says_what_is_wrong(
     clinic.reader.refusal = MeshError("no", Kind.INVALID_ARGUMENT, reason)
     call = registrations.UploadDocument(upload_request())
     assert await problem(call) == ("INVALID_ARGUMENT", reason)
+
+
+async def test_advice_and_retry_time_of_the_engine_come_through(
+    registrations: RegistrationServiceAsyncStub, clinic: Clinic
+) -> None:
+    async def refused() -> MeshError:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await registrations.UploadDocument(upload_request())
+        return from_rpc_error(caught.value)
+
+    advice = {"advice": "BLURRED,NO_CARD"}
+    clinic.reader.refusal = MeshError("no", Kind.INVALID_ARGUMENT, "NO_CARD", metadata=advice)
+    assert (await refused()).metadata == advice
+    clinic.reader.refusal = MeshError(
+        "busy", Kind.RESOURCE_EXHAUSTED, "ENGINE_BUSY", retry_after_seconds=2.5
+    )
+    busy = await refused()
+    assert (busy.kind, busy.reason) == (Kind.RESOURCE_EXHAUSTED, "ENGINE_BUSY")
+    assert busy.retry_after_seconds == 2.5
 
 
 async def test_without_the_engine_or_the_sessions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from alembic import command
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from mesh.crypto import DecryptionError, FieldCipher
@@ -28,14 +30,22 @@ from ocr_svc.domain import (
     Registration,
     State,
 )
-from ocr_svc.store import KEPT_HOURS, Repository
+from ocr_svc.store import KEPT_HOURS, DraftRow, Repository
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(seconds=10)
 READING = Reading(
     "DOCUMENT_TYPE_KTP",
-    {"nik": ReadField("3273014107900001", "327301 4107900001", 0.625)},
-    (CardWarning("GLARE", "", "Silau: ulangi."),),
+    {
+        "nik": ReadField(
+            "3273014107900001",
+            "327301 4107900001",
+            0.625,
+            "FIELD_REASON_REPAIRED",
+            ((0.1, 0.2), (0.4, 0.2), (0.4, 0.3), (0.1, 0.3)),
+        )
+    },
+    (CardWarning("GLARE", "", "Silau: ulangi.", "Glare: once more."),),
 )
 CONTENT = Content(
     READING, READING.warnings, (Correction("nama", "", "SITI", NOW),), {str(uuid4()): "f" * 64}
@@ -91,6 +101,36 @@ async def test_a_draft_comes_back_as_it_was(database: Database, repository: Repo
         await add(database, repository, new_draft(), key)
     await add(database, repository, new_draft())
     await add(database, repository, new_draft())
+
+
+async def test_a_draft_of_an_older_release_can_be_read(
+    database: Database, repository: Repository
+) -> None:
+    """Its content knows no reasons, no polygons and no English."""
+    draft = await add(database, repository, new_draft())
+    cipher = FieldCipher("a", {"a": b"k" * 32}, b"i" * 32)
+    content = {
+        "reading": {
+            "document_type": "DOCUMENT_TYPE_KTP",
+            "fields": {"nik": {"value": "1", "raw_value": "l", "confidence": 0.5}},
+            "warnings": [{"reason": "GLARE", "field": "", "message": "Silau."}],
+        },
+        "warnings": [],
+        "corrections": [],
+        "updates": {},
+    }
+    sealed = cipher.encrypt(json.dumps(content).encode(), f"drafts/{draft.id}/reading")
+    await database.write(lambda session: session.execute(update(DraftRow).values(reading=sealed)))
+    found = await database.read(lambda session: repository.draft(session, draft.id))
+    assert found is not None
+    assert found.content == Content(
+        Reading(
+            "DOCUMENT_TYPE_KTP",
+            {"nik": ReadField("1", "l", 0.5)},
+            (CardWarning("GLARE", "", "Silau."),),
+        ),
+        (),
+    )
 
 
 async def test_a_change_from_an_old_version_does_nothing(

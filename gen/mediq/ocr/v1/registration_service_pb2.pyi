@@ -126,13 +126,16 @@ class Draft(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     CORRECTIONS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SIM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifier of the draft."""
     document_type: _ocr_engine_service_pb2.DocumentType.ValueType
     """Kind of card."""
     @_builtins.property
     def ktp(self) -> _ocr_engine_service_pb2.KtpFields:
-        """The fields as they stand, corrections included."""
+        """The fields as they stand, corrections included. Of a SIM those that a registration needs, in the form of a KTP: the
+        number of the licence is the NIK on the newest cards, on others the patient types it.
+        """
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_ocr_engine_service_pb2.Warning]:
@@ -146,6 +149,10 @@ class Draft(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the draft ends."""
 
+    @_builtins.property
+    def sim(self) -> _ocr_engine_service_pb2.SimFields:
+        """The fields of a SIM as they stand, corrections included. Absent unless it is one."""
+
     def __init__(
         self,
         *,
@@ -155,10 +162,11 @@ class Draft(_message.Message):
         warnings: _abc.Iterable[_ocr_engine_service_pb2.Warning] | None = ...,
         corrections: _abc.Iterable[Global___Correction] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        sim: _ocr_engine_service_pb2.SimFields | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "ktp", b"ktp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "ktp", b"ktp", "sim", b"sim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrections", b"corrections", "document_type", b"document_type", "expire_time", b"expire_time", "id", b"id", "ktp", b"ktp", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrections", b"corrections", "document_type", b"document_type", "expire_time", b"expire_time", "id", b"id", "ktp", b"ktp", "sim", b"sim", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

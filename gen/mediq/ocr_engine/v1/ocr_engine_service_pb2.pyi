@@ -29,6 +29,8 @@ class _DocumentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Document
     """Not known."""
     DOCUMENT_TYPE_KTP: _DocumentType.ValueType  # 1
     """Kartu Tanda Penduduk."""
+    DOCUMENT_TYPE_SIM: _DocumentType.ValueType  # 2
+    """Surat Izin Mengemudi."""
 
 class DocumentType(_DocumentType, metaclass=_DocumentTypeEnumTypeWrapper):
     """Kind of an identity card."""
@@ -37,7 +39,45 @@ DOCUMENT_TYPE_UNSPECIFIED: DocumentType.ValueType  # 0
 """Not known."""
 DOCUMENT_TYPE_KTP: DocumentType.ValueType  # 1
 """Kartu Tanda Penduduk."""
+DOCUMENT_TYPE_SIM: DocumentType.ValueType  # 2
+"""Surat Izin Mengemudi."""
 Global___DocumentType: _TypeAlias = DocumentType  # noqa: Y015
+
+class _FieldReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FieldReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FieldReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FIELD_REASON_UNSPECIFIED: _FieldReason.ValueType  # 0
+    """Not said: by an older reader, or because a person typed the value."""
+    FIELD_REASON_AS_READ: _FieldReason.ValueType  # 1
+    """The text as it was read, but for case and blanks."""
+    FIELD_REASON_NORMALIZED: _FieldReason.ValueType  # 2
+    """Look-alike letters or lost separators were rewritten to the form of the field."""
+    FIELD_REASON_MATCHED: _FieldReason.ValueType  # 3
+    """The nearest entry of a closed or official list."""
+    FIELD_REASON_REPAIRED: _FieldReason.ValueType  # 4
+    """Changed so that it agrees with what else stands on the card."""
+    FIELD_REASON_UNPARSED: _FieldReason.ValueType  # 5
+    """Does not have the form of the field; the text as it was read."""
+
+class FieldReason(_FieldReason, metaclass=_FieldReasonEnumTypeWrapper):
+    """Why a value is what it is."""
+
+FIELD_REASON_UNSPECIFIED: FieldReason.ValueType  # 0
+"""Not said: by an older reader, or because a person typed the value."""
+FIELD_REASON_AS_READ: FieldReason.ValueType  # 1
+"""The text as it was read, but for case and blanks."""
+FIELD_REASON_NORMALIZED: FieldReason.ValueType  # 2
+"""Look-alike letters or lost separators were rewritten to the form of the field."""
+FIELD_REASON_MATCHED: FieldReason.ValueType  # 3
+"""The nearest entry of a closed or official list."""
+FIELD_REASON_REPAIRED: FieldReason.ValueType  # 4
+"""Changed so that it agrees with what else stands on the card."""
+FIELD_REASON_UNPARSED: FieldReason.ValueType  # 5
+"""Does not have the form of the field; the text as it was read."""
+Global___FieldReason: _TypeAlias = FieldReason  # noqa: Y015
 
 @_typing.final
 class ReadCardRequest(_message.Message):
@@ -71,17 +111,32 @@ class CardReading(_message.Message):
     KTP_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ELAPSED_MS_FIELD_NUMBER: _builtins.int
+    SIM_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    OUTLINE_FIELD_NUMBER: _builtins.int
     document_type: Global___DocumentType.ValueType
     """Kind of card."""
     elapsed_ms: _builtins.int
     """Time that the reading took, in milliseconds."""
     @_builtins.property
     def ktp(self) -> Global___KtpFields:
-        """Fields of a KTP."""
+        """Fields of a KTP. Absent unless it is one."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """What is doubtful or inconsistent."""
+        """What is doubtful or inconsistent, advice for a better photo included."""
+
+    @_builtins.property
+    def sim(self) -> Global___SimFields:
+        """Fields of a SIM. Absent unless it is one."""
+
+    @_builtins.property
+    def quality(self) -> Global___Quality:
+        """What the photo itself is like."""
+
+    @_builtins.property
+    def outline(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """The four corners of the card on the photo, clockwise from the card's own upper left one."""
 
     def __init__(
         self,
@@ -90,14 +145,175 @@ class CardReading(_message.Message):
         ktp: Global___KtpFields | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
         elapsed_ms: _builtins.int = ...,
+        sim: Global___SimFields | None = ...,
+        quality: Global___Quality | None = ...,
+        outline: _abc.Iterable[Global___Point] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ktp", b"ktp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ktp", b"ktp", "quality", b"quality", "sim", b"sim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_type", b"document_type", "elapsed_ms", b"elapsed_ms", "ktp", b"ktp", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_type", b"document_type", "elapsed_ms", b"elapsed_ms", "ktp", b"ktp", "outline", b"outline", "quality", b"quality", "sim", b"sim", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CardReading: _TypeAlias = CardReading  # noqa: Y015
+
+@_typing.final
+class ReadCardsRequest(_message.Message):
+    """Request of ReadCards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The photos as uploaded: JPEG, PNG or WebP. Together with the rest of the request at most 64 MiB."""
+
+    def __init__(
+        self,
+        *,
+        images: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadCardsRequest: _TypeAlias = ReadCardsRequest  # noqa: Y015
+
+@_typing.final
+class ReadCardsResponse(_message.Message):
+    """One answer of ReadCards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Place of the image in the request, from 0. 0 in the summary too."""
+    @_builtins.property
+    def reading(self) -> Global___CardReading:
+        """The card was read."""
+
+    @_builtins.property
+    def error(self) -> Global___ReadingError:
+        """The image was not read."""
+
+    @_builtins.property
+    def summary(self) -> Global___ReadingSummary:
+        """The end of the stream. A stream without it was cut off."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        reading: Global___CardReading | None = ...,
+        error: Global___ReadingError | None = ...,
+        summary: Global___ReadingSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "reading", b"reading", "result", b"result", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "index", b"index", "reading", b"reading", "result", b"result", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["reading", "error", "summary"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ReadCardsResponse: _TypeAlias = ReadCardsResponse  # noqa: Y015
+
+@_typing.final
+class ReadingError(_message.Message):
+    """Why an image was not read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Name of the google.rpc.Code that ReadCard would have answered with, such as INVALID_ARGUMENT."""
+    reason: _builtins.str
+    """Reason in UPPER_SNAKE form."""
+    message: _builtins.str
+    """What happened, for a developer."""
+    @_builtins.property
+    def advice(self) -> _containers.RepeatedCompositeFieldContainer[Global___Advice]:
+        """How to take a better photo."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        advice: _abc.Iterable[Global___Advice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingError: _TypeAlias = ReadingError  # noqa: Y015
+
+@_typing.final
+class ReadingSummary(_message.Message):
+    """The outcome of ReadCards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    read_count: _builtins.int
+    """Images that were read."""
+    failed_count: _builtins.int
+    """Images that were answered with an error."""
+    reason: _builtins.str
+    """COMPLETE when every image had its turn, otherwise why not: DEADLINE_EXCEEDED or STOPPING."""
+    def __init__(
+        self,
+        *,
+        read_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_count", b"failed_count", "read_count", b"read_count", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingSummary: _TypeAlias = ReadingSummary  # noqa: Y015
+
+@_typing.final
+class Point(_message.Message):
+    """A place on the photo, which stands upright as its EXIF orientation says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """From the left edge, as a share of the width. May lie a little outside of 0 to 1."""
+    y: _builtins.float
+    """From the upper edge, as a share of the height. May lie a little outside of 0 to 1."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Point: _TypeAlias = Point  # noqa: Y015
 
 @_typing.final
 class Field(_message.Message):
@@ -108,22 +324,32 @@ class Field(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     RAW_VALUE_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    POLYGON_FIELD_NUMBER: _builtins.int
     value: _builtins.str
     """The value in its standard form. Empty when the field was not found."""
     raw_value: _builtins.str
     """The text as recognized, before any standard form."""
     confidence: _builtins.float
     """How sure the reader is, 0 to 1."""
+    reason: Global___FieldReason.ValueType
+    """Why the value is what it is."""
+    @_builtins.property
+    def polygon(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """Outline of the text on the photo, clockwise. Empty when it is not known."""
+
     def __init__(
         self,
         *,
         value: _builtins.str = ...,
         raw_value: _builtins.str = ...,
         confidence: _builtins.float = ...,
+        reason: Global___FieldReason.ValueType = ...,
+        polygon: _abc.Iterable[Global___Point] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "raw_value", b"raw_value", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "polygon", b"polygon", "raw_value", b"raw_value", "reason", b"reason", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,6 +378,8 @@ class KtpFields(_message.Message):
     BERLAKU_HINGGA_FIELD_NUMBER: _builtins.int
     PROVINSI_FIELD_NUMBER: _builtins.int
     KOTA_FIELD_NUMBER: _builtins.int
+    TEMPAT_TERBIT_FIELD_NUMBER: _builtins.int
+    TANGGAL_TERBIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nik(self) -> Global___Field:
         """National identity number."""
@@ -220,6 +448,14 @@ class KtpFields(_message.Message):
     def kota(self) -> Global___Field:
         """Regency or city."""
 
+    @_builtins.property
+    def tempat_terbit(self) -> Global___Field:
+        """Place of issue."""
+
+    @_builtins.property
+    def tanggal_terbit(self) -> Global___Field:
+        """Date of issue, DD-MM-YYYY."""
+
     def __init__(
         self,
         *,
@@ -240,14 +476,178 @@ class KtpFields(_message.Message):
         berlaku_hingga: Global___Field | None = ...,
         provinsi: Global___Field | None = ...,
         kota: Global___Field | None = ...,
+        tempat_terbit: Global___Field | None = ...,
+        tanggal_terbit: Global___Field | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agama", b"agama", "alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "kecamatan", b"kecamatan", "kel_desa", b"kel_desa", "kewarganegaraan", b"kewarganegaraan", "kota", b"kota", "nama", b"nama", "nik", b"nik", "pekerjaan", b"pekerjaan", "provinsi", b"provinsi", "rt_rw", b"rt_rw", "status_perkawinan", b"status_perkawinan", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agama", b"agama", "alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "kecamatan", b"kecamatan", "kel_desa", b"kel_desa", "kewarganegaraan", b"kewarganegaraan", "kota", b"kota", "nama", b"nama", "nik", b"nik", "pekerjaan", b"pekerjaan", "provinsi", b"provinsi", "rt_rw", b"rt_rw", "status_perkawinan", b"status_perkawinan", "tanggal_lahir", b"tanggal_lahir", "tanggal_terbit", b"tanggal_terbit", "tempat_lahir", b"tempat_lahir", "tempat_terbit", b"tempat_terbit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agama", b"agama", "alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "kecamatan", b"kecamatan", "kel_desa", b"kel_desa", "kewarganegaraan", b"kewarganegaraan", "kota", b"kota", "nama", b"nama", "nik", b"nik", "pekerjaan", b"pekerjaan", "provinsi", b"provinsi", "rt_rw", b"rt_rw", "status_perkawinan", b"status_perkawinan", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agama", b"agama", "alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "kecamatan", b"kecamatan", "kel_desa", b"kel_desa", "kewarganegaraan", b"kewarganegaraan", "kota", b"kota", "nama", b"nama", "nik", b"nik", "pekerjaan", b"pekerjaan", "provinsi", b"provinsi", "rt_rw", b"rt_rw", "status_perkawinan", b"status_perkawinan", "tanggal_lahir", b"tanggal_lahir", "tanggal_terbit", b"tanggal_terbit", "tempat_lahir", b"tempat_lahir", "tempat_terbit", b"tempat_terbit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KtpFields: _TypeAlias = KtpFields  # noqa: Y015
+
+@_typing.final
+class SimFields(_message.Message):
+    """The fields of a SIM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOMOR_SIM_FIELD_NUMBER: _builtins.int
+    GOLONGAN_FIELD_NUMBER: _builtins.int
+    NAMA_FIELD_NUMBER: _builtins.int
+    TEMPAT_LAHIR_FIELD_NUMBER: _builtins.int
+    TANGGAL_LAHIR_FIELD_NUMBER: _builtins.int
+    JENIS_KELAMIN_FIELD_NUMBER: _builtins.int
+    GOLONGAN_DARAH_FIELD_NUMBER: _builtins.int
+    ALAMAT_FIELD_NUMBER: _builtins.int
+    PEKERJAAN_FIELD_NUMBER: _builtins.int
+    WILAYAH_FIELD_NUMBER: _builtins.int
+    BERLAKU_HINGGA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nomor_sim(self) -> Global___Field:
+        """Number of the licence: 12 or 14 digits, on the newest cards the NIK."""
+
+    @_builtins.property
+    def golongan(self) -> Global___Field:
+        """Class of the licence, such as A or BI UMUM."""
+
+    @_builtins.property
+    def nama(self) -> Global___Field:
+        """Full name."""
+
+    @_builtins.property
+    def tempat_lahir(self) -> Global___Field:
+        """Place of birth."""
+
+    @_builtins.property
+    def tanggal_lahir(self) -> Global___Field:
+        """Date of birth, DD-MM-YYYY."""
+
+    @_builtins.property
+    def jenis_kelamin(self) -> Global___Field:
+        """Sex: PRIA or WANITA."""
+
+    @_builtins.property
+    def golongan_darah(self) -> Global___Field:
+        """Blood group: A, B, AB, O or -."""
+
+    @_builtins.property
+    def alamat(self) -> Global___Field:
+        """Address."""
+
+    @_builtins.property
+    def pekerjaan(self) -> Global___Field:
+        """Occupation."""
+
+    @_builtins.property
+    def wilayah(self) -> Global___Field:
+        """Police region that issued it."""
+
+    @_builtins.property
+    def berlaku_hingga(self) -> Global___Field:
+        """End of validity, DD-MM-YYYY."""
+
+    def __init__(
+        self,
+        *,
+        nomor_sim: Global___Field | None = ...,
+        golongan: Global___Field | None = ...,
+        nama: Global___Field | None = ...,
+        tempat_lahir: Global___Field | None = ...,
+        tanggal_lahir: Global___Field | None = ...,
+        jenis_kelamin: Global___Field | None = ...,
+        golongan_darah: Global___Field | None = ...,
+        alamat: Global___Field | None = ...,
+        pekerjaan: Global___Field | None = ...,
+        wilayah: Global___Field | None = ...,
+        berlaku_hingga: Global___Field | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan", b"golongan", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "nama", b"nama", "nomor_sim", b"nomor_sim", "pekerjaan", b"pekerjaan", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir", "wilayah", b"wilayah"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alamat", b"alamat", "berlaku_hingga", b"berlaku_hingga", "golongan", b"golongan", "golongan_darah", b"golongan_darah", "jenis_kelamin", b"jenis_kelamin", "nama", b"nama", "nomor_sim", b"nomor_sim", "pekerjaan", b"pekerjaan", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir", "wilayah", b"wilayah"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimFields: _TypeAlias = SimFields  # noqa: Y015
+
+@_typing.final
+class Quality(_message.Message):
+    """What a photo is like."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARPNESS_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
+    GLARE_SHARE_FIELD_NUMBER: _builtins.int
+    SATURATION_FIELD_NUMBER: _builtins.int
+    MOIRE_FIELD_NUMBER: _builtins.int
+    CARD_WIDTH_PX_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    sharpness: _builtins.float
+    """Steepness of edges at a fine scale over that at a coarse one; blurred below 1.6."""
+    brightness: _builtins.float
+    """Grey level that a quarter of the card exceeds, 0 to 255."""
+    glare_share: _builtins.float
+    """Share of pixels that are burnt out by light, 0 to 1."""
+    saturation: _builtins.float
+    """How colourful the card is. A photocopy is not."""
+    moire: _builtins.float
+    """How strongly the pixels of a screen show."""
+    card_width_px: _builtins.float
+    """Width of the card on the photo, in pixels."""
+    @_builtins.property
+    def advice(self) -> _containers.RepeatedCompositeFieldContainer[Global___Advice]:
+        """How to take a better photo. The warnings of the reading say the same."""
+
+    def __init__(
+        self,
+        *,
+        sharpness: _builtins.float = ...,
+        brightness: _builtins.float = ...,
+        glare_share: _builtins.float = ...,
+        saturation: _builtins.float = ...,
+        moire: _builtins.float = ...,
+        card_width_px: _builtins.float = ...,
+        advice: _abc.Iterable[Global___Advice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "brightness", b"brightness", "card_width_px", b"card_width_px", "glare_share", b"glare_share", "moire", b"moire", "saturation", b"saturation", "sharpness", b"sharpness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+@_typing.final
+class Advice(_message.Message):
+    """How to take a better photo."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    MESSAGE_EN_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Reason in UPPER_SNAKE form, such as BLURRED."""
+    message: _builtins.str
+    """What to do, in Indonesian."""
+    message_en: _builtins.str
+    """What to do, in English."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        message_en: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "message_en", b"message_en", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
@@ -258,22 +658,26 @@ class Warning(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    MESSAGE_EN_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Reason in UPPER_SNAKE form."""
     field: _builtins.str
     """Field in question. Empty when it is the whole card."""
     message: _builtins.str
     """Explanation in Indonesian."""
+    message_en: _builtins.str
+    """Explanation in English."""
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         field: _builtins.str = ...,
         message: _builtins.str = ...,
+        message_en: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "message", b"message", "message_en", b"message_en", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class OcrEngineServiceStub:
                 request_serializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardRequest.SerializeToString,
                 response_deserializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.CardReading.FromString,
                 _registered_method=True)
+        self.ReadCards = channel.unary_stream(
+                '/mediq.ocr_engine.v1.OcrEngineService/ReadCards',
+                request_serializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsRequest.SerializeToString,
+                response_deserializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsResponse.FromString,
+                _registered_method=True)
         self.ValidateReading = channel.unary_unary(
                 '/mediq.ocr_engine.v1.OcrEngineService/ValidateReading',
                 request_serializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ValidateReadingRequest.SerializeToString,
@@ -53,6 +58,14 @@ class OcrEngineServiceServicer:
 
     def ReadCard(self, request, context):
         """Reads the card on a photo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadCards(self, request, context):
+        """Reads the cards on several photos, one at a time and only while no single photo waits. Gives one answer an image, in
+        order, and a summary at last; an image that cannot be read does not end the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +85,11 @@ def add_OcrEngineServiceServicer_to_server(servicer, server):
                     servicer.ReadCard,
                     request_deserializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardRequest.FromString,
                     response_serializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.CardReading.SerializeToString,
+            ),
+            'ReadCards': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadCards,
+                    request_deserializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsRequest.FromString,
+                    response_serializer=mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsResponse.SerializeToString,
             ),
             'ValidateReading': grpc.unary_unary_rpc_method_handler(
                     servicer.ValidateReading,
@@ -107,6 +125,33 @@ class OcrEngineService:
             '/mediq.ocr_engine.v1.OcrEngineService/ReadCard',
             mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardRequest.SerializeToString,
             mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.CardReading.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadCards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediq.ocr_engine.v1.OcrEngineService/ReadCards',
+            mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsRequest.SerializeToString,
+            mediq_dot_ocr__engine_dot_v1_dot_ocr__engine__service__pb2.ReadCardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

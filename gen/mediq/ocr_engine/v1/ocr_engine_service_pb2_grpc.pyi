@@ -35,6 +35,10 @@ class OcrEngineServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OcrEngineServiceAsyncStub: ...
     ReadCard: _grpc.UnaryUnaryMultiCallable[_ocr_engine_service_pb2.ReadCardRequest, _ocr_engine_service_pb2.CardReading]
     """Reads the card on a photo."""
+    ReadCards: _grpc.UnaryStreamMultiCallable[_ocr_engine_service_pb2.ReadCardsRequest, _ocr_engine_service_pb2.ReadCardsResponse]
+    """Reads the cards on several photos, one at a time and only while no single photo waits. Gives one answer an image, in
+    order, and a summary at last; an image that cannot be read does not end the stream.
+    """
     ValidateReading: _grpc.UnaryUnaryMultiCallable[_ocr_engine_service_pb2.ValidateReadingRequest, _ocr_engine_service_pb2.ValidateReadingResponse]
     """Checks fields, read or corrected, against the rules of the card."""
 
@@ -45,6 +49,10 @@ class OcrEngineServiceAsyncStub(OcrEngineServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadCard: _aio.UnaryUnaryMultiCallable[_ocr_engine_service_pb2.ReadCardRequest, _ocr_engine_service_pb2.CardReading]  # type: ignore[assignment]
     """Reads the card on a photo."""
+    ReadCards: _aio.UnaryStreamMultiCallable[_ocr_engine_service_pb2.ReadCardsRequest, _ocr_engine_service_pb2.ReadCardsResponse]  # type: ignore[assignment]
+    """Reads the cards on several photos, one at a time and only while no single photo waits. Gives one answer an image, in
+    order, and a summary at last; an image that cannot be read does not end the stream.
+    """
     ValidateReading: _aio.UnaryUnaryMultiCallable[_ocr_engine_service_pb2.ValidateReadingRequest, _ocr_engine_service_pb2.ValidateReadingResponse]  # type: ignore[assignment]
     """Checks fields, read or corrected, against the rules of the card."""
 
@@ -58,6 +66,16 @@ class OcrEngineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ocr_engine_service_pb2.CardReading, _abc.Awaitable[_ocr_engine_service_pb2.CardReading]]:
         """Reads the card on a photo."""
+
+    @_abc_1.abstractmethod
+    def ReadCards(
+        self,
+        request: _ocr_engine_service_pb2.ReadCardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ocr_engine_service_pb2.ReadCardsResponse], _abc.AsyncIterator[_ocr_engine_service_pb2.ReadCardsResponse]]:
+        """Reads the cards on several photos, one at a time and only while no single photo waits. Gives one answer an image, in
+        order, and a summary at last; an image that cannot be read does not end the stream.
+        """
 
     @_abc_1.abstractmethod
     def ValidateReading(

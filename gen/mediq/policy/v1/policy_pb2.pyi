@@ -204,6 +204,7 @@ class Policy(_message.Message):
     RATE_FIELD_NUMBER: _builtins.int
     INSTITUTION_FIELD_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_FIELD_NUMBER: _builtins.int
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """What the caller must prove."""
     rate: Global___RateClass.ValueType
@@ -212,6 +213,8 @@ class Policy(_message.Message):
     """Request field that names a facility. Staff of another facility are refused."""
     subject_field: _builtins.str
     """Request field that names what a narrow session was issued for. Another subject is refused."""
+    max_request_bytes: _builtins.int
+    """The largest request, in bytes. 0: 12 MiB, a photo with its form around it."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """Roles of which the signed-in person needs one. Only with ACCESS_USER."""
@@ -239,10 +242,11 @@ class Policy(_message.Message):
         rate: Global___RateClass.ValueType = ...,
         institution_field: _builtins.str = ...,
         subject_field: _builtins.str = ...,
+        max_request_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "callers", b"callers", "deadline", b"deadline", "institution_field", b"institution_field", "rate", b"rate", "roles", b"roles", "scopes", b"scopes", "subject_field", b"subject_field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "callers", b"callers", "deadline", b"deadline", "institution_field", b"institution_field", "max_request_bytes", b"max_request_bytes", "rate", b"rate", "roles", b"roles", "scopes", b"scopes", "subject_field", b"subject_field"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,80 @@
+"""Uploads as a browser sees them: REST through a real Envoy, errors of the engine as typed JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from mesh.errors import Kind, MeshError
+from ocr_engine.domain import Advice, NoCard, SeveralCards
+from ocr_engine.worker import EngineBusy
+from tests.edge.conftest import running, settings_for
+from tests.ocr_svc.conftest import PHOTO, Clinic
+from tests.ocr_svc.doubles import NIK, licence
+
+
+@pytest.fixture
+async def browser(clinic: Clinic) -> AsyncIterator[httpx.AsyncClient]:
+    """A REST client of an Envoy in front of the service."""
+    async with clinic.serve():
+        host, port = clinic.mesh.addresses["ocr_svc"].split(":")
+        settings = settings_for(clinic.mesh.home, {"ocr_svc": ((host, int(port)),)})
+        envoy = running(settings, clinic.mesh.home)
+        # Beside the event loop, which answers Envoy's health checks meanwhile.
+        await asyncio.to_thread(envoy.__enter__)
+        base = f"http://127.0.0.1:{settings.listen_port}"
+        async with httpx.AsyncClient(base_url=base, timeout=20) as client:
+            yield client
+        await asyncio.to_thread(envoy.__exit__, None, None, None)
+
+
+async def upload(browser: httpx.AsyncClient) -> tuple[int, dict[str, Any]]:
+    reply = await browser.post("/ocr/upload", files={"file": ("card.jpg", PHOTO)})
+    body: dict[str, Any] = reply.json()
+    return reply.status_code, body
+
+
+async def test_a_licence_in_json(browser: httpx.AsyncClient, clinic: Clinic) -> None:
+    clinic.reader.reading = licence(nomor_sim=NIK)
+    status, body = await upload(browser)
+    assert status == httpx.codes.OK
+    draft = body["draft"]
+    assert draft["documentType"] == "DOCUMENT_TYPE_SIM"
+    assert draft["sim"]["golongan"]["value"] == "C"
+    assert draft["ktp"]["nik"]["value"] == NIK
+    assert draft["ktp"]["nik"]["reason"] == "FIELD_REASON_REPAIRED"
+    assert len(draft["ktp"]["nik"]["polygon"]) == 4
+    assert draft["ktp"]["nik"]["polygon"][0] == {"x": 0.1, "y": 0.2}
+    assert {"messageEn"} <= set(draft["warnings"][0])
+
+
+async def test_errors_of_the_engine(browser: httpx.AsyncClient, clinic: Clinic) -> None:
+    """One Envoy for all of them: starting it takes a second."""
+
+    async def refused(error: MeshError) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+        clinic.reader.refusal = error
+        status, body = await upload(browser)
+        first, *others = body["details"]
+        assert (first["@type"], first["domain"]) == (
+            "type.googleapis.com/google.rpc.ErrorInfo",
+            "mediq",
+        )
+        return status, first, others
+
+    status, info, _ = await refused(NoCard((Advice.BLURRED, Advice.NO_CARD)))
+    assert (status, info["reason"]) == (400, "NO_CARD")
+    assert info["metadata"]["advice"] == "BLURRED,NO_CARD"
+
+    status, info, _ = await refused(SeveralCards())
+    assert (status, info["reason"]) == (400, "SEVERAL_CARDS")
+
+    status, info, others = await refused(EngineBusy(1.5))
+    assert (status, info["reason"]) == (429, "ENGINE_BUSY")
+    assert others == [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.500s"}]
+
+    status, info, _ = await refused(MeshError("late", Kind.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"))
+    assert (status, info["reason"]) == (504, "DEADLINE_EXCEEDED")
