@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 THIRD := $(VENV)/share/protos
 CARD ?=
+TRAIN ?= .mediq/train
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-backends check format gen envoy-config lock bench clean
+.PHONY: help demo run test test-backends check format gen lock bench bench-ocr train clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -57,10 +58,16 @@ gen: $(READY) $(THIRD) ## Regenerate stubs, OpenAPI and Envoy's configuration fr
 bench: $(READY) ## Measure the kit against a bare gRPC server
 	$(BIN)/python -m bench.kit
 
+bench-ocr: $(READY) ## Measure the card reader against EasyOCR, RapidOCR and Tesseract; writes docs/ocr-report.md
+	$(BIN)/python -m bench.ocr --report
+
+train: $(READY) ## Draw the training photos, train the card reader's networks, export them (hours; TRAIN=folder)
+	$(BIN)/python -m ocr_engine.train $(TRAIN)
+
 lock: ## Resolve the newest versions anew and write requirements.lock
 	rm -rf $(VENV)/lock
 	$(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/pip install --quiet -e '.[dev]'
+	$(VENV)/lock/bin/pip install --quiet -e '.[dev,train,bench]'
 	$(VENV)/lock/bin/pip freeze --exclude-editable > requirements.lock
 
 clean: ## Remove the environment and the data folder

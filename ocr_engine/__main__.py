@@ -8,6 +8,7 @@ from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import (
 )
 
 from mesh.server import Server, run
+from ocr_engine.metrics import EngineMetrics
 from ocr_engine.servicer import OcrEngineServicer
 from ocr_engine.settings import Settings
 from ocr_engine.worker import EngineWorker
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 async def build(settings: Settings, server: Server) -> None:
     """Wires the reader into a server; the networks are loaded once it listens."""
-    worker = EngineWorker(partial(_load, settings), settings.max_waiting)
-    server.add(add_OcrEngineServiceServicer_to_server, OcrEngineServicer(worker))
+    metrics = EngineMetrics(server.meter)
+    worker = EngineWorker(
+        partial(_load, settings), settings.max_waiting, settings.max_batches, metrics
+    )
+    servicer = OcrEngineServicer(worker, metrics, server.draining)
+    server.add(add_OcrEngineServiceServicer_to_server, servicer)
     server.check("model", worker.require_ready)
     server.background(worker.start)
     server.on_close(worker.close)
@@ -28,9 +33,8 @@ async def build(settings: Settings, server: Server) -> None:
 def _load(settings: Settings) -> "CardEngine":
     """Imports the networks' libraries here, so that the server answers health checks meanwhile."""
     from ocr_engine.engine import CardEngine
-    from ocr_engine.reader import ReaderSettings
 
-    return CardEngine(ReaderSettings(settings.torch_threads, settings.detection_side_px))
+    return CardEngine(threads=settings.threads)
 
 
 if __name__ == "__main__":

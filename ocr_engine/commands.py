@@ -1,21 +1,55 @@
 """Reading and drawing cards from the command line."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from mesh.errors import MeshError
+from mesh.errors import Kind, MeshError
 
 if TYPE_CHECKING:
-    from ocr_engine.domain import CardReading
+    from ocr_engine.domain import CardReading, Quality
     from ocr_engine.engine import CardEngine
+    from ocr_engine.synth import Sample
 
 app = typer.Typer(no_args_is_help=True)
+
+PHOTO_FORMATS: Final = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+PHOTO_QUALITY: Final = 95
+
+
+class CardKind(StrEnum):
+    """A card that can be drawn."""
+
+    KTP = "ktp"
+    SIM1 = "sim1"
+    """The licence before September 2019."""
+    SIM2 = "sim2"
+    """The licence until July 2024, with numbered rows."""
+    SIM3 = "sim3"
+    """The licence since July 2024, bilingual."""
+
+
+class PhotoLevel(StrEnum):
+    """How hard to read a drawn photo is."""
+
+    CLEAN = "clean"
+    MEDIUM = "medium"
+    HARD = "hard"
+
+
+class FileUnreadable(MeshError):
+    """A file that is not there, is a folder, or may not be read."""
+
+    def __init__(self, message: str) -> None:
+        """Keeps what the system says."""
+        super().__init__(message, Kind.INVALID_ARGUMENT, "FILE_UNREADABLE")
 
 
 @app.command()
@@ -29,7 +63,7 @@ def scan(images: Annotated[list[Path], typer.Argument(help="Photos: JPEG, PNG or
     for image in images:
         outcome = _scan_one(engine, image)
         failed = failed or "error" in outcome
-        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(outcome) + "\n")
         sys.stdout.flush()
     if failed:
         raise typer.Exit(code=1)
@@ -38,26 +72,68 @@ def scan(images: Annotated[list[Path], typer.Argument(help="Photos: JPEG, PNG or
 @app.command("sample-card")
 def sample_card(
     output: Annotated[Path, typer.Argument(help="File to write: .jpg, .png or .webp.")],
-    seed: Annotated[int, typer.Option(help="The same seed draws the same card.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same card.")] = 1,
+    kind: Annotated[
+        CardKind, typer.Option(help="A KTP, or a SIM in its first, second or third layout.")
+    ] = CardKind.KTP,
+    level: Annotated[
+        PhotoLevel, typer.Option(help="How hard to read the photo is.")
+    ] = PhotoLevel.CLEAN,
+    turn: Annotated[
+        float, typer.Option(min=-360, max=360, help="Turn of the card, in degrees clockwise.")
+    ] = 0.0,
+    record: Annotated[
+        Path | None, typer.Option(help="JSON file to write: what the card says.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="JSON file to write: where the card and its texts are.")
+    ] = None,
 ) -> None:
     """Draw a specimen card of an invented person, photographed on a table."""
-    from ocr_engine.synth import draw_card, photograph, random_record
+    form = PHOTO_FORMATS.get(output.suffix.lower())
+    if form is None:
+        raise typer.BadParameter(
+            f"{output.name!r} must end in {', '.join(PHOTO_FORMATS)}", param_hint="OUTPUT"
+        )
+    # Drawing libraries take a second to import.
+    from PIL import Image
 
-    photograph(draw_card(random_record(seed), seed), seed).save(output)
+    from ocr_engine.synth import Level, SimLayout, sample
+
+    sim = None if kind is CardKind.KTP else SimLayout(int(kind.value[-1]))
+    drawn = sample(seed, Level[level.name], sim=sim, turn_degrees=turn)
+    try:
+        Image.fromarray(drawn.shot.pixels).save(output, form, quality=PHOTO_QUALITY)
+        if record is not None:
+            _write_json(record, _printed(drawn))
+        if labels is not None:
+            _write_json(labels, _placed(drawn))
+    except OSError as error:
+        _fail(f"{error.filename or output} cannot be written: {error.strerror or error}")
 
 
 def _scan_one(engine: "CardEngine", image: Path) -> dict[str, Any]:
     started = time.monotonic()
-    outcome: dict[str, Any] = {"file": str(image)}
+    # A name need not be text on every system; JSON must be.
+    outcome: dict[str, Any] = {"file": os.fsencode(image).decode(errors="replace")}
     try:
-        reading = engine.read_card(image.read_bytes())
+        reading = engine.read_card(_read_file(image))
         outcome |= _as_json(reading)
         reading.require_card()
     except MeshError as error:
         outcome["error"] = {"reason": error.reason, "message": error.message}
-    except OSError as error:
-        outcome["error"] = {"reason": "FILE_UNREADABLE", "message": error.strerror or str(error)}
     return outcome | {"elapsedMs": round((time.monotonic() - started) * 1000)}
+
+
+def _read_file(path: Path) -> bytes:
+    """Reads no more than what tells that a file is too large."""
+    from ocr_engine.imaging import MAX_BYTES
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FileUnreadable(error.strerror or str(error)) from error
 
 
 def _as_json(reading: "CardReading") -> dict[str, Any]:
@@ -68,17 +144,79 @@ def _as_json(reading: "CardReading") -> dict[str, Any]:
                 "value": field.value,
                 "rawValue": field.raw_value,
                 "confidence": round(field.confidence, 3),
+                "reason": field.reason.value,
+                "polygon": [[round(x, 4), round(y, 4)] for x, y in field.polygon],
             }
             for name, field in reading.fields.found()
         },
-        "quality": {
-            "sharpness": round(reading.quality.sharpness, 1),
-            "brightness": round(reading.quality.brightness, 1),
-            "glareShare": round(reading.quality.glare_share, 4),
-            "advice": list(reading.quality.advice),
-        },
-        "warnings": [asdict(warning) for warning in reading.warnings],
+        "quality": _quality_json(reading.quality),
+        "warnings": [
+            {
+                "code": warning.code.value,
+                "field": _camel(warning.field),
+                "message": warning.message,
+                "messageEn": warning.message_en,
+            }
+            for warning in reading.warnings
+        ],
     }
+
+
+def _quality_json(quality: "Quality") -> dict[str, Any]:
+    from ocr_engine.domain import ADVICE_MESSAGES, ADVICE_MESSAGES_EN
+
+    measures = {name: value for name, value in vars(quality).items() if name != "advice"}
+    return {_camel(name): round(value, 4) for name, value in measures.items()} | {
+        "advice": [
+            {
+                "reason": one.value,
+                "message": ADVICE_MESSAGES[one],
+                "messageEn": ADVICE_MESSAGES_EN[one],
+            }
+            for one in quality.advice
+        ]
+    }
+
+
+def _printed(drawn: "Sample") -> dict[str, Any]:
+    """What the card says, under the names that `scan` uses."""
+    texts = asdict(drawn.record)
+    layout = texts.pop("layout", None)
+    return {
+        "documentType": "KTP" if layout is None else "SIM",
+        "fields": {_camel(name): value for name, value in texts.items() if value},
+    }
+
+
+def _placed(drawn: "Sample") -> dict[str, Any]:
+    """Where the card lies on the photo, and where its texts stand on the card; all in pixels."""
+    height, width = drawn.shot.pixels.shape[:2]
+    card_height, card_width = drawn.drawing.pixels.shape[:2]
+    return {
+        "photo": {"width": width, "height": height},
+        "corners": [[round(float(x), 2), round(float(y), 2)] for x, y in drawn.shot.corners],
+        "card": {"width": card_width, "height": card_height},
+        "texts": [
+            {
+                "text": text.text,
+                "role": text.role.value,
+                "left": round(text.left, 2),
+                "top": round(text.top, 2),
+                "right": round(text.right, 2),
+                "bottom": round(text.bottom, 2),
+            }
+            for text in drawn.drawing.texts
+        ],
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"mediq: {message}\n")
+    raise typer.Exit(code=1)
 
 
 def _camel(name: str) -> str:

@@ -6,7 +6,6 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from mesh.config import ServiceSettings
-from ocr_engine.imaging import WORKING_SIDE_PX
 
 
 class Settings(ServiceSettings):
@@ -16,9 +15,10 @@ class Settings(ServiceSettings):
 
     service: ClassVar[str] = "ocr_engine"
 
-    torch_threads: int = Field(default=2, ge=1, le=32)
+    threads: int = Field(default=2, ge=1, le=32)
     """Processor cores that one reading uses."""
-    detection_side_px: int = Field(default=800, ge=320, le=WORKING_SIDE_PX)
-    """Longer side of the picture in which text is searched. Time grows with its square."""
-    max_waiting: int = Field(default=6, ge=0, le=64)
-    """Photos that may wait for the one that is being read. More are refused at once."""
+    max_waiting: int = Field(default=24, ge=0, le=256)
+    """Photos that may wait for the one that is being read. More are refused at once, as is a photo
+    whose turn would come after its caller's deadline. Bounds the memory: up to 10 MiB a photo."""
+    max_batches: int = Field(default=2, ge=0, le=16)
+    """Batches that may be under way at a time: up to 64 MiB each."""

@@ -1,17 +1,24 @@
-"""The one thread that reads, and the short line in front of it."""
+"""The one thread that reads, and the two lines in front of it: single photos, then batches."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.errors import Kind, MeshError, unavailable
 from ocr_engine.domain import CardReading
+from ocr_engine.metrics import EngineMetrics
 
-FIRST_GUESS_SECONDS = 3.0
+FIRST_GUESS_SECONDS = 0.5
 """Time of a reading before one was measured."""
+NEWEST_SHARE = 0.2
+"""What the newest reading counts for in the moving average of the reading time."""
+BATCH_RETRY_READINGS = 10
+"""Half of the largest batch: that much is left of a running one on average."""
 LOADING_SECONDS = 5.0
 
 
@@ -23,7 +30,7 @@ class Engine(Protocol):
 
 
 class EngineBusy(MeshError):
-    """Too many photos are waiting already."""
+    """There is no room, or the photo's turn would come too late."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         """Says when there should be room again."""
@@ -35,6 +42,18 @@ class EngineBusy(MeshError):
         )
 
 
+class TooLate(MeshError):
+    """The caller's deadline passed before the photo's turn came."""
+
+    def __init__(self) -> None:
+        """Says it."""
+        super().__init__(
+            "the deadline passed before the photo was read",
+            Kind.DEADLINE_EXCEEDED,
+            "DEADLINE_EXCEEDED",
+        )
+
+
 @dataclass(frozen=True)
 class TimedReading:
     """A reading and the time that it took, waiting not included."""
@@ -43,21 +62,51 @@ class TimedReading:
     seconds: float
 
 
-class EngineWorker:
-    """Owns the engine. Photos are read one at a time, in the order in which they came."""
+@dataclass(eq=False)
+class _Photo:
+    """A photo in a line."""
 
-    def __init__(self, load: Callable[[], Engine], max_waiting: int) -> None:
+    data: bytes
+    """Emptied when the reading begins."""
+    answer: asyncio.Future[TimedReading]
+    came: float
+    ends: float | None
+    """When nobody waits for it any more, on the monotonic clock as `came`."""
+
+
+class EngineWorker:
+    """Owns the engine. One photo is read at a time, since a reading uses every core.
+
+    Single photos are read in the order in which they came; a photo of a batch only when no single
+    one waits.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        max_waiting: int,
+        max_batches: int,
+        metrics: EngineMetrics,
+    ) -> None:
         """Prepares the thread; nothing is loaded before `start`.
 
         Args:
             load: Makes the engine. Called in the thread, since it takes seconds.
-            max_waiting: Photos that may wait for the one that is being read.
+            max_waiting: Single photos that may wait for the one that is being read.
+            max_batches: Batches that may be under way at a time.
+            metrics: Told about every reading.
         """
         self._load = load
         self._max_waiting = max_waiting
+        self._max_batches = max_batches
+        self._metrics = metrics
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._engine: Engine | None = None
-        self._admitted = 0
+        self._singles: deque[_Photo] = deque()
+        self._batched: deque[_Photo] = deque()
+        self._batches = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._reading = False
         self._usual_seconds = FIRST_GUESS_SECONDS
 
     async def start(self) -> None:
@@ -72,26 +121,58 @@ class EngineWorker:
         """Raises MeshError UNAVAILABLE as long as the engine is not loaded."""
         self._require()
 
-    async def read(self, data: bytes) -> TimedReading:
-        """Reads a photo when its turn comes; a caller who gives up leaves the line.
+    async def read(self, data: bytes, seconds_left: float | None = None) -> TimedReading:
+        """Reads a single photo when its turn comes; a caller who gives up leaves the line.
+
+        Args:
+            data: The photo.
+            seconds_left: What is left of the caller's deadline; None when there is none.
 
         Raises:
-            MeshError: UNAVAILABLE while loading, RESOURCE_EXHAUSTED when the line is full,
-                or what is wrong with the photo.
+            MeshError: UNAVAILABLE while loading; RESOURCE_EXHAUSTED at once when the line is full
+                or the reading would end after the deadline; DEADLINE_EXCEEDED when it did take
+                longer; or what is wrong with the photo.
         """
-        engine = self._require()
-        if self._admitted > self._max_waiting:
-            raise EngineBusy(self._usual_seconds)
-        self._admitted += 1
-        loop = asyncio.get_running_loop()
-        job = self._thread.submit(_timed, engine, data)
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
-        timed = await asyncio.wrap_future(job)
-        self._usual_seconds = timed.seconds
-        return timed
+        self._require()
+        self._admit(seconds_left)
+        return await self._queue(self._singles, data, seconds_left)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Keeps a place for a batch; its photos go through `read_of_batch`, one after the other.
+
+        Raises:
+            EngineBusy: As many batches as may be are under way.
+        """
+        self._require()
+        if self._batches >= self._max_batches:
+            raise EngineBusy(BATCH_RETRY_READINGS * self._usual_seconds)
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+
+    async def read_of_batch(self, data: bytes, seconds_left: float | None = None) -> TimedReading:
+        """Reads a photo of a batch when no single one waits.
+
+        Args:
+            data: The photo.
+            seconds_left: What is left of the caller's deadline; None when there is none.
+
+        Raises:
+            MeshError: DEADLINE_EXCEEDED when its turn came too late, or what is wrong with the
+                photo.
+        """
+        self._require()
+        return await self._queue(self._batched, data, seconds_left)
 
     async def close(self) -> None:
         """Ends the thread after the photo that is being read."""
+        if self._reader is not None:
+            self._reader.cancel()
+        for photo in (*self._singles, *self._batched):
+            photo.answer.cancel()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     def _require(self) -> Engine:
@@ -99,8 +180,78 @@ class EngineWorker:
             raise unavailable("the networks are being loaded", "ENGINE_LOADING", LOADING_SECONDS)
         return self._engine
 
-    def _leave(self) -> None:
-        self._admitted -= 1
+    def _admit(self, seconds_left: float | None) -> None:
+        ahead = len(self._singles) + self._reading
+        if ahead > self._max_waiting:
+            raise EngineBusy(self._usual_seconds)
+        # An idle reader takes every photo: a few slow readings must not close it for good.
+        if ahead and seconds_left is not None:
+            late = (ahead + 1) * self._usual_seconds - seconds_left
+            if late > 0:
+                raise EngineBusy(late)
+
+    async def _queue(
+        self, line: deque[_Photo], data: bytes, seconds_left: float | None
+    ) -> TimedReading:
+        now = time.monotonic()
+        photo = _Photo(
+            data,
+            asyncio.get_running_loop().create_future(),
+            came=now,
+            ends=None if seconds_left is None else now + seconds_left,
+        )
+        # The photo alone holds the bytes, so that they go when the reading ends.
+        del data
+        line.append(photo)
+        self._metrics.backlog(1)
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_all())
+        try:
+            return await photo.answer
+        finally:
+            if photo in line:
+                line.remove(photo)
+                self._metrics.backlog(-1)
+
+    async def _read_all(self) -> None:
+        """Reads until nothing waits. A reading goes on although its caller has left."""
+        try:
+            while line := self._singles or self._batched:
+                photo = line.popleft()
+                self._reading = True
+                try:
+                    await self._read_next(photo, "single" if line is self._singles else "batch")
+                finally:
+                    # Nothing happens to an answer that was given.
+                    photo.answer.cancel()
+                    self._reading = False
+                    self._metrics.backlog(-1)
+        finally:
+            self._reader = None
+
+    async def _read_next(self, photo: _Photo, kind: str) -> None:
+        if photo.answer.done():
+            return
+        now = time.monotonic()
+        self._metrics.waited(kind, now - photo.came)
+        if photo.ends is not None and photo.ends <= now:
+            photo.answer.set_exception(TooLate())
+            return
+        data, photo.data = photo.data, b""
+        reading = asyncio.get_running_loop().run_in_executor(
+            self._thread, _timed, self._require(), data
+        )
+        del data
+        try:
+            timed = await reading
+        except Exception as error:
+            if not photo.answer.done():
+                photo.answer.set_exception(error)
+            return
+        self._usual_seconds += NEWEST_SHARE * (timed.seconds - self._usual_seconds)
+        self._metrics.read(timed.reading.stage_seconds, timed.seconds)
+        if not photo.answer.done():
+            photo.answer.set_result(timed)
 
 
 def _timed(engine: Engine, data: bytes) -> TimedReading:

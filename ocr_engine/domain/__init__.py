@@ -1,8 +1,8 @@
 """What a card says: the rules that turn lines of text into typed fields."""
 
 from ocr_engine.domain.card import (
-    ADVICE_MESSAGES,
     Advice,
+    CardFields,
     CardReading,
     CardWarning,
     DocumentType,
@@ -11,16 +11,33 @@ from ocr_engine.domain.card import (
     KtpFields,
     NoCard,
     Quality,
+    SeveralCards,
+    SimFields,
     WarningCode,
     parse_printed_date,
 )
 from ocr_engine.domain.checks import check
 from ocr_engine.domain.ktp import read_ktp
-from ocr_engine.domain.text import TextBox
+from ocr_engine.domain.messages import ADVICE_MESSAGES, ADVICE_MESSAGES_EN
+from ocr_engine.domain.reading import read_card
+from ocr_engine.domain.sim import read_sim
+from ocr_engine.domain.text import (
+    BLOOD_CHARACTERS,
+    DASHED_DIGITS,
+    DIGITS,
+    PAIR_CHARACTERS,
+    TextBox,
+)
 
 __all__ = [
     "ADVICE_MESSAGES",
+    "ADVICE_MESSAGES_EN",
+    "BLOOD_CHARACTERS",
+    "DASHED_DIGITS",
+    "DIGITS",
+    "PAIR_CHARACTERS",
     "Advice",
+    "CardFields",
     "CardReading",
     "CardWarning",
     "DocumentType",
@@ -29,9 +46,13 @@ __all__ = [
     "KtpFields",
     "NoCard",
     "Quality",
+    "SeveralCards",
+    "SimFields",
     "TextBox",
     "WarningCode",
     "check",
     "parse_printed_date",
+    "read_card",
     "read_ktp",
+    "read_sim",
 ]

@@ -1,4 +1,4 @@
-"""What a person should look at again: gaps, broken forms, contradictions."""
+"""What a person should look at again: gaps, broken forms, contradictions, repairs."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -6,116 +6,146 @@ from dataclasses import fields
 from types import MappingProxyType
 
 from ocr_engine.domain import vocabulary
-from ocr_engine.domain.card import CardWarning, KtpFields, WarningCode, parse_printed_date
-from ocr_engine.domain.nik import Nik, parse_nik
+from ocr_engine.domain.card import (
+    CardFields,
+    CardWarning,
+    FieldReason,
+    KtpFields,
+    SimFields,
+    WarningCode,
+    parse_printed_date,
+)
+from ocr_engine.domain.messages import DISPLAY_NAMES
+from ocr_engine.domain.nik import parse_nik
+from ocr_engine.domain.regions import is_known_code
+from ocr_engine.domain.repair import agree, number_of, printed_sex
 
-OPTIONAL = frozenset({"golongan_darah", "tempat_terbit", "tanggal_terbit"})
-"""Fields that many cards lack or that nobody needs."""
-
-DISPLAY_NAMES: Mapping[str, str] = MappingProxyType(
+OPTIONAL: Mapping[type[CardFields], frozenset[str]] = MappingProxyType(
     {
-        "nik": "NIK",
-        "nama": "Nama",
-        "tempat_lahir": "Tempat lahir",
-        "tanggal_lahir": "Tanggal lahir",
-        "jenis_kelamin": "Jenis kelamin",
-        "golongan_darah": "Golongan darah",
-        "alamat": "Alamat",
-        "rt_rw": "RT/RW",
-        "kel_desa": "Kelurahan/desa",
-        "kecamatan": "Kecamatan",
-        "agama": "Agama",
-        "status_perkawinan": "Status perkawinan",
-        "pekerjaan": "Pekerjaan",
-        "kewarganegaraan": "Kewarganegaraan",
-        "berlaku_hingga": "Berlaku hingga",
-        "provinsi": "Provinsi",
-        "kota": "Kabupaten/kota",
-        "tempat_terbit": "Tempat terbit",
-        "tanggal_terbit": "Tanggal terbit",
+        KtpFields: frozenset({"golongan_darah", "tempat_terbit", "tanggal_terbit"}),
+        SimFields: frozenset({"golongan_darah", "jenis_kelamin", "wilayah", "pekerjaan"}),
     }
 )
-"""The fields as they are named to a patient."""
+"""Fields that many cards lack or that nobody needs."""
 
 
 def _is_date(value: str) -> bool:
     return parse_printed_date(value) is not None
 
 
-_FORMS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
+_SHARED_FORMS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
     {
         "nama": lambda value: any(char.isalpha() for char in value),
         "tanggal_lahir": _is_date,
-        "tanggal_terbit": _is_date,
-        "jenis_kelamin": vocabulary.SEXES.__contains__,
         "golongan_darah": vocabulary.BLOOD_TYPES.__contains__,
-        "rt_rw": lambda value: bool(re.fullmatch(r"(\d{3}|-)/(\d{3}|-)", value)),
-        "agama": vocabulary.RELIGIONS.__contains__,
-        "status_perkawinan": vocabulary.MARITAL_STATUSES.__contains__,
-        "berlaku_hingga": lambda value: value == vocabulary.FOR_LIFE or _is_date(value),
+    }
+)
+
+_FORMS: Mapping[type[CardFields], Mapping[str, Callable[[str], bool]]] = MappingProxyType(
+    {
+        KtpFields: {
+            **_SHARED_FORMS,
+            "tanggal_terbit": _is_date,
+            "jenis_kelamin": vocabulary.SEXES.__contains__,
+            "rt_rw": lambda value: bool(re.fullmatch(r"(\d{3}|-)/(\d{3}|-)", value)),
+            "agama": vocabulary.RELIGIONS.__contains__,
+            "status_perkawinan": vocabulary.MARITAL_STATUSES.__contains__,
+            "berlaku_hingga": lambda value: value == vocabulary.FOR_LIFE or _is_date(value),
+        },
+        SimFields: {
+            **_SHARED_FORMS,
+            # Sixteen digits are a NIK, which has rules of its own.
+            "nomor_sim": lambda value: bool(
+                re.fullmatch(r"\d{12}|\d{14}|\d{16}|\d{4}-\d{4}-(\d{4}|\d{6})", value)
+            ),
+            "golongan": vocabulary.SIM_CLASSES.__contains__,
+            "jenis_kelamin": vocabulary.SIM_SEXES.__contains__,
+            "berlaku_hingga": _is_date,
+        },
     }
 )
 
 
-def check(card: KtpFields) -> tuple[CardWarning, ...]:
+def check(card: CardFields) -> tuple[CardWarning, ...]:
     """Lists what is odd; nothing is changed, a clear text stays as it is printed."""
-    return (*_gaps(card), *_broken_forms(card), *_contradictions(card))
+    return (*_gaps(card), *_broken_forms(card), *_contradictions(card), *_repairs(card))
 
 
-def _gaps(card: KtpFields) -> Iterator[CardWarning]:
+def _gaps(card: CardFields) -> Iterator[CardWarning]:
     for spec in fields(card):
-        if getattr(card, spec.name) is None and spec.name not in OPTIONAL:
+        if getattr(card, spec.name) is None and spec.name not in OPTIONAL[type(card)]:
+            indonesian, english = DISPLAY_NAMES[spec.name]
             yield CardWarning(
                 WarningCode.FIELD_MISSING,
                 spec.name,
-                f"{DISPLAY_NAMES[spec.name]} tidak terbaca pada kartu.",
+                f"{indonesian} tidak terbaca pada kartu.",
+                f"{english} could not be read on the card.",
             )
 
 
-def _broken_forms(card: KtpFields) -> Iterator[CardWarning]:
+def _broken_forms(card: CardFields) -> Iterator[CardWarning]:
+    forms = _FORMS[type(card)]
     for name, field in card.found():
-        if name in _FORMS and not _FORMS[name](field.value):
+        if name in forms and not forms[name](field.value):
+            indonesian, english = DISPLAY_NAMES[name]
             yield CardWarning(
                 WarningCode.FIELD_UNPARSED,
                 name,
-                f"{DISPLAY_NAMES[name]} tidak sesuai bentuk yang lazim; mohon diperiksa.",
+                f"{indonesian} tidak sesuai bentuk yang lazim; mohon diperiksa.",
+                f"{english} does not have its usual form; please check it.",
             )
 
 
-def _contradictions(card: KtpFields) -> Iterator[CardWarning]:
-    if card.nik is None:
+def _contradictions(card: CardFields) -> Iterator[CardWarning]:
+    name, number = number_of(card)
+    if number is None:
         return
-    nik = parse_nik(card.nik.value)
+    nik = parse_nik(number.value)
     if nik is None:
         yield CardWarning(
             WarningCode.NIK_INVALID,
-            "nik",
+            name,
             "NIK harus 16 angka dengan kode wilayah dan tanggal lahir yang mungkin.",
+            "A NIK has 16 digits with a possible region code and birth date.",
         )
         return
-    if not _same_birth_date(nik, card):
+    if not is_known_code(nik.region_code):
+        yield CardWarning(
+            WarningCode.REGION_CODE_UNKNOWN,
+            name,
+            "Kode wilayah pada NIK tidak dikenal; mohon diperiksa.",
+            "The region code of the NIK is unknown; please check it.",
+        )
+    born = card.tanggal_lahir
+    if born and _is_date(born.value) and not agree(number.value, born.value):
         yield CardWarning(
             WarningCode.NIK_BIRTH_DATE_MISMATCH,
-            "nik",
+            name,
             "Tanggal lahir pada NIK berbeda dengan tanggal lahir yang tercetak.",
+            "The birth date in the NIK differs from the printed one.",
         )
-    if not _same_sex(nik, card):
+    if printed_sex(card) not in (None, nik.female):
         yield CardWarning(
             WarningCode.NIK_SEX_MISMATCH,
-            "nik",
+            name,
             "Jenis kelamin pada NIK berbeda dengan jenis kelamin yang tercetak.",
+            "The sex in the NIK differs from the printed one.",
         )
 
 
-def _same_birth_date(nik: Nik, card: KtpFields) -> bool:
-    """True also when no birth date could be read: then there is nothing to contradict."""
-    printed = parse_printed_date(card.tanggal_lahir.value) if card.tanggal_lahir else None
-    if printed is None:
-        return True
-    return (nik.day, nik.month, nik.short_year) == (printed.day, printed.month, printed.year % 100)
-
-
-def _same_sex(nik: Nik, card: KtpFields) -> bool:
-    if card.jenis_kelamin is None or card.jenis_kelamin.value not in vocabulary.SEXES:
-        return True
-    return nik.female == (card.jenis_kelamin.value == "PEREMPUAN")
+def _repairs(card: CardFields) -> Iterator[CardWarning]:
+    name, number = number_of(card)
+    if number and number.reason is FieldReason.REPAIRED:
+        yield CardWarning(
+            WarningCode.NIK_REPAIRED,
+            name,
+            "Angka NIK yang kurang jelas disesuaikan dengan tanggal lahir; mohon diperiksa.",
+            "Unclear digits of the NIK were set from the birth date; please check them.",
+        )
+    if card.tanggal_lahir and card.tanggal_lahir.reason is FieldReason.REPAIRED:
+        yield CardWarning(
+            WarningCode.BIRTH_DATE_REPAIRED,
+            "tanggal_lahir",
+            "Tanggal lahir yang kurang jelas disesuaikan dengan NIK; mohon diperiksa.",
+            "Unclear digits of the birth date were set from the NIK; please check them.",
+        )

@@ -1,7 +1,8 @@
-"""Finds the printed labels of an identity card in misread lines."""
+"""The printed labels of each kind of card, and how to find them in misread lines."""
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
 from itertools import pairwise
 from statistics import median
 
@@ -11,36 +12,124 @@ from ocr_engine.domain.text import Row, TextBox, as_digits, squeeze
 
 
 class Label(StrEnum):
-    """The labels in the order of the card, as letters only."""
+    """What a label announces."""
 
-    NIK = "NIK"
-    NAMA = "NAMA"
-    BIRTH = "TEMPATTGLLAHIR"
-    SEX = "JENISKELAMIN"
-    ADDRESS = "ALAMAT"
-    RT_RW = "RTRW"
-    VILLAGE = "KELDESA"
-    DISTRICT = "KECAMATAN"
-    RELIGION = "AGAMA"
-    MARITAL_STATUS = "STATUSPERKAWINAN"
-    OCCUPATION = "PEKERJAAN"
-    CITIZENSHIP = "KEWARGANEGARAAN"
-    VALID_UNTIL = "BERLAKUHINGGA"
+    NUMBER = auto()
+    NAME = auto()
+    BIRTH = auto()
+    """Place and date in one line."""
+    BIRTHPLACE = auto()
+    BIRTH_DATE = auto()
+    SEX = auto()
+    BLOOD = auto()
+    ADDRESS = auto()
+    RT_RW = auto()
+    VILLAGE = auto()
+    DISTRICT = auto()
+    RELIGION = auto()
+    MARITAL_STATUS = auto()
+    OCCUPATION = auto()
+    CITIZENSHIP = auto()
+    HEIGHT = auto()
+    ISSUER = auto()
+    VALID_UNTIL = auto()
 
+
+@dataclass(frozen=True)
+class Form:
+    """The labels of one kind of card."""
+
+    spellings: Mapping[Label, tuple[str, ...]]
+    """What is printed, letters only, from the top of the card to its bottom."""
+    bare_number: bool
+    """Whether the number is the only row of 16 digits, so that it needs no label."""
+    number_lead: float = 0.0
+    """By how many row distances the line below the number is further away than usual."""
+    optional: frozenset[Label] = frozenset()
+    """Labels that some batches lack."""
+
+    @property
+    def order(self) -> tuple[Label, ...]:
+        """The labels from top to bottom."""
+        return tuple(self.spellings)
+
+
+KTP_FORM = Form(
+    {
+        Label.NUMBER: ("NIK",),
+        Label.NAME: ("NAMA",),
+        Label.BIRTH: ("TEMPATTGLLAHIR",),
+        Label.SEX: ("JENISKELAMIN",),
+        Label.ADDRESS: ("ALAMAT",),
+        Label.RT_RW: ("RTRW",),
+        Label.VILLAGE: ("KELDESA",),
+        Label.DISTRICT: ("KECAMATAN",),
+        Label.RELIGION: ("AGAMA",),
+        Label.MARITAL_STATUS: ("STATUSPERKAWINAN",),
+        Label.OCCUPATION: ("PEKERJAAN",),
+        Label.CITIZENSHIP: ("KEWARGANEGARAAN",),
+        Label.VALID_UNTIL: ("BERLAKUHINGGA",),
+    },
+    bare_number=True,
+    number_lead=0.8,
+)
+_SIM_OPENING = {Label.NAME: ("NAMA",), Label.ADDRESS: ("ALAMAT",)}
+_SIM_CLOSING = {
+    Label.HEIGHT: ("TINGGI",),
+    Label.SEX: ("JENISKELAMIN",),
+    Label.BLOOD: ("GOLDARAH",),
+    Label.OCCUPATION: ("PEKERJAAN",),
+    Label.NUMBER: ("NOSIM",),
+    Label.VALID_UNTIL: ("BERLAKUSD", "BERLAKUHINGGA"),
+}
+_SIM_OPTIONAL = frozenset({Label.SEX, Label.BLOOD})
+SIM_LABELLED_FORM = Form(
+    {**_SIM_OPENING, Label.BIRTH: ("TEMPATTGLLAHIR",), **_SIM_CLOSING},
+    bare_number=False,
+    optional=_SIM_OPTIONAL,
+)
+"""Driving licences before September 2019."""
+SIM_SPLIT_BIRTH_FORM = Form(
+    {
+        **_SIM_OPENING,
+        Label.BIRTHPLACE: ("TEMPATLAHIR", "TEMPAT"),
+        Label.BIRTH_DATE: ("TGLLAHIR",),
+        **_SIM_CLOSING,
+    },
+    bare_number=False,
+    optional=_SIM_OPTIONAL,
+)
+"""The same, of batches that print place and date of birth in two rows."""
+SIM_BILINGUAL_FORM = Form(
+    {
+        Label.NUMBER: ("NIK",),
+        Label.NAME: ("NAMANAME", "NAMA"),
+        Label.BIRTH: ("TEMPATTGLLAHIRPLACEDATEOFBIRTH", "TEMPATTGLLAHIR"),
+        Label.BLOOD: ("GOLDARAHBLOODTYPE", "GOLDARAH"),
+        Label.SEX: ("JENISKELAMINSEX", "JENISKELAMIN"),
+        Label.ADDRESS: ("ALAMATADDRESS", "ALAMAT"),
+        Label.OCCUPATION: ("PEKERJAANOCCUPATION", "PEKERJAAN"),
+        Label.ISSUER: ("DITERBITKANOLEHISSUEDBY", "DITERBITKANOLEH"),
+        Label.VALID_UNTIL: ("BERLAKUHINGGAVALIDUNTIL", "BERLAKUHINGGA"),
+    },
+    bare_number=True,
+    number_lead=0.35,
+)
+"""Driving licences from July 2024."""
 
 BLOOD_LABEL = "GOLDARAH"
-ORDER = tuple(Label)
 INDENTED = frozenset({Label.RT_RW, Label.VILLAGE, Label.DISTRICT})
-MULTI_LINE = frozenset({Label.NAMA, Label.BIRTH, Label.ADDRESS})
 
 TOLERANCE = 0.3
 """Share of a label's letters that may be wrong (at least one always may)."""
+LABEL_INDENT_MAX = 4
+"""How far right of the others a misread label may be, in heights."""
 NIK_DIGITS_MIN = 14
 """This many digits in a row are a NIK, even when its label was not read."""
 ROW_PITCH_TO_WIDTH = 0.0309
-"""Distance of two rows, as a share of the card's width."""
-RIGHT_COLUMN_SHARE = 0.672
-"""Where photo and place of issue begin, counted from the labels, as a share of the width."""
+"""Distance of two rows of a KTP, as a share of the card's width."""
+RIGHT_COLUMN_SHARE = 0.71
+"""Where photo and place of issue have their middle at least, from the labels, of the width."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +138,49 @@ class LabelMatch:
 
     label: Label
     errors: int
+    worth: int
+    """Letters that were read rightly, less those that were not; at least 1."""
     value: Row
 
 
-def match_label(row: Row) -> LabelMatch | None:
+@dataclass(frozen=True)
+class Anchor:
+    """A label with its line."""
+
+    row_index: int
+    middle: float
+    """Of the line, vertically."""
+    match: LabelMatch
+
+    @property
+    def label(self) -> Label:
+        """The label itself."""
+        return self.match.label
+
+    def is_bilingual(self, form: Form) -> bool:
+        """Tells whether more was read than the shortest spelling."""
+        return self.match.worth > min(len(text) for text in form.spellings[self.label])
+
+
+def match_label(row: Row, form: Form) -> LabelMatch | None:
     """Finds the label that a line begins with."""
-    matches = [match for label in ORDER if (match := _match(row, label))]
-    if not matches:
-        return _bare_nik(row)
-    return min(matches, key=lambda match: match.errors / len(match.label))
+    matches = [
+        match
+        for label, spellings in form.spellings.items()
+        for spelling in spellings
+        if (match := _match(row, label, spelling))
+    ]
+    if matches:
+        return max(matches, key=lambda match: match.worth)
+    return _bare_number(row) if form.bare_number else None
 
 
-def _match(row: Row, label: Label) -> LabelMatch | None:
-    cut = find_end(row.text, label)
+def _match(row: Row, label: Label, spelling: str) -> LabelMatch | None:
+    cut = find_end(row.text, spelling)
     if cut is None:
         return None
     end, errors = cut
-    return LabelMatch(label, errors, cut_row(row, end))
+    return LabelMatch(label, errors, max(1, len(spelling) - 2 * errors), row.tail(end))
 
 
 def find_end(text: str, label: str) -> tuple[int, int] | None:
@@ -86,80 +201,57 @@ def find_end(text: str, label: str) -> tuple[int, int] | None:
     return (best[1], best[0][0]) if best else None
 
 
-def cut_row(row: Row, end: int) -> Row:
-    """Gives what a line holds from a position of its text onwards, without the colon."""
-    rest: list[TextBox] = []
-    start = 0
-    for box in row.boxes:
-        text = box.text[max(0, end - start) :]
-        if not rest:
-            text = text.lstrip(" :;")
-        if text:
-            share = 1 - len(text) / len(box.text)
-            rest.append(replace(box, text=text, left=box.left + share * (box.right - box.left)))
-        start += len(box.text) + 1
-    return Row(tuple(rest))
-
-
-def from_column(row: Row, left: float) -> Row:
-    """Gives what stands in the column of the values, when a line's label was not read."""
-    boxes = tuple(box for box in row.boxes if box.left > left - box.height)
-    if boxes:
-        return cut_row(Row(boxes), 0)
-    return cut_row(row, row.text.find(":") + 1)
-
-
-def _bare_nik(row: Row) -> LabelMatch | None:
+def _bare_number(row: Row) -> LabelMatch | None:
     longest = max(row.boxes, key=lambda box: len(box.text))
     digits = sum(char.isdecimal() for char in as_digits(longest.text))
     originally = sum(char.isdecimal() for char in longest.text)
     if digits < NIK_DIGITS_MIN or originally < NIK_DIGITS_MIN - 4:
         return None
-    return LabelMatch(Label.NIK, 1, Row((longest,)))
+    return LabelMatch(Label.NUMBER, 1, 1, Row((longest,)))
 
 
-@dataclass(frozen=True)
-class Anchor:
-    """A label with the index of its line."""
-
-    row_index: int
-    match: LabelMatch
-
-
-def find_anchors(rows: list[Row]) -> list[Anchor]:
+def find_anchors(rows: list[Row], form: Form) -> list[Anchor]:
     """Finds the labels of a card, each once and in the card's order.
 
     Of all readings that keep the order, the one with the most correctly read
-    letters wins.
+    letters wins. A value that resembles a label, such as the name RAMA, stands too far right.
     """
+    order = form.order
     candidates = [
-        Anchor(index, match) for index, row in enumerate(rows) if (match := match_label(row))
+        (index, row, match) for index, row in enumerate(rows) if (match := match_label(row, form))
     ]
+    lefts = [row.left for _, row, match in candidates if not match.errors]
+    column = median(lefts) if lefts else float("inf")
     best: list[tuple[int, list[Anchor]]] = []
-    for anchor in candidates:
-        place = ORDER.index(anchor.match.label)
+    for index, row, match in candidates:
+        misread = match.errors and match.label is not Label.NUMBER
+        if misread and row.left > column + LABEL_INDENT_MAX * row.height:
+            continue
+        place = order.index(match.label)
         score, chain = max(
-            (entry for entry in best if ORDER.index(entry[1][-1].match.label) < place),
+            (entry for entry in best if order.index(entry[1][-1].label) < place),
             key=lambda entry: entry[0],
             default=(0, []),
         )
-        worth = len(anchor.match.label) - 2 * anchor.match.errors
-        best.append((score + max(worth, 1), [*chain, anchor]))
+        best.append((score + match.worth, [*chain, Anchor(index, row.middle, match)]))
     return max(best, key=lambda entry: entry[0], default=(0, []))[1]
 
 
 def right_column(boxes: list[TextBox]) -> float:
-    """Estimates where the right column begins, from the labels' place and distance."""
+    """Estimates where a KTP's right column begins, from the labels' place and distance.
+
+    A box belongs to that column when its middle does.
+    """
     found = [
         (match.label, box)
         for box in boxes
-        if (match := match_label(Row((box,)))) and match.errors <= 1
+        if (match := match_label(Row((box,)), KTP_FORM)) and match.errors <= 1
     ]
     places = dict(found)
     lefts = [box.left for label, box in places.items() if label not in INDENTED]
     pitches = [
         places[below].middle - places[above].middle
-        for above, below in pairwise(ORDER[1:])
+        for above, below in pairwise(KTP_FORM.order[1:])
         if above in places and below in places
     ]
     if not lefts or not pitches:

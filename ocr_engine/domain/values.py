@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ocr_engine.domain import vocabulary
 from ocr_engine.domain.card import Field, FieldReason, parse_printed_date
-from ocr_engine.domain.nik import NIK_LENGTH
+from ocr_engine.domain.nik import NIK_LENGTH, parse_nik
 from ocr_engine.domain.text import as_digits, squeeze, tidy
 
 Read = Callable[[str, float], Field | None]
@@ -13,13 +14,21 @@ Read = Callable[[str, float], Field | None]
 
 UNPARSED_CONFIDENCE = 0.5
 """The most that a value without the right form is trusted."""
+CLEAR_FROM = 0.9
+"""Text that was read this surely is never changed to something merely similar."""
+PUBLIC_CLASS_CUTOFF = 0.75
+"""Likeness below which a text is no class for public transport, such as `BI UMUM`."""
+LISTED_DOUBT_SHARE = 0.5
+"""What remains of the doubt about a text that is an entry of a closed list: a misreading
+seldom makes another entry."""
 
-
+_DIGITLIKE = "0-9OQDILZSBG|!"
 _DATE_TAIL = re.compile(
-    r"([0-9OQDILZSBG|!]{2})[^0-9A-Z]*([0-9OQDILZSBG|!]{2})[^0-9A-Z]*([0-9OQDILZSBG|!]{4})\W*$"
+    rf"([{_DIGITLIKE}]{{2}})[^0-9A-Z]*([{_DIGITLIKE}]{{2}})[^0-9A-Z]*([{_DIGITLIKE}]{{4}})\W*$"
 )
 _SLASHED_DATE = re.compile(r"(\d\d)[1/](\d\d)[1/](\d{4})\W*$")
-_RT_RW = re.compile(r"(\d{1,3}|-)[^0-9-]*/[^0-9-]*(\d{1,3}|-)$")
+_RT_RW = re.compile(r"(?<![0-9A-Z])(\d{1,3}|-)[^0-9A-Z-]*/[^0-9A-Z-]*(\d{1,3}|-)$")
+_SIM_NUMBER = re.compile(r"(\d{4})(\D*)(\d{4})(\D*)(\d{6}|\d{4})")
 
 
 def read_free(raw: str, confidence: float) -> Field | None:
@@ -34,85 +43,110 @@ def read_nik(raw: str, confidence: float) -> Field | None:
     digits = as_digits(compact)
     if not digits:
         return None
+    if len(digits) == NIK_LENGTH + 1 and not compact[0].isdigit() and parse_nik(digits[1:]):
+        # A colon before the number that was read as an upright stroke.
+        digits = digits[1:]
     if len(digits) != NIK_LENGTH or not digits.isdecimal():
         return _unparsed(tidy(raw), raw, confidence)
     reason = FieldReason.AS_READ if digits == compact else FieldReason.NORMALIZED
     return Field(digits, raw, confidence, reason)
 
 
+def read_sim_number(raw: str, confidence: float, *, dashed: bool = False) -> Field | None:
+    """Reads a licence's 12 or 14 digits; where one dash was read, all are printed.
+
+    Args:
+        raw: The text as it was read.
+        confidence: How surely.
+        dashed: Whether dashes are printed in any case.
+    """
+    text = tidy(raw)
+    if not text:
+        return None
+    plain = as_digits(text)
+    found = _SIM_NUMBER.fullmatch(plain)
+    if found is None:
+        return _unparsed(text, raw, confidence)
+    dash = "-" if dashed or "-" in plain else ""
+    value = dash.join(found.group(1, 3, 5))
+    reason = FieldReason.AS_READ if value == text else FieldReason.NORMALIZED
+    return Field(value, raw, confidence, reason)
+
+
 def read_date(raw: str, confidence: float) -> Field | None:
     """Reads DD-MM-YYYY."""
     if not tidy(raw):
         return None
-    found = _find_date(raw.upper())
+    found = find_date(raw)
     if found is None:
         return _unparsed(tidy(raw), raw, confidence)
     value, _ = found
-    return _dated(value, raw, confidence)
-
-
-def read_birth(raw: str, confidence: float) -> tuple[Field | None, Field | None]:
-    """Reads `PLACE, DD-MM-YYYY` as place and date."""
-    found = _find_date(raw.upper())
-    if found is None:
-        return read_free(raw, confidence), None
-    value, start = found
-    place = read_free(raw[:start], confidence)
-    if place:
-        place = Field(place.value.rstrip("- "), place.raw_value, confidence)
-    return place, _dated(value, raw[start:].strip(), confidence)
-
-
-def _dated(value: str, raw: str, confidence: float) -> Field:
     if parse_printed_date(value) is None:
         return _unparsed(value, raw, confidence)
     reason = FieldReason.AS_READ if value == raw.strip() else FieldReason.NORMALIZED
     return Field(value, raw, confidence, reason)
 
 
-def _find_date(text: str) -> tuple[str, int] | None:
+def find_date(text: str) -> tuple[str, int] | None:
     """Finds the date at the end of a text and where it begins.
 
     A slash that was read as 1 makes ten digits; it is tried first, because the
-    last eight of them would look like a date too.
+    last eight of them would look like a date too. A day that no calendar has is given
+    only when nothing else can be.
     """
-    for pattern in (_SLASHED_DATE, _DATE_TAIL):
-        if found := pattern.search(text):
-            day, month, year = (as_digits(part) for part in found.groups())
-            return f"{day}-{month}-{year}", found.start()
-    return None
+    found = [
+        ("-".join(as_digits(part) for part in match.groups()), match.start())
+        for pattern in (_SLASHED_DATE, _DATE_TAIL)
+        if (match := pattern.search(text.upper()))
+    ]
+    possible = [entry for entry in found if parse_printed_date(entry[0])]
+    return next(iter(possible or found), None)
 
 
 def read_rt_rw(raw: str, confidence: float) -> Field | None:
-    """Reads the neighbourhood pair as 003/004; a lost or misread slash is put back."""
+    """Reads the neighbourhood pair as 003/004; a lost or misread slash is put back.
+
+    Cards print three digits, so where one is missing it was probably lost in reading.
+    """
     text = tidy(raw)
     if not text:
         return None
     plain = as_digits(text).replace(" ", "")
     if found := _RT_RW.search(plain):
-        value = "/".join(part if part == "-" else part.zfill(3) for part in found.groups())
-    elif re.fullmatch(r"\d{3}1\d{3}", plain):
-        value = f"{plain[:3]}/{plain[4:]}"
-    elif re.fullmatch(r"\d{3}\W?\d{3}", plain):
-        value = f"{plain[:3]}/{plain[-3:]}"
+        parts = found.groups()
+    elif found := re.fullmatch(r"(\d{3})1?(-)|(\d{3})[1\W]?(\d{3})", plain):
+        parts = tuple(part for part in found.groups() if part)
     else:
         return _unparsed(text, raw, confidence)
+    if any(len(part) < 3 for part in parts if part != "-"):
+        confidence = min(confidence, UNPARSED_CONFIDENCE)
+    value = "/".join(part if part == "-" else part.zfill(3) for part in parts)
     same = value == text.replace(" ", "")
     return Field(value, raw, confidence, FieldReason.AS_READ if same else FieldReason.NORMALIZED)
 
 
 def read_closed(raw: str, confidence: float, entries: Sequence[str]) -> Field | None:
-    """Reads one of a few values; the nearest wins, or the text stays as unparsed."""
+    """Reads one of a few values: the nearest, or the one that the text begins with."""
     text = tidy(raw)
     if not text:
         return None
     if text in entries:
-        return Field(text, raw, confidence)
+        return Field(text, raw, listed(confidence))
     found = vocabulary.nearest(text, entries, vocabulary.CLOSED_LIST_CUTOFF)
     if found is None:
+        longest = max(
+            (entry for entry in entries if text.startswith(f"{entry} ")), key=len, default=""
+        )
+        if longest:
+            return Field(longest, raw, confidence * len(longest) / len(text), FieldReason.MATCHED)
         return _unparsed(text, raw, confidence)
     value, likeness = found
     return Field(value, raw, confidence * likeness, FieldReason.MATCHED)
+
+
+def listed(confidence: float) -> float:
+    """Tells how sure a text is that is exactly one entry of a closed list."""
+    return 1 - (1 - confidence) * LISTED_DOUBT_SHARE
 
 
 def read_religion(raw: str, confidence: float) -> Field | None:
@@ -122,7 +156,7 @@ def read_religion(raw: str, confidence: float) -> Field | None:
     if field is None or field.value not in vocabulary.RELIGION_SPELLINGS:
         return field
     official = vocabulary.RELIGION_SPELLINGS[field.value]
-    return Field(official, raw, field.confidence, FieldReason.MATCHED)
+    return replace(field, value=official, reason=FieldReason.MATCHED)
 
 
 def read_blood_type(raw: str, confidence: float) -> Field | None:
@@ -132,23 +166,69 @@ def read_blood_type(raw: str, confidence: float) -> Field | None:
         return None
     if text in vocabulary.BLOOD_TYPES:
         return Field(text, raw, confidence)
-    letters = text.replace("0", "O").replace("8", "B").replace("4", "A")
+    letters = text.replace("0", "O").replace("Q", "O").replace("8", "B").replace("4", "A")
     if letters in vocabulary.BLOOD_TYPES:
         return Field(letters, raw, confidence, FieldReason.NORMALIZED)
-    if (bare := letters.lstrip("-")) in vocabulary.BLOOD_TYPES:
+    # The end of "Darah" may be read with the value.
+    if (bare := letters.removeprefix("AH").removeprefix("H").lstrip("-")) in vocabulary.BLOOD_TYPES:
         return Field(bare, raw, confidence, FieldReason.NORMALIZED)
     if not squeeze(text):
         return Field("-", raw, confidence, FieldReason.NORMALIZED)
     return _unparsed(text, raw, confidence)
 
 
+def find_sex(text: str) -> int | None:
+    """Finds where PRIA or WANITA begins at the end of a text."""
+    start = max(text.rfind(" "), text.rfind("-")) + 1
+    last = squeeze(text[start:])
+    for entry in vocabulary.SIM_SEXES:
+        if last.endswith(entry):
+            return len(text.rstrip()) - len(entry)
+    return (
+        start
+        if vocabulary.nearest(last, vocabulary.SIM_SEXES, vocabulary.CLOSED_LIST_CUTOFF)
+        else None
+    )
+
+
+def read_sim_class(raw: str, confidence: float) -> Field | None:
+    """Reads the class of a licence; None when the text cannot be one."""
+    text = tidy(raw)
+    if text in vocabulary.SIM_CLASSES:
+        return Field(text, raw, confidence)
+    letters = re.sub(r"[1L|!]", "I", text.replace("8", "B"))
+    # Only the longer ones have letters to spare for a misreading.
+    cutoff = PUBLIC_CLASS_CUTOFF if len(squeeze(text)) >= len("A UMUM") - 1 else 1.0
+    found = vocabulary.only_nearest(letters, vocabulary.SIM_CLASSES, cutoff)
+    if found is None:
+        return None
+    entry, likeness = found
+    return Field(entry, raw, confidence * likeness, FieldReason.NORMALIZED)
+
+
 def read_soft(raw: str, confidence: float, entries: Sequence[str]) -> Field | None:
     """Reads text that is usually an entry of a list, but need not be."""
+    return match_softly(raw, confidence, entries, vocabulary.SOFT_LIST_CUTOFF)
+
+
+def match_softly(
+    raw: str, confidence: float, entries: Sequence[str], cutoff: float
+) -> Field | None:
+    """Takes the entry that a text is most like; a clear text changes only its blanks.
+
+    Args:
+        raw: The text as it was read.
+        confidence: How surely.
+        entries: What it usually is.
+        cutoff: Likeness, 0 to 1, below which the text stays as it is.
+    """
     field = read_free(raw, confidence)
-    if field is None or field.value in entries:
-        return field
-    found = vocabulary.nearest(field.value, entries, vocabulary.SOFT_LIST_CUTOFF)
-    if found is None:
+    if field is None:
+        return None
+    if field.value in entries:
+        return replace(field, confidence=listed(confidence))
+    found = vocabulary.only_nearest(field.value, entries, cutoff)
+    if found is None or (found[1] < 1 and confidence >= CLEAR_FROM):
         return field
     value, likeness = found
     return Field(value, raw, confidence * likeness, FieldReason.MATCHED)
@@ -160,9 +240,12 @@ def read_citizenship(raw: str, confidence: float) -> Field | None:
     if not text:
         return None
     if text == vocabulary.CITIZEN:
-        return Field(text, raw, confidence)
+        return Field(text, raw, listed(confidence))
     if len(text) == len(vocabulary.CITIZEN) and text.replace("1", "I").replace("L", "I") == "WNI":
         return Field(vocabulary.CITIZEN, raw, confidence, FieldReason.NORMALIZED)
+    # No country has so short a name; WNA, any foreigner, ends in another letter.
+    if len(text) <= len(vocabulary.CITIZEN) and text.startswith("W") and not text.endswith("A"):
+        return Field(vocabulary.CITIZEN, raw, confidence, FieldReason.MATCHED)
     return read_free(raw, confidence)
 
 

@@ -10,6 +10,11 @@ from rapidfuzz.distance import Levenshtein
 from ocr_engine.domain.text import squeeze
 
 SEXES = ("LAKI-LAKI", "PEREMPUAN")
+SIM_SEXES = ("PRIA", "WANITA")
+FEMALE = frozenset({"PEREMPUAN", "WANITA"})
+SIM_CLASSES = (
+    "A", "A UMUM", "BI", "BI UMUM", "BII", "BII UMUM", "C", "CI", "CII", "D", "DI",
+)  # fmt: skip
 BLOOD_TYPES = ("A", "B", "AB", "O", "A+", "A-", "B+", "B-", "AB+", "AB-", "O+", "O-", "-")
 RELIGIONS = (
     "ISLAM", "KRISTEN", "KATOLIK", "HINDU", "BUDHA", "KONGHUCU", "KEPERCAYAAN TERHADAP TUHAN YME",
@@ -17,6 +22,7 @@ RELIGIONS = (
 RELIGION_SPELLINGS = {
     "KATHOLIK": "KATOLIK", "KHATOLIK": "KATOLIK", "BUDDHA": "BUDHA", "KHONGHUCU": "KONGHUCU",
     "KONG HU CU": "KONGHUCU", "KEPERCAYAAN": "KEPERCAYAAN TERHADAP TUHAN YME",
+    "KEPERCAYAAN TERHADAP": "KEPERCAYAAN TERHADAP TUHAN YME",
 }  # fmt: skip
 MARITAL_STATUSES = ("BELUM KAWIN", "KAWIN", "CERAI HIDUP", "CERAI MATI")
 CITIZEN = "WNI"
@@ -47,11 +53,25 @@ def occupations() -> tuple[str, ...]:
 
 def nearest(text: str, entries: Sequence[str], cutoff: float) -> tuple[str, float] | None:
     """Finds the entry that is most like the text, with its likeness from 0 to 1."""
-    best = process.extractOne(
+    found = _candidates(text, entries, cutoff)
+    return found[0] if found else None
+
+
+def only_nearest(text: str, entries: Sequence[str], cutoff: float) -> tuple[str, float] | None:
+    """The same, but None when two entries are equally like the text."""
+    found = _candidates(text, entries, cutoff)
+    tied = len(found) > 1 and found[0][1] == found[1][1]
+    return found[0] if found and not tied else None
+
+
+def _candidates(text: str, entries: Sequence[str], cutoff: float) -> list[tuple[str, float]]:
+    """Finds the two entries that are most like the text, the better one first."""
+    best = process.extract(
         text,
         entries,
         processor=squeeze,
         scorer=Levenshtein.normalized_similarity,
         score_cutoff=cutoff,
+        limit=2,
     )
-    return (best[0], best[1]) if best else None
+    return [(entry, likeness) for entry, likeness, _ in best]

@@ -2,41 +2,227 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from ocr_engine import engine, imaging
 from ocr_engine.commands import app
 from ocr_engine.imaging import decode
-from ocr_engine.synth import random_record
+from ocr_engine.synth import Level, SimLayout, random_record, random_sim_record, sample
+from tests.ocr_engine.fakes import FakeEngine
 
 
-def test_sample_card_writes_a_photo(tmp_path: Path) -> None:
-    output = tmp_path / "card.jpg"
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
-    result = CliRunner().invoke(app, ["sample-card", str(output), "--seed", "4"])
 
-    assert result.exit_code == 0, result.output
-    assert decode(output.read_bytes()).shape[1] > 1000
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """An engine that knows photos by their first bytes, in the place of the real one."""
+    made = FakeEngine()
+    monkeypatch.setattr(engine, "CardEngine", lambda: made)
+    return made
+
+
+def scanned(*contents: bytes, folder: Path) -> tuple[Result, list[dict[str, Any]]]:
+    paths = [folder / f"{number}.jpg" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    result = run("scan", *paths)
+    return result, [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.usefixtures("fake")
+class TestScan:
+    def test_a_card(self, tmp_path: Path) -> None:
+        result, (card,) = scanned(b"ktp", folder=tmp_path)
+
+        assert result.exit_code == 0
+        assert list(card) == [
+            "file", "documentType", "fields", "quality", "warnings", "elapsedMs",
+        ]  # fmt: skip
+        assert card["file"] == str(tmp_path / "0.jpg")
+        assert card["documentType"] == "KTP"
+        assert card["fields"]["nik"] == {
+            "value": "3175036009500008",
+            "rawValue": "317503600950000B",
+            "confidence": 0.75,
+            "reason": "REPAIRED",
+            "polygon": [[0.125, 0.25], [0.875, 0.25], [0.875, 0.75], [-0.125, 0.75]],
+        }
+        assert card["fields"]["tanggalTerbit"]["polygon"] == []
+        assert card["warnings"] == [
+            {"code": "NIK_REPAIRED", "field": "nik", "message": "Periksa.",
+             "messageEn": "Check it."}
+        ]  # fmt: skip
+
+    def test_what_the_photo_is_like(self, tmp_path: Path) -> None:
+        _, (card,) = scanned(b"ktp", folder=tmp_path)
+        quality = card["quality"]
+        advice = quality.pop("advice")
+
+        assert quality == {
+            "sharpness": 150.0, "brightness": 90.5, "glareShare": 0.25, "saturation": 40.0,
+            "moire": 0.5, "cardWidthPx": 812.0,
+        }  # fmt: skip
+        assert [one["reason"] for one in advice] == ["GLARE"]
+        assert "pantulan" in advice[0]["message"]
+        assert "reflected" in advice[0]["messageEn"]
+
+    def test_a_licence(self, tmp_path: Path) -> None:
+        _, (card,) = scanned(b"sim", folder=tmp_path)
+
+        assert card["documentType"] == "SIM"
+        assert card["fields"]["nomorSim"]["value"] == "1234-5678-901234"
+
+    def test_no_card_comes_with_advice(self, tmp_path: Path) -> None:
+        result, (card,) = scanned(b"nothing", folder=tmp_path)
+
+        assert result.exit_code == 1
+        assert (card["documentType"], card["fields"]) == ("UNKNOWN", {})
+        assert card["error"]["reason"] == "NO_CARD"
+        assert [one["reason"] for one in card["quality"]["advice"]] == ["BLURRED", "NO_CARD"]
+
+    def test_one_line_a_photo_whatever_happens(self, tmp_path: Path) -> None:
+        result, found = scanned(b"two", b"broken", b"ktp", folder=tmp_path)
+
+        reasons = [one.get("error", {}).get("reason") for one in found]
+        assert reasons == ["SEVERAL_CARDS", "CORRUPT_IMAGE", None]
+        assert all(isinstance(one["elapsedMs"], int) for one in found)
+        assert result.exit_code == 1
+
+    def test_files_that_cannot_be_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret = tmp_path / "secret.jpg"
+        opened = Path.open
+
+        def open_unless_secret(path: Path, mode: str) -> Any:
+            if path == secret:
+                raise PermissionError(13, "Permission denied")
+            return opened(path, mode)
+
+        monkeypatch.setattr(Path, "open", open_unless_secret)
+        result = run("scan", tmp_path, tmp_path / "gone.jpg", secret)
+        errors = [json.loads(line)["error"] for line in result.stdout.splitlines()]
+
+        assert {error["reason"] for error in errors} == {"FILE_UNREADABLE"}
+        assert [error["message"] for error in errors] == [
+            "Is a directory", "No such file or directory", "Permission denied",
+        ]  # fmt: skip
+        assert result.exit_code == 1
+
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        result = run("scan", tmp_path / "foto \udcff é.jpg")
+
+        assert json.loads(result.stdout)["file"].endswith("foto \ufffd é.jpg")
+
+    def test_no_more_is_read_than_tells_that_a_file_is_too_large(
+        self, tmp_path: Path, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+
+        def refuse(data: bytes) -> None:
+            read.append(len(data))
+            raise imaging.ImageTooLarge("too large")
+
+        monkeypatch.setattr(fake, "read_card", refuse)
+
+        _, (card,) = scanned(b"\0" * 11 * 2**20, folder=tmp_path)
+
+        assert read == [imaging.MAX_BYTES + 1]
+        assert card["error"]["reason"] == "IMAGE_TOO_LARGE"
+
+
+def test_scan_needs_a_photo() -> None:
+    assert run("scan").exit_code == 2
 
 
 @pytest.mark.model
-def test_scan_prints_one_object_a_photo(tmp_path: Path) -> None:
-    good, bad, gone = tmp_path / "card.png", tmp_path / "bad.jpg", tmp_path / "gone.jpg"
-    CliRunner().invoke(app, ["sample-card", str(good), "--seed", "4"])
-    bad.write_text("hello")
+def test_scan_reads_a_drawn_card(tmp_path: Path) -> None:
+    photo = tmp_path / "card.png"
+    run("sample-card", photo, "--seed", 4)
 
-    result = CliRunner().invoke(app, ["scan", str(good), str(bad), str(gone)])
+    result = run("scan", photo)
 
-    first, second, third = (json.loads(line) for line in result.stdout.splitlines())
-    assert result.exit_code == 1
-    assert first["file"] == str(good)
-    assert first["documentType"] == "KTP"
-    nik = first["fields"]["nik"]
+    card = json.loads(result.stdout)
+    assert result.exit_code == 0
+    nik = card["fields"]["nik"]
     assert (nik["value"], nik["rawValue"]) == (random_record(4).nik, random_record(4).nik)
     assert 0.5 < nik["confidence"] <= 1
-    assert first["quality"]["advice"] == []
-    assert first["elapsedMs"] > 0
-    assert "error" not in first
-    assert second["error"]["reason"] == "NOT_AN_IMAGE"
-    assert third["error"]["reason"] == "FILE_UNREADABLE"
+    assert card["quality"]["advice"] == []
+
+
+class TestSampleCard:
+    @pytest.mark.parametrize("ending", ["jpg", "JPEG", "png", "webp"])
+    def test_draws_an_upright_clean_photo(self, tmp_path: Path, ending: str) -> None:
+        output = tmp_path / f"card.{ending}"
+
+        result = run("sample-card", output, "--seed", 4)
+
+        assert result.exit_code == 0, result.output
+        assert result.stdout == ""
+        drawn = sample(4, Level.CLEAN).shot.pixels.astype(int)
+        assert np.abs(decode(output.read_bytes()).astype(int) - drawn).mean() < 4
+
+    def test_says_what_is_printed_and_where(self, tmp_path: Path) -> None:
+        output, record, labels = (tmp_path / name for name in ("a.png", "r.json", "l.json"))
+
+        result = run("sample-card", output, "--kind", "sim2", "--level", "hard", "--turn", 90,
+                     "--record", record, "--labels", labels)  # fmt: skip
+
+        assert result.exit_code == 0, result.output
+        holder = random_sim_record(1, SimLayout.NUMBERED)
+        said, placed = json.loads(record.read_text()), json.loads(labels.read_text())
+        assert said["documentType"] == "SIM"
+        assert said["fields"]["nomorSim"] == holder.nomor_sim
+        assert "layout" not in said["fields"]
+        height, width = decode(output.read_bytes()).shape[:2]
+        assert placed["photo"] == {"width": width, "height": height}
+        top_left, top_right, *_ = placed["corners"]
+        assert top_right[1] - top_left[1] > 300
+        assert {text["role"] for text in placed["texts"]} == {"LABEL", "VALUE"}
+        number = next(text for text in placed["texts"] if text["text"] == holder.nomor_sim)
+        assert 0 < number["left"] < number["right"] < placed["card"]["width"]
+        assert 0 < number["top"] < number["bottom"] < placed["card"]["height"]
+
+    def test_a_ktp_says_all_its_fields(self, tmp_path: Path) -> None:
+        record = tmp_path / "r.json"
+
+        run("sample-card", tmp_path / "a.jpg", "--seed", 7, "--record", record)
+
+        said = json.loads(record.read_text())
+        assert said["documentType"] == "KTP"
+        assert said["fields"]["statusPerkawinan"] == random_record(7).status_perkawinan
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["card.gif"], ".jpg, .jpeg, .png, .webp"),
+            (["card"], ".jpg"),
+            (["card.jpg", "--kind", "passport"], "passport"),
+            (["card.jpg", "--level", "easy"], "easy"),
+            (["card.jpg", "--seed", "-1"], "--seed"),
+            (["card.jpg", "--turn", "far"], "--turn"),
+        ],
+    )
+    def test_wrong_use(self, tmp_path: Path, arguments: list[str], said: str) -> None:
+        name, *options = arguments
+        result = run("sample-card", tmp_path / name, *options)
+
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("option", [[], ["--record"], ["--labels"]])
+    def test_a_folder_that_is_not_there(self, tmp_path: Path, option: list[str]) -> None:
+        gone = tmp_path / "gone" / "card.jpg"
+        arguments = [tmp_path / "card.jpg", *option, gone] if option else [gone]
+
+        result = run("sample-card", *arguments)
+
+        assert result.exit_code == 1
+        assert "gone/card.jpg cannot be written: No such file" in result.stderr

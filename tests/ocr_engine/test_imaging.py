@@ -3,9 +3,13 @@
 import contextlib
 import io
 import struct
+import subprocess
+import sys
+import tempfile
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,14 +92,38 @@ def test_grey_pictures(mode: str, kind: str) -> None:
     assert pixels[20, 50].min() > 245
 
 
-def test_sixteen_bits_a_pixel() -> None:
-    deep = np.zeros((40, 60), np.uint16)
-    deep[:, 30:] = 65535
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_a_channel(channels: int) -> None:
+    deep = np.full((40, 60, channels), 65535, np.uint16)
+    deep[:, :30, :3] = 0
+    _, data = cv2.imencode(".png", deep)
 
-    pixels = decode(encoded(Image.fromarray(deep), "PNG"))
+    pixels = decode(data.tobytes())
 
     assert pixels.shape == (40, 60, 3)
     assert (pixels[20, 10].tolist(), pixels[20, 50].tolist()) == ([0, 0, 0], [255, 255, 255])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "1", "L", "LA", "RGBA", "I;16"])
+def test_large_pictures_of_every_colour_model(mode: str) -> None:
+    halves = two_halves("RGB", (2600, 1300)).convert("L").point(lambda v: 255 * (v > 128))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(halves).astype(np.uint16) * 257)
+    else:
+        image = halves.quantize(4) if mode == "P" else halves.convert(mode)
+
+    pixels = decode(encoded(image, "PNG"))
+
+    assert pixels.shape == (1000, imaging.WORKING_SIDE_PX, 3)
+    assert pixels[:, :990].max() < 10
+    assert pixels[:, 1010:].min() > 245
+
+
+def test_two_pictures_in_one_jpeg() -> None:
+    """As phones save a photo together with its brightness map."""
+    data = encoded(two_halves(), "MPO", save_all=True, append_images=[two_halves()], quality=95)
+
+    assert_two_halves(decode(data))
 
 
 def test_transparent_parts_are_white() -> None:
@@ -106,30 +134,54 @@ def test_transparent_parts_are_white() -> None:
     assert decode(encoded(palette, "PNG", transparency=palette.getpixel((0, 0)))).min() == 255
 
 
-@pytest.mark.parametrize(
-    ("orientation", "shape"), [(1, (40, 60)), (3, (40, 60)), (6, (60, 40)), (8, (60, 40))]
-)
-def test_exif_orientation_is_applied(orientation: int, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:20, :30] = RED
+    upright[20:, 30:] = WHITE
+    # What the camera stored, so that the orientation turns it back.
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.swapaxes(0, 1), 6: np.rot90(upright), 7: upright.swapaxes(0, 1)[::-1, ::-1],
+        8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.ascontiguousarray(stored))
+
+    pixels = decode(encoded(image, kind, exif=exif, quality=95))
+
+    assert pixels.shape == upright.shape
+    for y, x in ((5, 5), (5, 55), (35, 5), (35, 55)):
+        assert np.abs(pixels[y, x].astype(int) - upright[y, x]).max() < 25, (y, x)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
 
-    pixels = decode(encoded(two_halves(), "JPEG", exif=exif, quality=95))
-
-    assert pixels.shape[:2] == shape
-    red = {1: (20, 5), 3: (20, 55), 6: (5, 20), 8: (55, 20)}[orientation]
-    assert np.abs(pixels[red].astype(int) - RED).max() < 12
+    assert_two_halves(decode(encoded(two_halves(), "JPEG", exif=exif, quality=95)))
 
 
-def test_broken_exif_is_as_good_as_none() -> None:
-    data = encoded(two_halves(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
-
-    assert_two_halves(decode(data))
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0" + b"\xff" * 40,
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\0\0\0\x01" * 9,
+        b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\2\0\5\0\0\0\xff\xff\xff\xff",
+    ],
+)
+def test_broken_exif_is_as_good_as_none(exif: bytes) -> None:
+    assert_two_halves(decode(encoded(two_halves(), "JPEG", exif=exif, quality=95)))
 
 
 def test_large_photos_are_scaled_down() -> None:
     pixels = decode(encoded(two_halves(size=(4000, 3000)), "JPEG"))
 
-    assert pixels.shape == (1200, imaging.WORKING_SIDE_PX, 3)
+    assert pixels.shape == (1500, imaging.WORKING_SIDE_PX, 3)
 
 
 def test_a_single_pixel() -> None:
@@ -185,6 +237,55 @@ def test_too_many_bytes() -> None:
 def test_bombs_are_refused_before_decoding(size: tuple[int, int]) -> None:
     with pytest.raises(ImageTooLarge, match="megapixels"):
         decode(png_header(*size))
+
+
+def resized_header(data: bytes, width: int, height: int) -> bytes:
+    """The same JPEG, but it claims another size."""
+    place = next(at for at in (data.find(b"\xff\xc0"), data.find(b"\xff\xc2")) if at >= 0)
+    return data[: place + 5] + struct.pack(">HH", height, width) + data[place + 9 :]
+
+
+def test_a_jpeg_of_108_megapixels_is_read_in_little_memory() -> None:
+    script = """
+import resource, sys
+from ocr_engine.imaging import decode
+data = sys.stdin.buffer.read()
+decode(open(sys.argv[1], "rb").read())  # loads all that decoding needs
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 96 * 2**20,) * 2)
+print(decode(data).shape)
+"""
+    big = encoded(Image.new("L", (12_000, 9_000), 90), "JPEG", quality=50)
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as small:
+        small.write(encoded(two_halves(), "JPEG"))
+        small.flush()
+        done = subprocess.run(
+            [sys.executable, "-c", script, small.name], input=big, capture_output=True, check=False
+        )
+
+    assert done.stdout.decode().strip() == "(1500, 2000, 3)", done.stderr.decode()
+
+
+@pytest.mark.parametrize("size", [(15_000, 10_001), (20_001, 100), (65_000, 65_000)])
+def test_a_jpeg_that_claims_to_be_huge(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLarge, match="150 megapixels"):
+        decode(resized_header(encoded(two_halves(), "JPEG"), *size))
+
+
+def test_a_huge_progressive_jpeg_would_be_kept_whole_in_memory() -> None:
+    data = encoded(two_halves(), "JPEG", progressive=True)
+
+    with pytest.raises(ImageTooLarge):
+        decode(resized_header(data, 8000, 5001))
+
+
+def test_a_huge_jpeg_of_a_scan_a_colour_would_too() -> None:
+    data = encoded(two_halves(), "JPEG")
+    scan = data.index(b"\xff\xda")
+    one_colour = data[:scan] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 :]
+
+    with pytest.raises(ImageTooLarge):
+        decode(resized_header(one_colour, 8000, 5001))
 
 
 def test_a_photo_of_endless_layers() -> None:
