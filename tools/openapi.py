@@ -29,6 +29,8 @@ UPLOAD_PART = "file"
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 """What an upload takes besides a multipart form."""
 CONTENT_TYPES: Mapping[str, Sequence[str]] = {
+    "ExportEncounter": ("application/fhir+json",),
+    "ExportStats": ("text/csv",),
     "GetApiAsset": ("image/png", "text/css", "text/javascript"),
     "GetApiDocs": ("text/html",),
     "GetJwks": ("application/json",),
@@ -145,6 +147,7 @@ def _success(method: Method, components: Components) -> Schema:
     output = method.descriptor.output_type
     if output.full_name == HTTP_BODY:
         binary = {"image/png": BINARY, "application/json": {"type": "object"}}
+        binary["application/fhir+json"] = {"type": "object"}
         kinds = CONTENT_TYPES[method.name]
         content = {kind: {"schema": binary.get(kind, {"type": "string"})} for kind in kinds}
         return {"description": "The document.", "content": content}

@@ -3,9 +3,13 @@
 isort:skip_file
 Health facilities."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from mediq.queue.v1 import queue_pb2 as _queue_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +20,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ServiceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ServiceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServiceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SERVICE_KIND_UNSPECIFIED: _ServiceKind.ValueType  # 0
+    """Not stated: a clinic."""
+    SERVICE_KIND_REGISTRATION: _ServiceKind.ValueType  # 1
+    """Registration desk."""
+    SERVICE_KIND_CLINIC: _ServiceKind.ValueType  # 2
+    """Clinic (poli)."""
+    SERVICE_KIND_PHARMACY: _ServiceKind.ValueType  # 3
+    """Pharmacy."""
+    SERVICE_KIND_OTHER: _ServiceKind.ValueType  # 4
+    """Something else, such as a laboratory."""
+
+class ServiceKind(_ServiceKind, metaclass=_ServiceKindEnumTypeWrapper):
+    """What a service does, which says what its times mean to BPJS."""
+
+SERVICE_KIND_UNSPECIFIED: ServiceKind.ValueType  # 0
+"""Not stated: a clinic."""
+SERVICE_KIND_REGISTRATION: ServiceKind.ValueType  # 1
+"""Registration desk."""
+SERVICE_KIND_CLINIC: ServiceKind.ValueType  # 2
+"""Clinic (poli)."""
+SERVICE_KIND_PHARMACY: ServiceKind.ValueType  # 3
+"""Pharmacy."""
+SERVICE_KIND_OTHER: ServiceKind.ValueType  # 4
+"""Something else, such as a laboratory."""
+Global___ServiceKind: _TypeAlias = ServiceKind  # noqa: Y015
 
 @_typing.final
 class Institution(_message.Message):
@@ -30,6 +66,7 @@ class Institution(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    PRIORITY_RULES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifier of the facility."""
     name: _builtins.str
@@ -48,6 +85,10 @@ class Institution(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def priority_rules(self) -> Global___PriorityRules:
+        """Who is preferred in its queues."""
+
     def __init__(
         self,
         *,
@@ -58,14 +99,99 @@ class Institution(_message.Message):
         time_zone: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        priority_rules: Global___PriorityRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "priority_rules", b"priority_rules", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "city", b"city", "create_time", b"create_time", "id", b"id", "name", b"name", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "city", b"city", "create_time", b"create_time", "id", b"id", "name", b"name", "priority_rules", b"priority_rules", "time_zone", b"time_zone", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Institution: _TypeAlias = Institution  # noqa: Y015
+
+@_typing.final
+class PriorityRules(_message.Message):
+    """Who is preferred in the queues of a facility."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELDERLY_AGE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    elderly_age: _builtins.int
+    """Age in years from which ELDERLY holds. 0 means 60."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriorityRule]:
+        """Class by ground. A ground that is not listed changes nothing. The highest class wins."""
+
+    def __init__(
+        self,
+        *,
+        elderly_age: _builtins.int = ...,
+        rules: _abc.Iterable[Global___PriorityRule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elderly_age", b"elderly_age", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriorityRules: _TypeAlias = PriorityRules  # noqa: Y015
+
+@_typing.final
+class PriorityRule(_message.Message):
+    """The class that a ground gives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUND_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    ground: _queue_pb2.PriorityGround.ValueType
+    """What holds for the patient."""
+    priority: _queue_pb2.Priority.ValueType
+    """The class: NORMAL or HIGH. Only staff make a ticket URGENT, with a reason."""
+    def __init__(
+        self,
+        *,
+        ground: _queue_pb2.PriorityGround.ValueType = ...,
+        priority: _queue_pb2.Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ground", b"ground", "priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriorityRule: _TypeAlias = PriorityRule  # noqa: Y015
+
+@_typing.final
+class PriorityRates(_message.Message):
+    """How fast the priority of a waiting ticket grows, by class. Only the proportions count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HIGH_FIELD_NUMBER: _builtins.int
+    NORMAL_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    high: _builtins.float
+    """Rate of HIGH."""
+    normal: _builtins.float
+    """Rate of NORMAL."""
+    low: _builtins.float
+    """Rate of LOW."""
+    def __init__(
+        self,
+        *,
+        high: _builtins.float = ...,
+        normal: _builtins.float = ...,
+        low: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "normal", b"normal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriorityRates: _TypeAlias = PriorityRates  # noqa: Y015
 
 @_typing.final
 class HealthcareService(_message.Message):
@@ -78,6 +204,11 @@ class HealthcareService(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SERVICE_MINUTES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    STANDARD_WAIT_MINUTES_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
+    CLOSES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifier of the service."""
     institution_id: _builtins.str
@@ -88,6 +219,18 @@ class HealthcareService(_message.Message):
     """Letters before the ticket number."""
     service_minutes: _builtins.int
     """Usual time of one service, in minutes."""
+    kind: Global___ServiceKind.ValueType
+    """What it does."""
+    standard_wait_minutes: _builtins.int
+    """The wait that should not be passed, in minutes (Kepmenkes 129/2008)."""
+    opens: _builtins.str
+    """When it opens, facility-local, HH:MM. Empty: it is always open."""
+    closes: _builtins.str
+    """When it closes, facility-local, HH:MM. Empty: it is always open."""
+    @_builtins.property
+    def rates(self) -> Global___PriorityRates:
+        """How fast priority grows in its queue."""
+
     def __init__(
         self,
         *,
@@ -96,10 +239,15 @@ class HealthcareService(_message.Message):
         name: _builtins.str = ...,
         prefix: _builtins.str = ...,
         service_minutes: _builtins.int = ...,
+        kind: Global___ServiceKind.ValueType = ...,
+        rates: Global___PriorityRates | None = ...,
+        standard_wait_minutes: _builtins.int = ...,
+        opens: _builtins.str = ...,
+        closes: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "institution_id", b"institution_id", "name", b"name", "prefix", b"prefix", "service_minutes", b"service_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closes", b"closes", "id", b"id", "institution_id", b"institution_id", "kind", b"kind", "name", b"name", "opens", b"opens", "prefix", b"prefix", "rates", b"rates", "service_minutes", b"service_minutes", "standard_wait_minutes", b"standard_wait_minutes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -195,6 +195,7 @@ class UpdateInstitutionRequest(_message.Message):
     CITY_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    PRIORITY_RULES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID."""
     id: _builtins.str
@@ -207,6 +208,10 @@ class UpdateInstitutionRequest(_message.Message):
     """Street address."""
     time_zone: _builtins.str
     """Time zone, an IANA name of WIB, WITA or WIT."""
+    @_builtins.property
+    def priority_rules(self) -> _institution_pb2.PriorityRules:
+        """Who is preferred in its queues."""
+
     def __init__(
         self,
         *,
@@ -216,10 +221,11 @@ class UpdateInstitutionRequest(_message.Message):
         city: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
         time_zone: _builtins.str | None = ...,
+        priority_rules: _institution_pb2.PriorityRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_name", b"_name", "_time_zone", b"_time_zone", "address", b"address", "city", b"city", "name", b"name", "time_zone", b"time_zone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_name", b"_name", "_time_zone", b"_time_zone", "address", b"address", "city", b"city", "name", b"name", "priority_rules", b"priority_rules", "time_zone", b"time_zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_name", b"_name", "_time_zone", b"_time_zone", "address", b"address", "city", b"city", "id", b"id", "name", b"name", "request_id", b"request_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_city", b"_city", "_name", b"_name", "_time_zone", b"_time_zone", "address", b"address", "city", b"city", "id", b"id", "name", b"name", "priority_rules", b"priority_rules", "request_id", b"request_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -277,6 +283,11 @@ class CreateHealthcareServiceRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SERVICE_MINUTES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    STANDARD_WAIT_MINUTES_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
+    CLOSES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID."""
     institution_id: _builtins.str
@@ -287,6 +298,18 @@ class CreateHealthcareServiceRequest(_message.Message):
     """Letters before the ticket number. One service of the facility has them."""
     service_minutes: _builtins.int
     """Usual time of one service, in minutes. 0 means 10."""
+    kind: _institution_pb2.ServiceKind.ValueType
+    """What it does. Not stated: a clinic."""
+    standard_wait_minutes: _builtins.int
+    """The wait that should not be passed, in minutes. 0 means 60."""
+    opens: _builtins.str
+    """When it opens, facility-local, HH:MM. Empty: it is always open."""
+    closes: _builtins.str
+    """When it closes, facility-local, HH:MM. Empty: it is always open."""
+    @_builtins.property
+    def rates(self) -> _institution_pb2.PriorityRates:
+        """How fast priority grows in its queue. Absent: 4, 2 and 1."""
+
     def __init__(
         self,
         *,
@@ -295,14 +318,102 @@ class CreateHealthcareServiceRequest(_message.Message):
         name: _builtins.str = ...,
         prefix: _builtins.str = ...,
         service_minutes: _builtins.int = ...,
+        kind: _institution_pb2.ServiceKind.ValueType = ...,
+        rates: _institution_pb2.PriorityRates | None = ...,
+        standard_wait_minutes: _builtins.int = ...,
+        opens: _builtins.str = ...,
+        closes: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_id", b"institution_id", "name", b"name", "prefix", b"prefix", "request_id", b"request_id", "service_minutes", b"service_minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closes", b"closes", "institution_id", b"institution_id", "kind", b"kind", "name", b"name", "opens", b"opens", "prefix", b"prefix", "rates", b"rates", "request_id", b"request_id", "service_minutes", b"service_minutes", "standard_wait_minutes", b"standard_wait_minutes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateHealthcareServiceRequest: _TypeAlias = CreateHealthcareServiceRequest  # noqa: Y015
+
+@_typing.final
+class UpdateHealthcareServiceRequest(_message.Message):
+    """Request of UpdateHealthcareService."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SERVICE_MINUTES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    STANDARD_WAIT_MINUTES_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
+    CLOSES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID."""
+    institution_id: _builtins.str
+    """Facility."""
+    id: _builtins.str
+    """Identifier of the service."""
+    name: _builtins.str
+    """Name."""
+    service_minutes: _builtins.int
+    """Usual time of one service, in minutes."""
+    kind: _institution_pb2.ServiceKind.ValueType
+    """What it does. Not stated: a clinic."""
+    standard_wait_minutes: _builtins.int
+    """The wait that should not be passed, in minutes."""
+    opens: _builtins.str
+    """When it opens, facility-local, HH:MM. Empty: it is always open."""
+    closes: _builtins.str
+    """When it closes, facility-local, HH:MM. Empty: it is always open."""
+    @_builtins.property
+    def rates(self) -> _institution_pb2.PriorityRates:
+        """How fast priority grows in its queue."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        institution_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        service_minutes: _builtins.int | None = ...,
+        kind: _institution_pb2.ServiceKind.ValueType | None = ...,
+        rates: _institution_pb2.PriorityRates | None = ...,
+        standard_wait_minutes: _builtins.int | None = ...,
+        opens: _builtins.str | None = ...,
+        closes: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_closes", b"_closes", "_kind", b"_kind", "_name", b"_name", "_opens", b"_opens", "_service_minutes", b"_service_minutes", "_standard_wait_minutes", b"_standard_wait_minutes", "closes", b"closes", "kind", b"kind", "name", b"name", "opens", b"opens", "rates", b"rates", "service_minutes", b"service_minutes", "standard_wait_minutes", b"standard_wait_minutes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closes", b"_closes", "_kind", b"_kind", "_name", b"_name", "_opens", b"_opens", "_service_minutes", b"_service_minutes", "_standard_wait_minutes", b"_standard_wait_minutes", "closes", b"closes", "id", b"id", "institution_id", b"institution_id", "kind", b"kind", "name", b"name", "opens", b"opens", "rates", b"rates", "request_id", b"request_id", "service_minutes", b"service_minutes", "standard_wait_minutes", b"standard_wait_minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__closes: _TypeAlias = _typing.Literal["closes"]  # noqa: Y015
+    _WhichOneofArgType__closes: _TypeAlias = _typing.Literal["_closes", b"_closes"]  # noqa: Y015
+    _WhichOneofReturnType__kind: _TypeAlias = _typing.Literal["kind"]  # noqa: Y015
+    _WhichOneofArgType__kind: _TypeAlias = _typing.Literal["_kind", b"_kind"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__opens: _TypeAlias = _typing.Literal["opens"]  # noqa: Y015
+    _WhichOneofArgType__opens: _TypeAlias = _typing.Literal["_opens", b"_opens"]  # noqa: Y015
+    _WhichOneofReturnType__service_minutes: _TypeAlias = _typing.Literal["service_minutes"]  # noqa: Y015
+    _WhichOneofArgType__service_minutes: _TypeAlias = _typing.Literal["_service_minutes", b"_service_minutes"]  # noqa: Y015
+    _WhichOneofReturnType__standard_wait_minutes: _TypeAlias = _typing.Literal["standard_wait_minutes"]  # noqa: Y015
+    _WhichOneofArgType__standard_wait_minutes: _TypeAlias = _typing.Literal["_standard_wait_minutes", b"_standard_wait_minutes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__closes) -> _WhichOneofReturnType__closes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kind) -> _WhichOneofReturnType__kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__opens) -> _WhichOneofReturnType__opens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__service_minutes) -> _WhichOneofReturnType__service_minutes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__standard_wait_minutes) -> _WhichOneofReturnType__standard_wait_minutes | None: ...
+
+Global___UpdateHealthcareServiceRequest: _TypeAlias = UpdateHealthcareServiceRequest  # noqa: Y015
 
 @_typing.final
 class ListHealthcareServicesRequest(_message.Message):

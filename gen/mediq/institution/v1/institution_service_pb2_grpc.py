@@ -72,6 +72,11 @@ class InstitutionServiceStub:
                 request_serializer=mediq_dot_institution_dot_v1_dot_institution__service__pb2.CreateHealthcareServiceRequest.SerializeToString,
                 response_deserializer=mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.FromString,
                 _registered_method=True)
+        self.UpdateHealthcareService = channel.unary_unary(
+                '/mediq.institution.v1.InstitutionService/UpdateHealthcareService',
+                request_serializer=mediq_dot_institution_dot_v1_dot_institution__service__pb2.UpdateHealthcareServiceRequest.SerializeToString,
+                response_deserializer=mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.FromString,
+                _registered_method=True)
         self.ListHealthcareServices = channel.unary_unary(
                 '/mediq.institution.v1.InstitutionService/ListHealthcareServices',
                 request_serializer=mediq_dot_institution_dot_v1_dot_institution__service__pb2.ListHealthcareServicesRequest.SerializeToString,
@@ -147,6 +152,13 @@ class InstitutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateHealthcareService(self, request, context):
+        """Changes a service of a facility. A field that is absent stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListHealthcareServices(self, request, context):
         """Lists the services of a facility by name.
         """
@@ -211,6 +223,11 @@ def add_InstitutionServiceServicer_to_server(servicer, server):
             'CreateHealthcareService': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateHealthcareService,
                     request_deserializer=mediq_dot_institution_dot_v1_dot_institution__service__pb2.CreateHealthcareServiceRequest.FromString,
+                    response_serializer=mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.SerializeToString,
+            ),
+            'UpdateHealthcareService': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateHealthcareService,
+                    request_deserializer=mediq_dot_institution_dot_v1_dot_institution__service__pb2.UpdateHealthcareServiceRequest.FromString,
                     response_serializer=mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.SerializeToString,
             ),
             'ListHealthcareServices': grpc.unary_unary_rpc_method_handler(
@@ -423,6 +440,33 @@ class InstitutionService:
             target,
             '/mediq.institution.v1.InstitutionService/CreateHealthcareService',
             mediq_dot_institution_dot_v1_dot_institution__service__pb2.CreateHealthcareServiceRequest.SerializeToString,
+            mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateHealthcareService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.institution.v1.InstitutionService/UpdateHealthcareService',
+            mediq_dot_institution_dot_v1_dot_institution__service__pb2.UpdateHealthcareServiceRequest.SerializeToString,
             mediq_dot_institution_dot_v1_dot_institution__pb2.HealthcareService.FromString,
             options,
             channel_credentials,

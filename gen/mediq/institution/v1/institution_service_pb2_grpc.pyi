@@ -49,6 +49,8 @@ class InstitutionServiceStub:
     """Closes a facility. It is no longer listed and takes no tickets."""
     CreateHealthcareService: _grpc.UnaryUnaryMultiCallable[_institution_service_pb2.CreateHealthcareServiceRequest, _institution_pb2.HealthcareService]
     """Adds a service to a facility."""
+    UpdateHealthcareService: _grpc.UnaryUnaryMultiCallable[_institution_service_pb2.UpdateHealthcareServiceRequest, _institution_pb2.HealthcareService]
+    """Changes a service of a facility. A field that is absent stays as it is."""
     ListHealthcareServices: _grpc.UnaryUnaryMultiCallable[_institution_service_pb2.ListHealthcareServicesRequest, _institution_service_pb2.ListHealthcareServicesResponse]
     """Lists the services of a facility by name."""
     CreateCounter: _grpc.UnaryUnaryMultiCallable[_institution_service_pb2.CreateCounterRequest, _institution_pb2.Counter]
@@ -77,6 +79,8 @@ class InstitutionServiceAsyncStub(InstitutionServiceStub):
     """Closes a facility. It is no longer listed and takes no tickets."""
     CreateHealthcareService: _aio.UnaryUnaryMultiCallable[_institution_service_pb2.CreateHealthcareServiceRequest, _institution_pb2.HealthcareService]  # type: ignore[assignment]
     """Adds a service to a facility."""
+    UpdateHealthcareService: _aio.UnaryUnaryMultiCallable[_institution_service_pb2.UpdateHealthcareServiceRequest, _institution_pb2.HealthcareService]  # type: ignore[assignment]
+    """Changes a service of a facility. A field that is absent stays as it is."""
     ListHealthcareServices: _aio.UnaryUnaryMultiCallable[_institution_service_pb2.ListHealthcareServicesRequest, _institution_service_pb2.ListHealthcareServicesResponse]  # type: ignore[assignment]
     """Lists the services of a facility by name."""
     CreateCounter: _aio.UnaryUnaryMultiCallable[_institution_service_pb2.CreateCounterRequest, _institution_pb2.Counter]  # type: ignore[assignment]
@@ -144,6 +148,14 @@ class InstitutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_institution_pb2.HealthcareService, _abc.Awaitable[_institution_pb2.HealthcareService]]:
         """Adds a service to a facility."""
+
+    @_abc_1.abstractmethod
+    def UpdateHealthcareService(
+        self,
+        request: _institution_service_pb2.UpdateHealthcareServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_institution_pb2.HealthcareService, _abc.Awaitable[_institution_pb2.HealthcareService]]:
+        """Changes a service of a facility. A field that is absent stays as it is."""
 
     @_abc_1.abstractmethod
     def ListHealthcareServices(

@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mediq.queue.v1 import queue_pb2 as mediq_dot_queue_dot_v1_dot_queue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediq/queue/v1/event.proto\x12\x0emediq.queue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediq/queue/v1/queue.proto\"\x9c\x02\n\x0bTicketEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.mediq.queue.v1.TicketEventType\x12\x11\n\tticket_id\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\x16\n\x0einstitution_id\x18\x05 \x01(\t\x12\x12\n\nservice_id\x18\x06 \x01(\t\x12,\n\x06status\x18\x07 \x01(\x0e\x32\x1c.mediq.queue.v1.TicketStatus\x12\x14\n\x0c\x63ounter_name\x18\x08 \x01(\t\x12.\n\noccur_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\n \x01(\x05*\xb0\x01\n\x0fTicketEventType\x12!\n\x1dTICKET_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TICKET_EVENT_TYPE_ISSUED\x10\x01\x12\x1c\n\x18TICKET_EVENT_TYPE_CALLED\x10\x02\x12\x1d\n\x19TICKET_EVENT_TYPE_UPDATED\x10\x03\x12\x1f\n\x1bTICKET_EVENT_TYPE_CANCELLED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediq/queue/v1/event.proto\x12\x0emediq.queue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediq/queue/v1/queue.proto\"\x94\x03\n\x0bTicketEvent\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.mediq.queue.v1.TicketEventType\x12\x11\n\tticket_id\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\t\x12\x16\n\x0einstitution_id\x18\x05 \x01(\t\x12\x12\n\nservice_id\x18\x06 \x01(\t\x12,\n\x06status\x18\x07 \x01(\x0e\x32\x1c.mediq.queue.v1.TicketStatus\x12\x14\n\x0c\x63ounter_name\x18\x08 \x01(\t\x12.\n\noccur_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\n \x01(\x05\x12*\n\x08priority\x18\x0b \x01(\x0e\x32\x18.mediq.queue.v1.Priority\x12\x13\n\x0bservice_day\x18\x0c \x01(\t\x12\x10\n\x08revision\x18\r \x01(\x05\x12\x0f\n\x07waiting\x18\x0e \x01(\x05\x12\x12\n\njourney_id\x18\x0f \x01(\t*\xaa\x03\n\x0fTicketEventType\x12!\n\x1dTICKET_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TICKET_EVENT_TYPE_ISSUED\x10\x01\x12\x1c\n\x18TICKET_EVENT_TYPE_CALLED\x10\x02\x12\x1d\n\x19TICKET_EVENT_TYPE_UPDATED\x10\x03\x12\x1f\n\x1bTICKET_EVENT_TYPE_CANCELLED\x10\x04\x12\x1e\n\x1aTICKET_EVENT_TYPE_RECALLED\x10\x05\x12\x1d\n\x19TICKET_EVENT_TYPE_STARTED\x10\x06\x12\x1a\n\x16TICKET_EVENT_TYPE_DONE\x10\x07\x12\x1d\n\x19TICKET_EVENT_TYPE_SKIPPED\x10\x08\x12\x1e\n\x1aTICKET_EVENT_TYPE_RETURNED\x10\t\x12\x1d\n\x19TICKET_EVENT_TYPE_NO_SHOW\x10\n\x12\x1c\n\x18TICKET_EVENT_TYPE_UNDONE\x10\x0b\x12!\n\x1dTICKET_EVENT_TYPE_TRANSFERRED\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediq.queue.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TICKETEVENTTYPE']._serialized_start=395
-  _globals['_TICKETEVENTTYPE']._serialized_end=571
+  _globals['_TICKETEVENTTYPE']._serialized_start=515
+  _globals['_TICKETEVENTTYPE']._serialized_end=941
   _globals['_TICKETEVENT']._serialized_start=108
-  _globals['_TICKETEVENT']._serialized_end=392
+  _globals['_TICKETEVENT']._serialized_end=512
 # @@protoc_insertion_point(module_scope)

@@ -32,9 +32,25 @@ class _TicketEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ticke
     TICKET_EVENT_TYPE_CALLED: _TicketEventType.ValueType  # 2
     """A ticket was called."""
     TICKET_EVENT_TYPE_UPDATED: _TicketEventType.ValueType  # 3
-    """The state of a ticket changed in another way."""
+    """The class of a ticket changed."""
     TICKET_EVENT_TYPE_CANCELLED: _TicketEventType.ValueType  # 4
     """A ticket was cancelled."""
+    TICKET_EVENT_TYPE_RECALLED: _TicketEventType.ValueType  # 5
+    """The call of a ticket was repeated."""
+    TICKET_EVENT_TYPE_STARTED: _TicketEventType.ValueType  # 6
+    """Service began."""
+    TICKET_EVENT_TYPE_DONE: _TicketEventType.ValueType  # 7
+    """Service ended."""
+    TICKET_EVENT_TYPE_SKIPPED: _TicketEventType.ValueType  # 8
+    """A called patient was not there."""
+    TICKET_EVENT_TYPE_RETURNED: _TicketEventType.ValueType  # 9
+    """A patient who was not there is back in the queue."""
+    TICKET_EVENT_TYPE_NO_SHOW: _TicketEventType.ValueType  # 10
+    """A called patient never came."""
+    TICKET_EVENT_TYPE_UNDONE: _TicketEventType.ValueType  # 11
+    """A call was taken back."""
+    TICKET_EVENT_TYPE_TRANSFERRED: _TicketEventType.ValueType  # 12
+    """A patient was sent on to another service."""
 
 class TicketEventType(_TicketEventType, metaclass=_TicketEventTypeEnumTypeWrapper):
     """Kind of a ticket event."""
@@ -46,9 +62,25 @@ TICKET_EVENT_TYPE_ISSUED: TicketEventType.ValueType  # 1
 TICKET_EVENT_TYPE_CALLED: TicketEventType.ValueType  # 2
 """A ticket was called."""
 TICKET_EVENT_TYPE_UPDATED: TicketEventType.ValueType  # 3
-"""The state of a ticket changed in another way."""
+"""The class of a ticket changed."""
 TICKET_EVENT_TYPE_CANCELLED: TicketEventType.ValueType  # 4
 """A ticket was cancelled."""
+TICKET_EVENT_TYPE_RECALLED: TicketEventType.ValueType  # 5
+"""The call of a ticket was repeated."""
+TICKET_EVENT_TYPE_STARTED: TicketEventType.ValueType  # 6
+"""Service began."""
+TICKET_EVENT_TYPE_DONE: TicketEventType.ValueType  # 7
+"""Service ended."""
+TICKET_EVENT_TYPE_SKIPPED: TicketEventType.ValueType  # 8
+"""A called patient was not there."""
+TICKET_EVENT_TYPE_RETURNED: TicketEventType.ValueType  # 9
+"""A patient who was not there is back in the queue."""
+TICKET_EVENT_TYPE_NO_SHOW: TicketEventType.ValueType  # 10
+"""A called patient never came."""
+TICKET_EVENT_TYPE_UNDONE: TicketEventType.ValueType  # 11
+"""A call was taken back."""
+TICKET_EVENT_TYPE_TRANSFERRED: TicketEventType.ValueType  # 12
+"""A patient was sent on to another service."""
 Global___TicketEventType: _TypeAlias = TicketEventType  # noqa: Y015
 
 @_typing.final
@@ -67,6 +99,11 @@ class TicketEvent(_message.Message):
     COUNTER_NAME_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SERVICE_DAY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    JOURNEY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifier of the event. Consumers drop what they have seen."""
     type: Global___TicketEventType.ValueType
@@ -85,6 +122,16 @@ class TicketEvent(_message.Message):
     """Counter that acted. Empty when none did."""
     version: _builtins.int
     """Version of the ticket after the event."""
+    priority: _queue_pb2.Priority.ValueType
+    """Priority class after the event."""
+    service_day: _builtins.str
+    """Facility-local day of the number, YYYY-MM-DD."""
+    revision: _builtins.int
+    """Place of the event among those of its service and day, without gap from 1."""
+    waiting: _builtins.int
+    """People of the service and day who wait after the event."""
+    journey_id: _builtins.str
+    """The visit that the ticket belongs to."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -102,10 +149,15 @@ class TicketEvent(_message.Message):
         counter_name: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        priority: _queue_pb2.Priority.ValueType = ...,
+        service_day: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        journey_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_name", b"counter_name", "id", b"id", "institution_id", b"institution_id", "number", b"number", "occur_time", b"occur_time", "service_id", b"service_id", "status", b"status", "ticket_id", b"ticket_id", "type", b"type", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_name", b"counter_name", "id", b"id", "institution_id", b"institution_id", "journey_id", b"journey_id", "number", b"number", "occur_time", b"occur_time", "priority", b"priority", "revision", b"revision", "service_day", b"service_day", "service_id", b"service_id", "status", b"status", "ticket_id", b"ticket_id", "type", b"type", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

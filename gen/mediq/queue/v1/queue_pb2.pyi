@@ -51,6 +51,42 @@ PRIORITY_URGENT: Priority.ValueType  # 4
 """Served before everyone else."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
+class _PriorityGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriorityGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_GROUND_UNSPECIFIED: _PriorityGround.ValueType  # 0
+    """No ground: the usual class."""
+    PRIORITY_GROUND_ELDERLY: _PriorityGround.ValueType  # 1
+    """The patient has the age from which the facility prefers."""
+    PRIORITY_GROUND_PREGNANT: _PriorityGround.ValueType  # 2
+    """The patient is pregnant."""
+    PRIORITY_GROUND_DISABLED: _PriorityGround.ValueType  # 3
+    """The patient is disabled."""
+    PRIORITY_GROUND_REFERRAL: _PriorityGround.ValueType  # 4
+    """Another facility refers the patient."""
+    PRIORITY_GROUND_STAFF: _PriorityGround.ValueType  # 5
+    """Staff set the class."""
+
+class PriorityGround(_PriorityGround, metaclass=_PriorityGroundEnumTypeWrapper):
+    """Why a ticket has the class that it has."""
+
+PRIORITY_GROUND_UNSPECIFIED: PriorityGround.ValueType  # 0
+"""No ground: the usual class."""
+PRIORITY_GROUND_ELDERLY: PriorityGround.ValueType  # 1
+"""The patient has the age from which the facility prefers."""
+PRIORITY_GROUND_PREGNANT: PriorityGround.ValueType  # 2
+"""The patient is pregnant."""
+PRIORITY_GROUND_DISABLED: PriorityGround.ValueType  # 3
+"""The patient is disabled."""
+PRIORITY_GROUND_REFERRAL: PriorityGround.ValueType  # 4
+"""Another facility refers the patient."""
+PRIORITY_GROUND_STAFF: PriorityGround.ValueType  # 5
+"""Staff set the class."""
+Global___PriorityGround: _TypeAlias = PriorityGround  # noqa: Y015
+
 class _TicketStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -73,6 +109,8 @@ class _TicketStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketSt
     """Called and never came."""
     TICKET_STATUS_CANCELLED: _TicketStatus.ValueType  # 7
     """Withdrawn."""
+    TICKET_STATUS_TRANSFERRED: _TicketStatus.ValueType  # 8
+    """Served here and sent on to another service, where a new ticket waits."""
 
 class TicketStatus(_TicketStatus, metaclass=_TicketStatusEnumTypeWrapper):
     """State of a ticket."""
@@ -93,6 +131,8 @@ TICKET_STATUS_NO_SHOW: TicketStatus.ValueType  # 6
 """Called and never came."""
 TICKET_STATUS_CANCELLED: TicketStatus.ValueType  # 7
 """Withdrawn."""
+TICKET_STATUS_TRANSFERRED: TicketStatus.ValueType  # 8
+"""Served here and sent on to another service, where a new ticket waits."""
 Global___TicketStatus: _TypeAlias = TicketStatus  # noqa: Y015
 
 @_typing.final
@@ -120,6 +160,15 @@ class Ticket(_message.Message):
     SERVE_TIME_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    JOURNEY_ID_FIELD_NUMBER: _builtins.int
+    ARRIVE_TIME_FIELD_NUMBER: _builtins.int
+    PRIORITY_GROUND_FIELD_NUMBER: _builtins.int
+    ESTIMATED_WAIT_LOW_FIELD_NUMBER: _builtins.int
+    ESTIMATED_WAIT_HIGH_FIELD_NUMBER: _builtins.int
+    LAST_CALLED_NUMBER_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TICKET_ID_FIELD_NUMBER: _builtins.int
+    NEXT_TICKET_ID_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Identifier of the ticket."""
     number: _builtins.str
@@ -148,9 +197,21 @@ class Ticket(_message.Message):
     """Name of the counter that called. Empty until called."""
     version: _builtins.int
     """Version, raised by every change."""
+    journey_id: _builtins.str
+    """The visit that this ticket belongs to. A transfer stays in it."""
+    priority_ground: Global___PriorityGround.ValueType
+    """Why the ticket has its class."""
+    last_called_number: _builtins.str
+    """Last number called of this service. Empty when none was."""
+    previous_ticket_id: _builtins.str
+    """The ticket from which the patient was sent here. Empty on the first one."""
+    next_ticket_id: _builtins.str
+    """The ticket to which the patient was sent. Empty unless TRANSFERRED."""
+    calls: _builtins.int
+    """Calls since the patient waited last."""
     @_builtins.property
     def estimated_wait(self) -> _duration_pb2.Duration:
-        """Expected wait. Absent unless WAITING."""
+        """Expected wait from now. Absent unless WAITING."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -167,6 +228,18 @@ class Ticket(_message.Message):
     @_builtins.property
     def close_time(self) -> _timestamp_pb2.Timestamp:
         """When the ticket was closed."""
+
+    @_builtins.property
+    def arrive_time(self) -> _timestamp_pb2.Timestamp:
+        """When the patient took the first ticket of the visit."""
+
+    @_builtins.property
+    def estimated_wait_low(self) -> _duration_pb2.Duration:
+        """The wait is hardly shorter than this, in steps of 5 minutes. Absent unless WAITING."""
+
+    @_builtins.property
+    def estimated_wait_high(self) -> _duration_pb2.Duration:
+        """The wait is hardly longer than this, in steps of 5 minutes. Absent unless WAITING."""
 
     def __init__(
         self,
@@ -190,10 +263,19 @@ class Ticket(_message.Message):
         serve_time: _timestamp_pb2.Timestamp | None = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        journey_id: _builtins.str = ...,
+        arrive_time: _timestamp_pb2.Timestamp | None = ...,
+        priority_ground: Global___PriorityGround.ValueType = ...,
+        estimated_wait_low: _duration_pb2.Duration | None = ...,
+        estimated_wait_high: _duration_pb2.Duration | None = ...,
+        last_called_number: _builtins.str = ...,
+        previous_ticket_id: _builtins.str = ...,
+        next_ticket_id: _builtins.str = ...,
+        calls: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time", "close_time", b"close_time", "create_time", b"create_time", "estimated_wait", b"estimated_wait", "serve_time", b"serve_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arrive_time", b"arrive_time", "call_time", b"call_time", "close_time", b"close_time", "create_time", b"create_time", "estimated_wait", b"estimated_wait", "estimated_wait_high", b"estimated_wait_high", "estimated_wait_low", b"estimated_wait_low", "serve_time", b"serve_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time", "close_time", b"close_time", "counter_name", b"counter_name", "create_time", b"create_time", "estimated_wait", b"estimated_wait", "id", b"id", "institution_id", b"institution_id", "institution_name", b"institution_name", "number", b"number", "patient_id", b"patient_id", "people_ahead", b"people_ahead", "priority", b"priority", "serve_time", b"serve_time", "service_day", b"service_day", "service_id", b"service_id", "service_name", b"service_name", "status", b"status", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrive_time", b"arrive_time", "call_time", b"call_time", "calls", b"calls", "close_time", b"close_time", "counter_name", b"counter_name", "create_time", b"create_time", "estimated_wait", b"estimated_wait", "estimated_wait_high", b"estimated_wait_high", "estimated_wait_low", b"estimated_wait_low", "id", b"id", "institution_id", b"institution_id", "institution_name", b"institution_name", "journey_id", b"journey_id", "last_called_number", b"last_called_number", "next_ticket_id", b"next_ticket_id", "number", b"number", "patient_id", b"patient_id", "people_ahead", b"people_ahead", "previous_ticket_id", b"previous_ticket_id", "priority", b"priority", "priority_ground", b"priority_ground", "serve_time", b"serve_time", "service_day", b"service_day", "service_id", b"service_id", "service_name", b"service_name", "status", b"status", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from mediq.queue.v1 import event_pb2 as _event_pb2
 from mediq.queue.v1 import queue_pb2 as _queue_pb2
 import builtins as _builtins
 import sys
@@ -33,6 +34,7 @@ class CreateTicketRequest(_message.Message):
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     PRIORITY_REASON_FIELD_NUMBER: _builtins.int
+    PRIORITY_GROUNDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID."""
     institution_id: _builtins.str
@@ -45,6 +47,10 @@ class CreateTicketRequest(_message.Message):
     """Priority class. Staff only; a patient leaves it out."""
     priority_reason: _builtins.str
     """Why the ticket is URGENT. Required for URGENT."""
+    @_builtins.property
+    def priority_grounds(self) -> _containers.RepeatedScalarFieldContainer[_queue_pb2.PriorityGround.ValueType]:
+        """What staff see of the patient. The facility's rules choose the class when none is given."""
+
     def __init__(
         self,
         *,
@@ -54,10 +60,11 @@ class CreateTicketRequest(_message.Message):
         patient_id: _builtins.str = ...,
         priority: _queue_pb2.Priority.ValueType = ...,
         priority_reason: _builtins.str = ...,
+        priority_grounds: _abc.Iterable[_queue_pb2.PriorityGround.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_id", b"institution_id", "patient_id", b"patient_id", "priority", b"priority", "priority_reason", b"priority_reason", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_id", b"institution_id", "patient_id", b"patient_id", "priority", b"priority", "priority_grounds", b"priority_grounds", "priority_reason", b"priority_reason", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -73,6 +80,7 @@ class IssueTicketRequest(_message.Message):
     INSTITUTION_ID_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     PATIENT_ID_FIELD_NUMBER: _builtins.int
+    AGE_YEARS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID: the registration's identifier."""
     institution_id: _builtins.str
@@ -81,6 +89,8 @@ class IssueTicketRequest(_message.Message):
     """Service of the facility."""
     patient_id: _builtins.str
     """Patient."""
+    age_years: _builtins.int
+    """Age in years, from the card: the facility's rules may choose a class by it. 0: not known."""
     def __init__(
         self,
         *,
@@ -88,10 +98,11 @@ class IssueTicketRequest(_message.Message):
         institution_id: _builtins.str = ...,
         service_id: _builtins.str = ...,
         patient_id: _builtins.str = ...,
+        age_years: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_id", b"institution_id", "patient_id", b"patient_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_years", b"age_years", "institution_id", b"institution_id", "patient_id", b"patient_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,6 +266,10 @@ class QueueStats(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     MEAN_WAIT_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
+    TRANSFERRED_FIELD_NUMBER: _builtins.int
+    MEDIAN_WAIT_FIELD_NUMBER: _builtins.int
+    P90_WAIT_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
     institution_id: _builtins.str
     """Facility."""
     service_day: _builtins.str
@@ -271,6 +286,8 @@ class QueueStats(_message.Message):
     """Patients who were called and never came."""
     cancelled: _builtins.int
     """Tickets withdrawn."""
+    transferred: _builtins.int
+    """Patients sent on to another service."""
     @_builtins.property
     def mean_wait(self) -> _duration_pb2.Duration:
         """Mean time from issue to first call. Absent when nobody was called."""
@@ -278,6 +295,18 @@ class QueueStats(_message.Message):
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceStats]:
         """Numbers per service."""
+
+    @_builtins.property
+    def median_wait(self) -> _duration_pb2.Duration:
+        """Half of the called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def p90_wait(self) -> _duration_pb2.Duration:
+        """Nine of ten called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def accuracy(self) -> Global___EstimateAccuracy:
+        """How good the waits were that patients were told."""
 
     def __init__(
         self,
@@ -292,14 +321,54 @@ class QueueStats(_message.Message):
         cancelled: _builtins.int = ...,
         mean_wait: _duration_pb2.Duration | None = ...,
         services: _abc.Iterable[Global___ServiceStats] | None = ...,
+        transferred: _builtins.int = ...,
+        median_wait: _duration_pb2.Duration | None = ...,
+        p90_wait: _duration_pb2.Duration | None = ...,
+        accuracy: Global___EstimateAccuracy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["mean_wait", b"mean_wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "mean_wait", b"mean_wait", "median_wait", b"median_wait", "p90_wait", b"p90_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "done", b"done", "in_service", b"in_service", "institution_id", b"institution_id", "issued", b"issued", "mean_wait", b"mean_wait", "no_show", b"no_show", "service_day", b"service_day", "services", b"services", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cancelled", b"cancelled", "done", b"done", "in_service", b"in_service", "institution_id", b"institution_id", "issued", b"issued", "mean_wait", b"mean_wait", "median_wait", b"median_wait", "no_show", b"no_show", "p90_wait", b"p90_wait", "service_day", b"service_day", "services", b"services", "transferred", b"transferred", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueueStats: _TypeAlias = QueueStats  # noqa: Y015
+
+@_typing.final
+class EstimateAccuracy(_message.Message):
+    """How waits that patients were told compare with real ones."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARED_FIELD_NUMBER: _builtins.int
+    MEDIAN_ERROR_FIELD_NUMBER: _builtins.int
+    WITHIN_TEN_MINUTES_FIELD_NUMBER: _builtins.int
+    UNDER_UPPER_BOUND_FIELD_NUMBER: _builtins.int
+    compared: _builtins.int
+    """Called patients who had been told a wait."""
+    within_ten_minutes: _builtins.int
+    """Estimates off by at most 10 minutes."""
+    under_upper_bound: _builtins.int
+    """Waits that were not longer than the shown range."""
+    @_builtins.property
+    def median_error(self) -> _duration_pb2.Duration:
+        """Half of the estimates were off by no more. Absent when none was compared."""
+
+    def __init__(
+        self,
+        *,
+        compared: _builtins.int = ...,
+        median_error: _duration_pb2.Duration | None = ...,
+        within_ten_minutes: _builtins.int = ...,
+        under_upper_bound: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["median_error", b"median_error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "median_error", b"median_error", "under_upper_bound", b"under_upper_bound", "within_ten_minutes", b"within_ten_minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateAccuracy: _TypeAlias = EstimateAccuracy  # noqa: Y015
 
 @_typing.final
 class ServiceStats(_message.Message):
@@ -311,6 +380,13 @@ class ServiceStats(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     IN_SERVICE_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    LAST_CALLED_NUMBER_FIELD_NUMBER: _builtins.int
+    OPEN_COUNTERS_FIELD_NUMBER: _builtins.int
+    LONGEST_WAIT_FIELD_NUMBER: _builtins.int
+    MEAN_WAIT_FIELD_NUMBER: _builtins.int
+    P90_WAIT_FIELD_NUMBER: _builtins.int
+    STANDARD_WAIT_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Service of the facility."""
     waiting: _builtins.int
@@ -319,6 +395,28 @@ class ServiceStats(_message.Message):
     """Tickets called or being served."""
     done: _builtins.int
     """Tickets served."""
+    service_name: _builtins.str
+    """Name of the service."""
+    last_called_number: _builtins.str
+    """Last number called. Empty when none was."""
+    open_counters: _builtins.int
+    """Counters that called recently."""
+    @_builtins.property
+    def longest_wait(self) -> _duration_pb2.Duration:
+        """How long the oldest waiting ticket has waited. Absent when nobody waits."""
+
+    @_builtins.property
+    def mean_wait(self) -> _duration_pb2.Duration:
+        """Mean time from issue to first call. Absent when nobody was called."""
+
+    @_builtins.property
+    def p90_wait(self) -> _duration_pb2.Duration:
+        """Nine of ten called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def standard_wait(self) -> _duration_pb2.Duration:
+        """The wait that should not be passed."""
+
     def __init__(
         self,
         *,
@@ -326,10 +424,17 @@ class ServiceStats(_message.Message):
         waiting: _builtins.int = ...,
         in_service: _builtins.int = ...,
         done: _builtins.int = ...,
+        service_name: _builtins.str = ...,
+        last_called_number: _builtins.str = ...,
+        open_counters: _builtins.int = ...,
+        longest_wait: _duration_pb2.Duration | None = ...,
+        mean_wait: _duration_pb2.Duration | None = ...,
+        p90_wait: _duration_pb2.Duration | None = ...,
+        standard_wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["longest_wait", b"longest_wait", "mean_wait", b"mean_wait", "p90_wait", b"p90_wait", "standard_wait", b"standard_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "in_service", b"in_service", "service_id", b"service_id", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "in_service", b"in_service", "last_called_number", b"last_called_number", "longest_wait", b"longest_wait", "mean_wait", b"mean_wait", "open_counters", b"open_counters", "p90_wait", b"p90_wait", "service_id", b"service_id", "service_name", b"service_name", "standard_wait", b"standard_wait", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -374,6 +479,18 @@ class DailyStats(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     MEAN_WAIT_FIELD_NUMBER: _builtins.int
     MEAN_SERVICE_FIELD_NUMBER: _builtins.int
+    TRANSFERRED_FIELD_NUMBER: _builtins.int
+    CALLED_FIELD_NUMBER: _builtins.int
+    WITHIN_STANDARD_FIELD_NUMBER: _builtins.int
+    MEDIAN_WAIT_FIELD_NUMBER: _builtins.int
+    P90_WAIT_FIELD_NUMBER: _builtins.int
+    MEDIAN_SERVICE_FIELD_NUMBER: _builtins.int
+    P90_SERVICE_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """The day, YYYY-MM-DD."""
     issued: _builtins.int
@@ -384,6 +501,12 @@ class DailyStats(_message.Message):
     """Patients who were called and never came."""
     cancelled: _builtins.int
     """Tickets withdrawn."""
+    transferred: _builtins.int
+    """Patients sent on to another service."""
+    called: _builtins.int
+    """Patients called at least once."""
+    within_standard: _builtins.int
+    """Called patients who waited no longer than the standard of the service."""
     @_builtins.property
     def mean_wait(self) -> _duration_pb2.Duration:
         """Mean time from issue to first call. Absent when nobody was called."""
@@ -391,6 +514,42 @@ class DailyStats(_message.Message):
     @_builtins.property
     def mean_service(self) -> _duration_pb2.Duration:
         """Mean time of service. Absent when nobody was served."""
+
+    @_builtins.property
+    def median_wait(self) -> _duration_pb2.Duration:
+        """Half of the called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def p90_wait(self) -> _duration_pb2.Duration:
+        """Nine of ten called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def median_service(self) -> _duration_pb2.Duration:
+        """Half of the served took no longer. Absent when nobody was served."""
+
+    @_builtins.property
+    def p90_service(self) -> _duration_pb2.Duration:
+        """Nine of ten served took no longer. Absent when nobody was served."""
+
+    @_builtins.property
+    def accuracy(self) -> Global___EstimateAccuracy:
+        """How good the waits were that patients were told."""
+
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsGroup]:
+        """Numbers per service, by name."""
+
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsGroup]:
+        """Numbers per facility-local hour, 00 to 23."""
+
+    @_builtins.property
+    def counters(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsGroup]:
+        """Numbers per counter that called, by name."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsGroup]:
+        """Numbers per priority class, URGENT first."""
 
     def __init__(
         self,
@@ -402,14 +561,122 @@ class DailyStats(_message.Message):
         cancelled: _builtins.int = ...,
         mean_wait: _duration_pb2.Duration | None = ...,
         mean_service: _duration_pb2.Duration | None = ...,
+        transferred: _builtins.int = ...,
+        called: _builtins.int = ...,
+        within_standard: _builtins.int = ...,
+        median_wait: _duration_pb2.Duration | None = ...,
+        p90_wait: _duration_pb2.Duration | None = ...,
+        median_service: _duration_pb2.Duration | None = ...,
+        p90_service: _duration_pb2.Duration | None = ...,
+        accuracy: Global___EstimateAccuracy | None = ...,
+        services: _abc.Iterable[Global___StatsGroup] | None = ...,
+        hours: _abc.Iterable[Global___StatsGroup] | None = ...,
+        counters: _abc.Iterable[Global___StatsGroup] | None = ...,
+        classes: _abc.Iterable[Global___StatsGroup] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["mean_service", b"mean_service", "mean_wait", b"mean_wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "mean_service", b"mean_service", "mean_wait", b"mean_wait", "median_service", b"median_service", "median_wait", b"median_wait", "p90_service", b"p90_service", "p90_wait", b"p90_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "day", b"day", "done", b"done", "issued", b"issued", "mean_service", b"mean_service", "mean_wait", b"mean_wait", "no_show", b"no_show"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "called", b"called", "cancelled", b"cancelled", "classes", b"classes", "counters", b"counters", "day", b"day", "done", b"done", "hours", b"hours", "issued", b"issued", "mean_service", b"mean_service", "mean_wait", b"mean_wait", "median_service", b"median_service", "median_wait", b"median_wait", "no_show", b"no_show", "p90_service", b"p90_service", "p90_wait", b"p90_wait", "services", b"services", "transferred", b"transferred", "within_standard", b"within_standard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DailyStats: _TypeAlias = DailyStats  # noqa: Y015
+
+@_typing.final
+class StatsGroup(_message.Message):
+    """Numbers of one part of a day. Each thing counts in the hour in which it happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ISSUED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    NO_SHOW_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    MEAN_WAIT_FIELD_NUMBER: _builtins.int
+    MEAN_SERVICE_FIELD_NUMBER: _builtins.int
+    TRANSFERRED_FIELD_NUMBER: _builtins.int
+    CALLED_FIELD_NUMBER: _builtins.int
+    WITHIN_STANDARD_FIELD_NUMBER: _builtins.int
+    MEDIAN_WAIT_FIELD_NUMBER: _builtins.int
+    P90_WAIT_FIELD_NUMBER: _builtins.int
+    MEDIAN_SERVICE_FIELD_NUMBER: _builtins.int
+    P90_SERVICE_FIELD_NUMBER: _builtins.int
+    STANDARD_WAIT_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the part is: a service or counter identifier, an hour, or a class."""
+    name: _builtins.str
+    """Its name as shown. Empty for hours and classes."""
+    issued: _builtins.int
+    """Tickets issued."""
+    done: _builtins.int
+    """Tickets served."""
+    no_show: _builtins.int
+    """Patients who were called and never came."""
+    cancelled: _builtins.int
+    """Tickets withdrawn."""
+    transferred: _builtins.int
+    """Patients sent on to another service."""
+    called: _builtins.int
+    """Patients called at least once."""
+    within_standard: _builtins.int
+    """Called patients who waited no longer than the standard of the service."""
+    @_builtins.property
+    def mean_wait(self) -> _duration_pb2.Duration:
+        """Mean time from issue to first call. Absent when nobody was called."""
+
+    @_builtins.property
+    def mean_service(self) -> _duration_pb2.Duration:
+        """Mean time of service. Absent when nobody was served."""
+
+    @_builtins.property
+    def median_wait(self) -> _duration_pb2.Duration:
+        """Half of the called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def p90_wait(self) -> _duration_pb2.Duration:
+        """Nine of ten called waited no longer. Absent when nobody was called."""
+
+    @_builtins.property
+    def median_service(self) -> _duration_pb2.Duration:
+        """Half of the served took no longer. Absent when nobody was served."""
+
+    @_builtins.property
+    def p90_service(self) -> _duration_pb2.Duration:
+        """Nine of ten served took no longer. Absent when nobody was served."""
+
+    @_builtins.property
+    def standard_wait(self) -> _duration_pb2.Duration:
+        """The wait that should not be passed. Only for services."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        name: _builtins.str = ...,
+        issued: _builtins.int = ...,
+        done: _builtins.int = ...,
+        no_show: _builtins.int = ...,
+        cancelled: _builtins.int = ...,
+        mean_wait: _duration_pb2.Duration | None = ...,
+        mean_service: _duration_pb2.Duration | None = ...,
+        transferred: _builtins.int = ...,
+        called: _builtins.int = ...,
+        within_standard: _builtins.int = ...,
+        median_wait: _duration_pb2.Duration | None = ...,
+        p90_wait: _duration_pb2.Duration | None = ...,
+        median_service: _duration_pb2.Duration | None = ...,
+        p90_service: _duration_pb2.Duration | None = ...,
+        standard_wait: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mean_service", b"mean_service", "mean_wait", b"mean_wait", "median_service", b"median_service", "median_wait", b"median_wait", "p90_service", b"p90_service", "p90_wait", b"p90_wait", "standard_wait", b"standard_wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["called", b"called", "cancelled", b"cancelled", "done", b"done", "issued", b"issued", "key", b"key", "mean_service", b"mean_service", "mean_wait", b"mean_wait", "median_service", b"median_service", "median_wait", b"median_wait", "name", b"name", "no_show", b"no_show", "p90_service", b"p90_service", "p90_wait", b"p90_wait", "standard_wait", b"standard_wait", "transferred", b"transferred", "within_standard", b"within_standard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsGroup: _TypeAlias = StatsGroup  # noqa: Y015
 
 @_typing.final
 class GetWeeklyStatsRequest(_message.Message):
@@ -444,22 +711,58 @@ class WeeklyStats(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DAYS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyStats]:
         """The days, oldest first."""
+
+    @_builtins.property
+    def total(self) -> Global___DailyStats:
+        """All days together."""
 
     def __init__(
         self,
         *,
         days: _abc.Iterable[Global___DailyStats] | None = ...,
+        total: Global___DailyStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WeeklyStats: _TypeAlias = WeeklyStats  # noqa: Y015
+
+@_typing.final
+class ExportStatsRequest(_message.Message):
+    """Request of ExportStats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    institution_id: _builtins.str
+    """Facility."""
+    first_day: _builtins.str
+    """First facility-local day, YYYY-MM-DD. Empty: today."""
+    last_day: _builtins.str
+    """Last facility-local day, YYYY-MM-DD, at most 92 days later. Empty: today."""
+    def __init__(
+        self,
+        *,
+        institution_id: _builtins.str = ...,
+        first_day: _builtins.str = ...,
+        last_day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "institution_id", b"institution_id", "last_day", b"last_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportStatsRequest: _TypeAlias = ExportStatsRequest  # noqa: Y015
 
 @_typing.final
 class ListCurrentTicketsRequest(_message.Message):
@@ -621,6 +924,7 @@ class CallNextTicketRequest(_message.Message):
     INSTITUTION_ID_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     COUNTER_ID_FIELD_NUMBER: _builtins.int
+    FINISH_CURRENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID."""
     institution_id: _builtins.str
@@ -629,6 +933,8 @@ class CallNextTicketRequest(_message.Message):
     """Service of the facility."""
     counter_id: _builtins.str
     """Counter that calls."""
+    finish_current: _builtins.bool
+    """Ends first what the counter is serving: one button for the next patient."""
     def __init__(
         self,
         *,
@@ -636,10 +942,11 @@ class CallNextTicketRequest(_message.Message):
         institution_id: _builtins.str = ...,
         service_id: _builtins.str = ...,
         counter_id: _builtins.str = ...,
+        finish_current: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_id", b"counter_id", "institution_id", b"institution_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_id", b"counter_id", "finish_current", b"finish_current", "institution_id", b"institution_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -700,6 +1007,8 @@ class TicketPosition(_message.Message):
     PEOPLE_AHEAD_FIELD_NUMBER: _builtins.int
     ESTIMATED_WAIT_FIELD_NUMBER: _builtins.int
     LAST_CALLED_NUMBER_FIELD_NUMBER: _builtins.int
+    ESTIMATED_WAIT_LOW_FIELD_NUMBER: _builtins.int
+    ESTIMATED_WAIT_HIGH_FIELD_NUMBER: _builtins.int
     ticket_id: _builtins.str
     """Identifier of the ticket."""
     status: _queue_pb2.TicketStatus.ValueType
@@ -712,6 +1021,14 @@ class TicketPosition(_message.Message):
     def estimated_wait(self) -> _duration_pb2.Duration:
         """Expected wait. Absent unless WAITING."""
 
+    @_builtins.property
+    def estimated_wait_low(self) -> _duration_pb2.Duration:
+        """The wait is hardly shorter than this, in steps of 5 minutes. Absent unless WAITING."""
+
+    @_builtins.property
+    def estimated_wait_high(self) -> _duration_pb2.Duration:
+        """The wait is hardly longer than this, in steps of 5 minutes. Absent unless WAITING."""
+
     def __init__(
         self,
         *,
@@ -720,10 +1037,12 @@ class TicketPosition(_message.Message):
         people_ahead: _builtins.int = ...,
         estimated_wait: _duration_pb2.Duration | None = ...,
         last_called_number: _builtins.str = ...,
+        estimated_wait_low: _duration_pb2.Duration | None = ...,
+        estimated_wait_high: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_wait", b"estimated_wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_wait", b"estimated_wait", "estimated_wait_high", b"estimated_wait_high", "estimated_wait_low", b"estimated_wait_low"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated_wait", b"estimated_wait", "last_called_number", b"last_called_number", "people_ahead", b"people_ahead", "status", b"status", "ticket_id", b"ticket_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated_wait", b"estimated_wait", "estimated_wait_high", b"estimated_wait_high", "estimated_wait_low", b"estimated_wait_low", "last_called_number", b"last_called_number", "people_ahead", b"people_ahead", "status", b"status", "ticket_id", b"ticket_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -824,8 +1143,76 @@ class CancelTicketRequest(_message.Message):
 Global___CancelTicketRequest: _TypeAlias = CancelTicketRequest  # noqa: Y015
 
 @_typing.final
-class WatchTicketRequest(_message.Message):
-    """Request of WatchTicket."""
+class TransferTicketRequest(_message.Message):
+    """Request of TransferTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID."""
+    id: _builtins.str
+    """Identifier of the ticket."""
+    service_id: _builtins.str
+    """Service of the same facility to which the patient is sent."""
+    reason: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferTicketRequest: _TypeAlias = TransferTicketRequest  # noqa: Y015
+
+@_typing.final
+class SetTicketPriorityRequest(_message.Message):
+    """Request of SetTicketPriority."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID."""
+    id: _builtins.str
+    """Identifier of the ticket."""
+    priority: _queue_pb2.Priority.ValueType
+    """The new class."""
+    reason: _builtins.str
+    """Why. Required for URGENT."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        priority: _queue_pb2.Priority.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "priority", b"priority", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTicketPriorityRequest: _TypeAlias = SetTicketPriorityRequest  # noqa: Y015
+
+@_typing.final
+class GetTicketHistoryRequest(_message.Message):
+    """Request of GetTicketHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -843,6 +1230,422 @@ class WatchTicketRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+Global___GetTicketHistoryRequest: _TypeAlias = GetTicketHistoryRequest  # noqa: Y015
+
+@_typing.final
+class TicketHistory(_message.Message):
+    """What happened to a ticket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketChange]:
+        """The changes, oldest first. There are a few dozen at most."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___TicketChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TicketHistory: _TypeAlias = TicketHistory  # noqa: Y015
+
+@_typing.final
+class TicketChange(_message.Message):
+    """One change of a ticket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    COUNTER_NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version after the change."""
+    type: _event_pb2.TicketEventType.ValueType
+    """What happened."""
+    status: _queue_pb2.TicketStatus.ValueType
+    """State after the change."""
+    priority: _queue_pb2.Priority.ValueType
+    """Class after the change."""
+    actor: _builtins.str
+    """Account of the person, or the service, that made it."""
+    counter_name: _builtins.str
+    """Name of the counter that acted. Empty when none did."""
+    reason: _builtins.str
+    """Why. Empty when nobody said."""
+    time_zone: _builtins.str
+    """Time zone of the facility, an IANA name."""
+    @_builtins.property
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        type: _event_pb2.TicketEventType.ValueType = ...,
+        status: _queue_pb2.TicketStatus.ValueType = ...,
+        priority: _queue_pb2.Priority.ValueType = ...,
+        actor: _builtins.str = ...,
+        counter_name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "counter_name", b"counter_name", "occur_time", b"occur_time", "priority", b"priority", "reason", b"reason", "status", b"status", "time_zone", b"time_zone", "type", b"type", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TicketChange: _TypeAlias = TicketChange  # noqa: Y015
+
+@_typing.final
+class GetJourneyRequest(_message.Message):
+    """Request of GetJourney."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the visit."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJourneyRequest: _TypeAlias = GetJourneyRequest  # noqa: Y015
+
+@_typing.final
+class Journey(_message.Message):
+    """A visit: the tickets of one patient from arrival to the last service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    ARRIVE_TIME_FIELD_NUMBER: _builtins.int
+    TICKETS_FIELD_NUMBER: _builtins.int
+    BPJS_TASKS_FIELD_NUMBER: _builtins.int
+    STATUS_HISTORY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the visit."""
+    institution_id: _builtins.str
+    """Facility."""
+    patient_id: _builtins.str
+    """Account of the patient."""
+    @_builtins.property
+    def arrive_time(self) -> _timestamp_pb2.Timestamp:
+        """When the patient took the first ticket."""
+
+    @_builtins.property
+    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Ticket]:
+        """The tickets, in order of issue."""
+
+    @_builtins.property
+    def bpjs_tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BpjsTask]:
+        """Task ids of BPJS Antrean Online, in order of time."""
+
+    @_builtins.property
+    def status_history(self) -> _containers.RepeatedCompositeFieldContainer[Global___EncounterPeriod]:
+        """Encounter.statusHistory of SATUSEHAT, in order of time."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        institution_id: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+        arrive_time: _timestamp_pb2.Timestamp | None = ...,
+        tickets: _abc.Iterable[_queue_pb2.Ticket] | None = ...,
+        bpjs_tasks: _abc.Iterable[Global___BpjsTask] | None = ...,
+        status_history: _abc.Iterable[Global___EncounterPeriod] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arrive_time", b"arrive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrive_time", b"arrive_time", "bpjs_tasks", b"bpjs_tasks", "id", b"id", "institution_id", b"institution_id", "patient_id", b"patient_id", "status_history", b"status_history", "tickets", b"tickets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Journey: _TypeAlias = Journey  # noqa: Y015
+
+@_typing.final
+class BpjsTask(_message.Message):
+    """One task of BPJS Antrean Online."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    """1 to 7, or 99 for a patient who was absent or cancelled."""
+    @_builtins.property
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was reached."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BpjsTask: _TypeAlias = BpjsTask  # noqa: Y015
+
+@_typing.final
+class EncounterPeriod(_message.Message):
+    """One state of an Encounter (FHIR R4)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    """Code of EncounterStatus: arrived, in-progress, finished or cancelled."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended. Absent while it lasts."""
+
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncounterPeriod: _TypeAlias = EncounterPeriod  # noqa: Y015
+
+@_typing.final
+class ExportEncounterRequest(_message.Message):
+    """Request of ExportEncounter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the visit."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEncounterRequest: _TypeAlias = ExportEncounterRequest  # noqa: Y015
+
+@_typing.final
+class GetBoardRequest(_message.Message):
+    """Request of GetBoard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    institution_id: _builtins.str
+    """Facility."""
+    def __init__(
+        self,
+        *,
+        institution_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_id", b"institution_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBoardRequest: _TypeAlias = GetBoardRequest  # noqa: Y015
+
+@_typing.final
+class Board(_message.Message):
+    """What a facility's board shows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    INSTITUTION_NAME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    institution_id: _builtins.str
+    """Facility."""
+    institution_name: _builtins.str
+    """Name of the facility."""
+    time_zone: _builtins.str
+    """Time zone of the facility, an IANA name."""
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoardService]:
+        """Its services that have a queue today, by name."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the board was made."""
+
+    def __init__(
+        self,
+        *,
+        institution_id: _builtins.str = ...,
+        institution_name: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        services: _abc.Iterable[Global___BoardService] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "institution_id", b"institution_id", "institution_name", b"institution_name", "services", b"services", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Board: _TypeAlias = Board  # noqa: Y015
+
+@_typing.final
+class BoardService(_message.Message):
+    """One service on a board."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    LAST_CALLS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """Service of the facility."""
+    service_name: _builtins.str
+    """Name of the service."""
+    waiting: _builtins.int
+    """People who wait."""
+    @_builtins.property
+    def current(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoardCall]:
+        """Tickets at a counter now, last call first."""
+
+    @_builtins.property
+    def last_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoardCall]:
+        """Calls before those, last one first, at most 5."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        current: _abc.Iterable[Global___BoardCall] | None = ...,
+        last_calls: _abc.Iterable[Global___BoardCall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "last_calls", b"last_calls", "service_id", b"service_id", "service_name", b"service_name", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoardService: _TypeAlias = BoardService  # noqa: Y015
+
+@_typing.final
+class BoardCall(_message.Message):
+    """One call on a board."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    COUNTER_NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CALL_TIME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    ticket_id: _builtins.str
+    """Ticket."""
+    number: _builtins.str
+    """Number."""
+    counter_name: _builtins.str
+    """Name of the counter."""
+    status: _queue_pb2.TicketStatus.ValueType
+    """State of the ticket."""
+    calls: _builtins.int
+    """How often it was called."""
+    @_builtins.property
+    def call_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was called last."""
+
+    def __init__(
+        self,
+        *,
+        ticket_id: _builtins.str = ...,
+        number: _builtins.str = ...,
+        counter_name: _builtins.str = ...,
+        status: _queue_pb2.TicketStatus.ValueType = ...,
+        call_time: _timestamp_pb2.Timestamp | None = ...,
+        calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time", "calls", b"calls", "counter_name", b"counter_name", "number", b"number", "status", b"status", "ticket_id", b"ticket_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoardCall: _TypeAlias = BoardCall  # noqa: Y015
+
+@_typing.final
+class WatchTicketRequest(_message.Message):
+    """Request of WatchTicket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the ticket."""
+    cursor: _builtins.str
+    """Cursor of the last message seen: the stream goes on behind it. The header Last-Event-ID does the same."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
 Global___WatchTicketRequest: _TypeAlias = WatchTicketRequest  # noqa: Y015
 
 @_typing.final
@@ -854,6 +1657,12 @@ class WatchTicketResponse(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    THREE_AHEAD_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where the stream can be taken up again."""
+    three_ahead: _builtins.bool
+    """True while the ticket waits and at most three people are ahead."""
     @_builtins.property
     def ticket(self) -> _queue_pb2.Ticket:
         """The ticket as it is now."""
@@ -872,16 +1681,276 @@ class WatchTicketResponse(_message.Message):
         ticket: _queue_pb2.Ticket | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         end: Global___StreamEnd | None = ...,
+        cursor: _builtins.str = ...,
+        three_ahead: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "heartbeat", b"heartbeat", "ticket", b"ticket", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "heartbeat", b"heartbeat", "ticket", b"ticket", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "heartbeat", b"heartbeat", "three_ahead", b"three_ahead", "ticket", b"ticket", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["ticket", "heartbeat", "end"]  # noqa: Y015
     _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 Global___WatchTicketResponse: _TypeAlias = WatchTicketResponse  # noqa: Y015
+
+@_typing.final
+class WatchQueueRequest(_message.Message):
+    """Request of WatchQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    institution_id: _builtins.str
+    """Facility."""
+    service_id: _builtins.str
+    """Service of the facility. Empty: all services."""
+    cursor: _builtins.str
+    """Cursor of the last message seen: the stream goes on behind it. The header Last-Event-ID does the same."""
+    def __init__(
+        self,
+        *,
+        institution_id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "institution_id", b"institution_id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchQueueRequest: _TypeAlias = WatchQueueRequest  # noqa: Y015
+
+@_typing.final
+class WatchQueueResponse(_message.Message):
+    """One message of a board's live stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOARD_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where the stream can be taken up again."""
+    @_builtins.property
+    def board(self) -> Global___Board:
+        """What the board shows. Always first, unless a cursor was given that can be gone on from."""
+
+    @_builtins.property
+    def event(self) -> _event_pb2.TicketEvent:
+        """What happened then."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """A sign of life when nothing happened for a while."""
+
+    @_builtins.property
+    def end(self) -> Global___StreamEnd:
+        """The end of the stream."""
+
+    def __init__(
+        self,
+        *,
+        board: Global___Board | None = ...,
+        event: _event_pb2.TicketEvent | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        end: Global___StreamEnd | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "end", b"end", "event", b"event", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board", b"board", "cursor", b"cursor", "end", b"end", "event", b"event", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["board", "event", "heartbeat", "end"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___WatchQueueResponse: _TypeAlias = WatchQueueResponse  # noqa: Y015
+
+@_typing.final
+class WatchCounterRequest(_message.Message):
+    """Request of WatchCounter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    COUNTER_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    institution_id: _builtins.str
+    """Facility."""
+    service_id: _builtins.str
+    """Service that the counter calls."""
+    counter_id: _builtins.str
+    """Counter."""
+    cursor: _builtins.str
+    """Cursor of the last message seen: the stream goes on behind it. The header Last-Event-ID does the same."""
+    def __init__(
+        self,
+        *,
+        institution_id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        counter_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_id", b"counter_id", "cursor", b"cursor", "institution_id", b"institution_id", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCounterRequest: _TypeAlias = WatchCounterRequest  # noqa: Y015
+
+@_typing.final
+class WatchCounterResponse(_message.Message):
+    """One message of a counter's live stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTER_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where the stream can be taken up again."""
+    @_builtins.property
+    def counter(self) -> Global___CounterState:
+        """The counter as it is now."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """A sign of life when nothing changed for a while."""
+
+    @_builtins.property
+    def end(self) -> Global___StreamEnd:
+        """The end of the stream."""
+
+    def __init__(
+        self,
+        *,
+        counter: Global___CounterState | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        end: Global___StreamEnd | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "end", b"end", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "cursor", b"cursor", "end", b"end", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["counter", "heartbeat", "end"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___WatchCounterResponse: _TypeAlias = WatchCounterResponse  # noqa: Y015
+
+@_typing.final
+class CounterState(_message.Message):
+    """What an operator sees at a counter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTER_ID_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    counter_id: _builtins.str
+    """Counter."""
+    waiting: _builtins.int
+    """People who wait."""
+    @_builtins.property
+    def current(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Ticket]:
+        """Tickets that the counter holds, last call first."""
+
+    @_builtins.property
+    def next(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Ticket]:
+        """The next tickets in calling order, at most 20."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Ticket]:
+        """Tickets that were skipped and may come back, last call first, at most 20."""
+
+    def __init__(
+        self,
+        *,
+        counter_id: _builtins.str = ...,
+        current: _abc.Iterable[_queue_pb2.Ticket] | None = ...,
+        next: _abc.Iterable[_queue_pb2.Ticket] | None = ...,
+        skipped: _abc.Iterable[_queue_pb2.Ticket] | None = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter_id", b"counter_id", "current", b"current", "next", b"next", "skipped", b"skipped", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CounterState: _TypeAlias = CounterState  # noqa: Y015
+
+@_typing.final
+class WatchEventsRequest(_message.Message):
+    """Request of WatchEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATTERN_FIELD_NUMBER: _builtins.int
+    pattern: _builtins.str
+    """Routing keys, institution.service.event: * is one word, # any number. Empty: all."""
+    def __init__(
+        self,
+        *,
+        pattern: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pattern", b"pattern"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
+
+@_typing.final
+class WatchEventsResponse(_message.Message):
+    """One message of the stream of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _event_pb2.TicketEvent:
+        """The event."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """A sign of life when nothing happened for a while."""
+
+    @_builtins.property
+    def end(self) -> Global___StreamEnd:
+        """The end of the stream."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.TicketEvent | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+        end: Global___StreamEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "heartbeat", b"heartbeat", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["event", "heartbeat", "end"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

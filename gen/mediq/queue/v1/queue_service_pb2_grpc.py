@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mediq.queue.v1 import queue_pb2 as mediq_dot_queue_dot_v1_dot_queue__pb2
 from mediq.queue.v1 import queue_service_pb2 as mediq_dot_queue_dot_v1_dot_queue__service__pb2
 
@@ -116,10 +117,60 @@ class QueueServiceStub:
                 request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.CancelTicketRequest.SerializeToString,
                 response_deserializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.FromString,
                 _registered_method=True)
+        self.TransferTicket = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/TransferTicket',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.TransferTicketRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.FromString,
+                _registered_method=True)
+        self.SetTicketPriority = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/SetTicketPriority',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.SetTicketPriorityRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.FromString,
+                _registered_method=True)
+        self.GetTicketHistory = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/GetTicketHistory',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetTicketHistoryRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.TicketHistory.FromString,
+                _registered_method=True)
+        self.GetJourney = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/GetJourney',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetJourneyRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.Journey.FromString,
+                _registered_method=True)
+        self.ExportEncounter = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/ExportEncounter',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportEncounterRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ExportStats = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/ExportStats',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportStatsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetBoard = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/GetBoard',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetBoardRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.Board.FromString,
+                _registered_method=True)
         self.WatchTicket = channel.unary_stream(
                 '/mediq.queue.v1.QueueService/WatchTicket',
                 request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketRequest.SerializeToString,
                 response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketResponse.FromString,
+                _registered_method=True)
+        self.WatchQueue = channel.unary_stream(
+                '/mediq.queue.v1.QueueService/WatchQueue',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueResponse.FromString,
+                _registered_method=True)
+        self.WatchCounter = channel.unary_stream(
+                '/mediq.queue.v1.QueueService/WatchCounter',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/mediq.queue.v1.QueueService/WatchEvents',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -239,8 +290,78 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TransferTicket(self, request, context):
+        """Sends a patient who is being served on to another service of the facility. Answers with the new ticket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTicketPriority(self, request, context):
+        """Sets the class of a waiting ticket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTicketHistory(self, request, context):
+        """Gets what happened to a ticket: who did it, where, when and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJourney(self, request, context):
+        """Gets a visit: its tickets, the BPJS task ids and the SATUSEHAT states that follow from their times.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEncounter(self, request, context):
+        """Exports a visit as a FHIR R4 Encounter, application/fhir+json. Off unless the service is set to do it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportStats(self, request, context):
+        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBoard(self, request, context):
+        """Gets what a facility's board shows. Holds no personal data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTicket(self, request, context):
         """Follows a ticket: its state at once, then every change. The last message says why the stream ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchQueue(self, request, context):
+        """Follows a facility's board: what it shows at once, then every event. Holds no personal data. The last message says why the stream ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCounter(self, request, context):
+        """Follows a counter: whom it has called, who is next. The last message says why the stream ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,10 +450,60 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.CancelTicketRequest.FromString,
                     response_serializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.SerializeToString,
             ),
+            'TransferTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferTicket,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.TransferTicketRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.SerializeToString,
+            ),
+            'SetTicketPriority': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTicketPriority,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.SetTicketPriorityRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.SerializeToString,
+            ),
+            'GetTicketHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTicketHistory,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetTicketHistoryRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.TicketHistory.SerializeToString,
+            ),
+            'GetJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJourney,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetJourneyRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.Journey.SerializeToString,
+            ),
+            'ExportEncounter': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportEncounter,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportEncounterRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ExportStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportStats,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportStatsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetBoard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBoard,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetBoardRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.Board.SerializeToString,
+            ),
             'WatchTicket': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTicket,
                     request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketRequest.FromString,
                     response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketResponse.SerializeToString,
+            ),
+            'WatchQueue': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchQueue,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueResponse.SerializeToString,
+            ),
+            'WatchCounter': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCounter,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -779,6 +950,195 @@ class QueueService:
             _registered_method=True)
 
     @staticmethod
+    def TransferTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/TransferTicket',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.TransferTicketRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTicketPriority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/SetTicketPriority',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.SetTicketPriorityRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__pb2.Ticket.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTicketHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/GetTicketHistory',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetTicketHistoryRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.TicketHistory.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/GetJourney',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetJourneyRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.Journey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEncounter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/ExportEncounter',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportEncounterRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/ExportStats',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ExportStatsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBoard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/GetBoard',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.GetBoardRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.Board.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchTicket(request,
             target,
             options=(),
@@ -795,6 +1155,87 @@ class QueueService:
             '/mediq.queue.v1.QueueService/WatchTicket',
             mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketRequest.SerializeToString,
             mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/WatchQueue',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCounter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/WatchCounter',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchCounterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/WatchEvents',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

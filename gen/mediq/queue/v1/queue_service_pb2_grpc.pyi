@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from mediq.queue.v1 import queue_pb2 as _queue_pb2
 from mediq.queue.v1 import queue_service_pb2 as _queue_service_pb2
@@ -66,8 +67,28 @@ class QueueServiceStub:
     """Moves a ticket to another state. Only the listed transitions exist."""
     CancelTicket: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CancelTicketRequest, _queue_pb2.Ticket]
     """Cancels a ticket. Patients cancel their own."""
+    TransferTicket: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.TransferTicketRequest, _queue_pb2.Ticket]
+    """Sends a patient who is being served on to another service of the facility. Answers with the new ticket."""
+    SetTicketPriority: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.SetTicketPriorityRequest, _queue_pb2.Ticket]
+    """Sets the class of a waiting ticket."""
+    GetTicketHistory: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetTicketHistoryRequest, _queue_service_pb2.TicketHistory]
+    """Gets what happened to a ticket: who did it, where, when and why."""
+    GetJourney: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetJourneyRequest, _queue_service_pb2.Journey]
+    """Gets a visit: its tickets, the BPJS task ids and the SATUSEHAT states that follow from their times."""
+    ExportEncounter: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ExportEncounterRequest, _httpbody_pb2.HttpBody]
+    """Exports a visit as a FHIR R4 Encounter, application/fhir+json. Off unless the service is set to do it."""
+    ExportStats: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ExportStatsRequest, _httpbody_pb2.HttpBody]
+    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+    GetBoard: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetBoardRequest, _queue_service_pb2.Board]
+    """Gets what a facility's board shows. Holds no personal data."""
     WatchTicket: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchTicketRequest, _queue_service_pb2.WatchTicketResponse]
     """Follows a ticket: its state at once, then every change. The last message says why the stream ended."""
+    WatchQueue: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchQueueRequest, _queue_service_pb2.WatchQueueResponse]
+    """Follows a facility's board: what it shows at once, then every event. Holds no personal data. The last message says why the stream ended."""
+    WatchCounter: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchCounterRequest, _queue_service_pb2.WatchCounterResponse]
+    """Follows a counter: whom it has called, who is next. The last message says why the stream ended."""
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchEventsRequest, _queue_service_pb2.WatchEventsResponse]
+    """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -106,8 +127,28 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Moves a ticket to another state. Only the listed transitions exist."""
     CancelTicket: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CancelTicketRequest, _queue_pb2.Ticket]  # type: ignore[assignment]
     """Cancels a ticket. Patients cancel their own."""
+    TransferTicket: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.TransferTicketRequest, _queue_pb2.Ticket]  # type: ignore[assignment]
+    """Sends a patient who is being served on to another service of the facility. Answers with the new ticket."""
+    SetTicketPriority: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.SetTicketPriorityRequest, _queue_pb2.Ticket]  # type: ignore[assignment]
+    """Sets the class of a waiting ticket."""
+    GetTicketHistory: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetTicketHistoryRequest, _queue_service_pb2.TicketHistory]  # type: ignore[assignment]
+    """Gets what happened to a ticket: who did it, where, when and why."""
+    GetJourney: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetJourneyRequest, _queue_service_pb2.Journey]  # type: ignore[assignment]
+    """Gets a visit: its tickets, the BPJS task ids and the SATUSEHAT states that follow from their times."""
+    ExportEncounter: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ExportEncounterRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Exports a visit as a FHIR R4 Encounter, application/fhir+json. Off unless the service is set to do it."""
+    ExportStats: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ExportStatsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+    GetBoard: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetBoardRequest, _queue_service_pb2.Board]  # type: ignore[assignment]
+    """Gets what a facility's board shows. Holds no personal data."""
     WatchTicket: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchTicketRequest, _queue_service_pb2.WatchTicketResponse]  # type: ignore[assignment]
     """Follows a ticket: its state at once, then every change. The last message says why the stream ended."""
+    WatchQueue: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchQueueRequest, _queue_service_pb2.WatchQueueResponse]  # type: ignore[assignment]
+    """Follows a facility's board: what it shows at once, then every event. Holds no personal data. The last message says why the stream ended."""
+    WatchCounter: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchCounterRequest, _queue_service_pb2.WatchCounterResponse]  # type: ignore[assignment]
+    """Follows a counter: whom it has called, who is next. The last message says why the stream ended."""
+    WatchEvents: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchEventsRequest, _queue_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tickets, order, calls and live state of queues."""
@@ -241,11 +282,91 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels a ticket. Patients cancel their own."""
 
     @_abc_1.abstractmethod
+    def TransferTicket(
+        self,
+        request: _queue_service_pb2.TransferTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.Ticket, _abc.Awaitable[_queue_pb2.Ticket]]:
+        """Sends a patient who is being served on to another service of the facility. Answers with the new ticket."""
+
+    @_abc_1.abstractmethod
+    def SetTicketPriority(
+        self,
+        request: _queue_service_pb2.SetTicketPriorityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.Ticket, _abc.Awaitable[_queue_pb2.Ticket]]:
+        """Sets the class of a waiting ticket."""
+
+    @_abc_1.abstractmethod
+    def GetTicketHistory(
+        self,
+        request: _queue_service_pb2.GetTicketHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.TicketHistory, _abc.Awaitable[_queue_service_pb2.TicketHistory]]:
+        """Gets what happened to a ticket: who did it, where, when and why."""
+
+    @_abc_1.abstractmethod
+    def GetJourney(
+        self,
+        request: _queue_service_pb2.GetJourneyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.Journey, _abc.Awaitable[_queue_service_pb2.Journey]]:
+        """Gets a visit: its tickets, the BPJS task ids and the SATUSEHAT states that follow from their times."""
+
+    @_abc_1.abstractmethod
+    def ExportEncounter(
+        self,
+        request: _queue_service_pb2.ExportEncounterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Exports a visit as a FHIR R4 Encounter, application/fhir+json. Off unless the service is set to do it."""
+
+    @_abc_1.abstractmethod
+    def ExportStats(
+        self,
+        request: _queue_service_pb2.ExportStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+
+    @_abc_1.abstractmethod
+    def GetBoard(
+        self,
+        request: _queue_service_pb2.GetBoardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.Board, _abc.Awaitable[_queue_service_pb2.Board]]:
+        """Gets what a facility's board shows. Holds no personal data."""
+
+    @_abc_1.abstractmethod
     def WatchTicket(
         self,
         request: _queue_service_pb2.WatchTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchTicketResponse], _abc.AsyncIterator[_queue_service_pb2.WatchTicketResponse]]:
         """Follows a ticket: its state at once, then every change. The last message says why the stream ended."""
+
+    @_abc_1.abstractmethod
+    def WatchQueue(
+        self,
+        request: _queue_service_pb2.WatchQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchQueueResponse], _abc.AsyncIterator[_queue_service_pb2.WatchQueueResponse]]:
+        """Follows a facility's board: what it shows at once, then every event. Holds no personal data. The last message says why the stream ended."""
+
+    @_abc_1.abstractmethod
+    def WatchCounter(
+        self,
+        request: _queue_service_pb2.WatchCounterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchCounterResponse], _abc.AsyncIterator[_queue_service_pb2.WatchCounterResponse]]:
+        """Follows a counter: whom it has called, who is next. The last message says why the stream ended."""
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _queue_service_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchEventsResponse], _abc.AsyncIterator[_queue_service_pb2.WatchEventsResponse]]:
+        """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
