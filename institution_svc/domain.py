@@ -1,16 +1,69 @@
 """Facilities, their services and counters: what they are and what may be said of them."""
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from rapidfuzz import fuzz, process, utils
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import Kind, MeshError, invalid
 
 DEFAULT_SERVICE_MINUTES = 10
+DEFAULT_ELDERLY_AGE = 60
+"""In years: who is elderly by law (UU 13/1998)."""
+_STANDARD_WAIT_MINUTES = 60
+"""Outpatients wait at most so long (Kepmenkes 129/2008)."""
+_STANDARD_PHARMACY_MINUTES = 30
+"""Finished medicine is given out within this time (Kepmenkes 129/2008)."""
 MATCH_SCORE = 70.0
 """Lowest similarity, 0 to 100, that counts as a find: one wrong letter in a short word passes."""
+
+
+class ServiceKind(IntEnum):
+    """What a service does, numbered as in the contracts."""
+
+    REGISTRATION = 1
+    CLINIC = 2
+    PHARMACY = 3
+    OTHER = 4
+
+
+class Ground(IntEnum):
+    """What holds for a patient and may give a class, numbered as in the contracts."""
+
+    ELDERLY = 1
+    PREGNANT = 2
+    DISABLED = 3
+    REFERRAL = 4
+
+
+class Priority(IntEnum):
+    """The classes that a ground may give, numbered as in the contracts."""
+
+    NORMAL = 2
+    HIGH = 3
+
+
+@dataclass(frozen=True)
+class PriorityRules:
+    """Who is preferred in the queues of a facility. A ground with None changes nothing."""
+
+    elderly_age: int = DEFAULT_ELDERLY_AGE
+    """Age in years from which ELDERLY holds."""
+    elderly: Priority | None = Priority.HIGH
+    pregnant: Priority | None = Priority.HIGH
+    disabled: Priority | None = Priority.HIGH
+    referral: Priority | None = Priority.HIGH
+
+    def classes(self) -> Mapping[Ground, Priority | None]:
+        """Class by ground."""
+        return {
+            Ground.ELDERLY: self.elderly,
+            Ground.PREGNANT: self.pregnant,
+            Ground.DISABLED: self.disabled,
+            Ground.REFERRAL: self.referral,
+        }
 
 
 @dataclass(frozen=True)
@@ -24,6 +77,16 @@ class Institution:
     time_zone: str
     create_time: datetime.datetime
     update_time: datetime.datetime
+    priority_rules: PriorityRules
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast the priority of a waiting ticket grows, by class. Only the proportions count."""
+
+    high: float = 4.0
+    normal: float = 2.0
+    low: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +98,13 @@ class HealthcareService:
     name: str
     prefix: str
     service_minutes: int
+    kind: ServiceKind
+    rates: Rates
+    standard_wait_minutes: int
+    """The wait that should not be passed."""
+    opens: str
+    """Facility-local, HH:MM. Empty, as is `closes` then: it is always open."""
+    closes: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +124,71 @@ class Changes:
     city: str | None = None
     address: str | None = None
     time_zone: str | None = None
+    priority_rules: PriorityRules | None = None
+
+
+@dataclass(frozen=True)
+class ServiceChanges:
+    """What an update of a service changes; None leaves a field as it is."""
+
+    name: str | None = None
+    service_minutes: int | None = None
+    kind: ServiceKind | None = None
+    rates: Rates | None = None
+    standard_wait_minutes: int | None = None
+    opens: str | None = None
+    closes: str | None = None
+
+
+def priority_rules(elderly_age: int, rules: Sequence[tuple[Ground, Priority]]) -> PriorityRules:
+    """The rules of a facility from those that are listed.
+
+    Args:
+        elderly_age: Age in years from which ELDERLY holds. 0: the usual one.
+        rules: Class by ground. A ground that is not listed changes nothing.
+
+    Raises:
+        MeshError: RULES_INVALID when a ground is listed twice.
+    """
+    classes = dict(rules)
+    if len(classes) < len(rules):
+        raise invalid("priority_rules.rules", "a ground is listed twice", "RULES_INVALID")
+    return PriorityRules(
+        elderly_age or DEFAULT_ELDERLY_AGE, *(classes.get(ground) for ground in Ground)
+    )
+
+
+def standard_wait_minutes(kind: ServiceKind) -> int:
+    """The wait that should not be passed when the facility does not say another one."""
+    return _STANDARD_PHARMACY_MINUTES if kind is ServiceKind.PHARMACY else _STANDARD_WAIT_MINUTES
+
+
+def require_sound(service: HealthcareService) -> None:
+    """Refuses settings that do not fit together.
+
+    Raises:
+        MeshError: RATES_INVALID or HOURS_INVALID.
+    """
+    rates = service.rates
+    if not rates.high >= rates.normal >= rates.low:
+        raise invalid("rates", "must be high >= normal >= low", "RATES_INVALID")
+    if bool(service.opens) != bool(service.closes):
+        missing = "closes" if service.opens else "opens"
+        raise invalid(missing, "give both opens and closes, or neither", "HOURS_INVALID")
+    if service.opens and service.opens >= service.closes:
+        raise invalid("closes", "must be later than opens, on the same day", "HOURS_INVALID")
+
+
+def changed(service: HealthcareService, changes: ServiceChanges) -> HealthcareService:
+    """The service after an update.
+
+    Raises:
+        MeshError: RATES_INVALID or HOURS_INVALID.
+    """
+    given = {name: value for name, value in vars(changes).items() if value is not None}
+    made = replace(service, **given)
+    require_sound(made)
+    return made
 
 
 def taken(what: str, field: str) -> MeshError:

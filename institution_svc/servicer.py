@@ -1,9 +1,12 @@
 """InstitutionService: translation between messages and the repository."""
 
+import uuid
+
 from google.protobuf.empty_pb2 import Empty
 from mediq.institution.v1 import institution_pb2 as messages
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceServicer
+from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
 from sqlalchemy.orm import Session
 
 from institution_svc import domain, store
@@ -18,6 +21,63 @@ from mesh.times import timestamp, utc_now
 MAX_LISTED_COUNTERS = 500
 
 
+def _rules(found: domain.PriorityRules) -> messages.PriorityRules:
+    return messages.PriorityRules(
+        elderly_age=found.elderly_age,
+        rules=[
+            messages.PriorityRule(
+                ground=PriorityGround.ValueType(ground), priority=Priority.ValueType(priority)
+            )
+            for ground, priority in found.classes().items()
+            if priority is not None
+        ],
+    )
+
+
+def _domain_rules(message: messages.PriorityRules) -> domain.PriorityRules:
+    return domain.priority_rules(
+        message.elderly_age,
+        [(domain.Ground(rule.ground), domain.Priority(rule.priority)) for rule in message.rules],
+    )
+
+
+def _rates(message: messages.PriorityRates) -> domain.Rates:
+    return domain.Rates(message.high, message.normal, message.low)
+
+
+def _kind(number: int) -> domain.ServiceKind:
+    return domain.ServiceKind(number or domain.ServiceKind.CLINIC)
+
+
+def _new_service(request: requests.CreateHealthcareServiceRequest) -> domain.HealthcareService:
+    kind = _kind(request.kind)
+    return domain.HealthcareService(
+        id=str(uuid.uuid4()),
+        institution_id=request.institution_id,
+        name=request.name,
+        prefix=request.prefix,
+        service_minutes=request.service_minutes or domain.DEFAULT_SERVICE_MINUTES,
+        kind=kind,
+        rates=_rates(request.rates) if request.HasField("rates") else domain.Rates(),
+        standard_wait_minutes=request.standard_wait_minutes or domain.standard_wait_minutes(kind),
+        opens=request.opens,
+        closes=request.closes,
+    )
+
+
+def _service_changes(request: requests.UpdateHealthcareServiceRequest) -> domain.ServiceChanges:
+    plain = ("name", "service_minutes", "standard_wait_minutes", "opens", "closes")
+    return domain.ServiceChanges(
+        kind=_kind(request.kind) if request.HasField("kind") else None,
+        rates=_rates(request.rates) if request.HasField("rates") else None,
+        **{
+            name: getattr(request, name)
+            for name in plain
+            if request.HasField(name)  # type: ignore[arg-type]
+        },
+    )
+
+
 def _institution(found: domain.Institution) -> messages.Institution:
     return messages.Institution(
         id=found.id,
@@ -27,11 +87,13 @@ def _institution(found: domain.Institution) -> messages.Institution:
         time_zone=found.time_zone,
         create_time=timestamp(found.create_time),
         update_time=timestamp(found.update_time),
+        priority_rules=_rules(found.priority_rules),
     )
 
 
 def _service(found: domain.HealthcareService) -> messages.HealthcareService:
-    return messages.HealthcareService(**vars(found))
+    values = vars(found) | {"rates": messages.PriorityRates(**vars(found.rates))}
+    return messages.HealthcareService(**values)
 
 
 def _counter(found: domain.Counter) -> messages.Counter:
@@ -103,11 +165,14 @@ class InstitutionServicer(InstitutionServiceServicer):
         self, request: requests.UpdateInstitutionRequest, context: Context
     ) -> messages.Institution:
         changes = domain.Changes(
+            priority_rules=_domain_rules(request.priority_rules)
+            if request.HasField("priority_rules")
+            else None,
             **{
                 name: getattr(request, name)
                 for name in ("name", "city", "address", "time_zone")
                 if request.HasField(name)
-            }
+            },
         )
         return await self._idempotency.once(
             principal().subject,
@@ -134,14 +199,19 @@ class InstitutionServicer(InstitutionServiceServicer):
             principal().subject,
             request,
             messages.HealthcareService,
+            lambda session: _service(store.create_service(session, _new_service(request))),
+        )
+
+    async def UpdateHealthcareService(
+        self, request: requests.UpdateHealthcareServiceRequest, context: Context
+    ) -> messages.HealthcareService:
+        changes = _service_changes(request)
+        return await self._idempotency.once(
+            principal().subject,
+            request,
+            messages.HealthcareService,
             lambda session: _service(
-                store.create_service(
-                    session,
-                    request.institution_id,
-                    request.name,
-                    request.prefix,
-                    request.service_minutes or domain.DEFAULT_SERVICE_MINUTES,
-                )
+                store.update_service(session, request.institution_id, request.id, changes)
             ),
         )
 

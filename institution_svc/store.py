@@ -4,11 +4,24 @@ import datetime
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy import Double, ForeignKey, Index, SmallInteger, String, UniqueConstraint, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, composite, mapped_column
 
-from institution_svc.domain import Changes, Counter, HealthcareService, Institution, taken
+from institution_svc.domain import (
+    Changes,
+    Counter,
+    HealthcareService,
+    Institution,
+    Priority,
+    PriorityRules,
+    Rates,
+    ServiceChanges,
+    ServiceKind,
+    changed,
+    require_sound,
+    taken,
+)
 from mesh.errors import not_found
 from mesh.idempotency import idempotency_table
 from mesh.storage import UtcDateTime
@@ -22,7 +35,10 @@ IDEMPOTENCY = idempotency_table(Base.metadata)
 
 
 class InstitutionRow(Base):
-    """A facility. A closed one stays, for the tickets that name it."""
+    """A facility. A closed one stays, for the tickets that name it.
+
+    A ground has the class that it gives, or NULL when it changes nothing.
+    """
 
     __tablename__ = "institutions"
     __table_args__ = (Index("ix_institutions_name", "name", "id"),)
@@ -35,6 +51,11 @@ class InstitutionRow(Base):
     create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     close_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    elderly_age: Mapped[int] = mapped_column(SmallInteger())
+    elderly: Mapped[int | None] = mapped_column(SmallInteger())
+    pregnant: Mapped[int | None] = mapped_column(SmallInteger())
+    disabled: Mapped[int | None] = mapped_column(SmallInteger())
+    referral: Mapped[int | None] = mapped_column(SmallInteger())
 
 
 class ServiceRow(Base):
@@ -51,6 +72,15 @@ class ServiceRow(Base):
     name: Mapped[str] = mapped_column(String(80))
     prefix: Mapped[str] = mapped_column(String(2))
     service_minutes: Mapped[int]
+    kind: Mapped[int] = mapped_column(SmallInteger())
+    rates: Mapped[Rates] = composite(
+        mapped_column("rate_high", Double()),
+        mapped_column("rate_normal", Double()),
+        mapped_column("rate_low", Double()),
+    )
+    standard_wait_minutes: Mapped[int] = mapped_column(SmallInteger())
+    opens: Mapped[str] = mapped_column(String(5))
+    closes: Mapped[str] = mapped_column(String(5))
 
 
 class CounterRow(Base):
@@ -64,18 +94,52 @@ class CounterRow(Base):
     name: Mapped[str] = mapped_column(String(40))
 
 
+def _rules(row: InstitutionRow) -> PriorityRules:
+    classes = (row.elderly, row.pregnant, row.disabled, row.referral)
+    return PriorityRules(
+        row.elderly_age, *(None if found is None else Priority(found) for found in classes)
+    )
+
+
 def _institution(row: InstitutionRow) -> Institution:
     return Institution(
-        row.id, row.name, row.city, row.address, row.time_zone, row.create_time, row.update_time
+        row.id,
+        row.name,
+        row.city,
+        row.address,
+        row.time_zone,
+        row.create_time,
+        row.update_time,
+        _rules(row),
     )
 
 
 def _service(row: ServiceRow) -> HealthcareService:
-    return HealthcareService(row.id, row.institution_id, row.name, row.prefix, row.service_minutes)
+    return HealthcareService(
+        row.id,
+        row.institution_id,
+        row.name,
+        row.prefix,
+        row.service_minutes,
+        ServiceKind(row.kind),
+        row.rates,
+        row.standard_wait_minutes,
+        row.opens,
+        row.closes,
+    )
 
 
 def _counter(row: CounterRow) -> Counter:
     return Counter(row.id, row.institution_id, row.name)
+
+
+def _service_row(
+    session: Session, institution_id: str, service_id: str, *, lock: bool = False
+) -> ServiceRow:
+    row = session.get(ServiceRow, service_id, with_for_update=lock)
+    if row is None or row.institution_id != institution_id:
+        raise not_found("service", service_id)
+    return row
 
 
 def _open(session: Session, institution_id: str) -> InstitutionRow:
@@ -88,7 +152,7 @@ def _open(session: Session, institution_id: str) -> InstitutionRow:
 def create_institution(
     session: Session, name: str, city: str, address: str, time_zone: str, now: datetime.datetime
 ) -> Institution:
-    """Adds a facility."""
+    """Adds a facility, with the usual rules of priority."""
     row = InstitutionRow(
         id=str(uuid.uuid4()),
         name=name,
@@ -97,6 +161,7 @@ def create_institution(
         time_zone=time_zone,
         create_time=now,
         update_time=now,
+        **vars(PriorityRules()),
     )
     session.add(row)
     return _institution(row)
@@ -120,9 +185,12 @@ def update_institution(
         MeshError: INSTITUTION_NOT_FOUND.
     """
     row = _open(session, institution_id)
-    for field, value in vars(changes).items():
-        if value is not None:
-            setattr(row, field, value)
+    given = {field: value for field, value in vars(changes).items() if value is not None}
+    rules: PriorityRules | None = given.pop("priority_rules", None)
+    if rules is not None:
+        given |= vars(rules)
+    for field, value in given.items():
+        setattr(row, field, value)
     row.update_time = now
     return _institution(row)
 
@@ -157,28 +225,43 @@ def all_institutions(session: Session) -> Sequence[Institution]:
     return [_institution(row) for row in session.scalars(query)]
 
 
-def create_service(
-    session: Session, institution_id: str, name: str, prefix: str, service_minutes: int
-) -> HealthcareService:
-    """Adds a service to a facility.
+def create_service(session: Session, service: HealthcareService) -> HealthcareService:
+    """Adds a service to its facility.
 
     Raises:
-        MeshError: INSTITUTION_NOT_FOUND, SERVICE_NAME_TAKEN or SERVICE_PREFIX_TAKEN.
+        MeshError: RATES_INVALID, HOURS_INVALID, INSTITUTION_NOT_FOUND, SERVICE_NAME_TAKEN or
+            SERVICE_PREFIX_TAKEN.
     """
-    _open(session, institution_id)
-    row = ServiceRow(
-        id=str(uuid.uuid4()),
-        institution_id=institution_id,
-        name=name,
-        prefix=prefix,
-        service_minutes=service_minutes,
-    )
-    session.add(row)
+    require_sound(service)
+    _open(session, service.institution_id)
+    session.add(ServiceRow(**vars(service)))
     try:
         session.flush()
     except IntegrityError as error:
         raise taken("service", "prefix" if "prefix" in str(error.orig) else "name") from error
-    return _service(row)
+    return service
+
+
+def update_service(
+    session: Session, institution_id: str, service_id: str, changes: ServiceChanges
+) -> HealthcareService:
+    """Changes the fields of a service that are given.
+
+    Raises:
+        MeshError: INSTITUTION_NOT_FOUND, SERVICE_NOT_FOUND, RATES_INVALID, HOURS_INVALID or
+            SERVICE_NAME_TAKEN.
+    """
+    _open(session, institution_id)
+    # Locked: two updates at once, one of `opens` and one of `closes`, must both see the other.
+    row = _service_row(session, institution_id, service_id, lock=True)
+    made = changed(_service(row), changes)
+    for field in vars(changes):
+        setattr(row, field, getattr(made, field))
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise taken("service", "name") from error
+    return made
 
 
 def create_counter(session: Session, institution_id: str, name: str) -> Counter:
@@ -233,7 +316,4 @@ def get_service(session: Session, institution_id: str, service_id: str) -> Healt
     Raises:
         MeshError: SERVICE_NOT_FOUND.
     """
-    row = session.get(ServiceRow, service_id)
-    if row is None or row.institution_id != institution_id:
-        raise not_found("service", service_id)
-    return _service(row)
+    return _service(_service_row(session, institution_id, service_id))

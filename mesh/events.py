@@ -1,13 +1,22 @@
 """The event bus: the interface, and the bus inside one process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import datetime
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from opentelemetry.metrics import Meter
+
+from mesh.errors import Kind, MeshError
+from mesh.metrics import NO_METRICS
+from mesh.times import utc_now
+
 BUFFER_EVENTS = 1000
-"""Events that wait for a slow subscriber before it is cut off."""
+"""Events that wait for a slow subscriber before they are dropped for a gap."""
+GAP = "gap"
+"""Topic of the event that tells a subscriber: something may have been missed, read anew."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,30 @@ class Event:
     """Dotted routing key: institution.service.event."""
     payload: bytes
     """Serialized protobuf message."""
+    time: datetime.datetime = field(default_factory=utc_now, compare=False)
+    """When it was made, UTC; of a received event, when it came."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a bus between processes carries: one kind of message of one service."""
+
+    exchange: str
+    """Name of the topic exchange."""
+    source: str
+    """Who sends, the `source` of CloudEvents, such as /mediq/queue_svc."""
+    message: str
+    """Full name of the protobuf message in every payload."""
+
+
+@dataclass
+class NotPublished(MeshError):
+    """The bus did not take all events of a batch."""
+
+    kind: Kind = Kind.UNAVAILABLE
+    reason: str = "BROKER_UNAVAILABLE"
+    published: int = 0
+    """Events at the front of the batch that are safe with the bus."""
 
 
 def matches(pattern: str, topic: str) -> bool:
@@ -45,16 +78,30 @@ class Subscription:
     """True when events were lost because the subscriber was too slow."""
 
     async def next(self, timeout_seconds: float) -> Event | None:
-        """The next event; None when none came in time."""
+        """The next event, which may be a GAP; None when none came in time."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self.queue.get()
         except TimeoutError:
             return None
 
+    def put(self, event: Event) -> None:
+        """Hands an event over. When the buffer is full, a GAP takes the place of what is in it."""
+        if self.queue.full():
+            self.overflowed = True
+            while not self.queue.empty():
+                self.queue.get_nowait()
+            self.queue.put_nowait(Event("", GAP, b""))
+        self.queue.put_nowait(event)
+
 
 class EventBus(Protocol):
-    """Fan-out of events: every subscription gets every event that fits, in order."""
+    """Fan-out of events: every subscription gets every event that fits, in order of publication.
+
+    A subscription that may have missed something, because it was too slow or because the broker
+    could not be reached for a while, gets an event with the topic GAP: what the subscriber has
+    derived from events it reads anew from the source. Nothing is repeated by the bus.
+    """
 
     async def publish(self, event: Event) -> None:
         """Hands an event over; returns when it is safe with the bus.
@@ -64,12 +111,31 @@ class EventBus(Protocol):
         """
         ...
 
+    async def publish_all(self, events: Sequence[Event]) -> None:
+        """Hands events over in order, without waiting for each; returns when all are safe.
+
+        Raises:
+            NotPublished: Says how many from the front are safe; the caller keeps the others.
+        """
+        ...
+
     def subscribe(self, pattern: str) -> AbstractAsyncContextManager[Subscription]:
-        """Opens a subscription, an async context manager that yields a Subscription."""
+        """Opens a subscription, an async context manager that yields a Subscription.
+
+        Does not fail when a broker cannot be reached: a GAP comes when it can.
+        """
         ...
 
     async def ping(self) -> None:
-        """Raises when the bus cannot be reached."""
+        """Looks whether the bus can be reached.
+
+        Raises:
+            MeshError: UNAVAILABLE when it cannot.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections."""
         ...
 
 
@@ -78,26 +144,57 @@ class LocalBus:
 
     def __init__(self) -> None:
         """A bus without subscribers."""
-        self._subscriptions: dict[int, Subscription] = {}
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        """By pattern: an event is compared once with a pattern that many streams share."""
 
     async def publish(self, event: Event) -> None:
-        """Hands the event to every subscription that fits."""
-        for subscription in self._subscriptions.values():
-            if matches(subscription.pattern, event.topic):
-                try:
-                    subscription.queue.put_nowait(event)
-                except asyncio.QueueFull:
-                    subscription.overflowed = True
+        self.hand_out(event)
+
+    async def publish_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            await self.publish(event)
+
+    def hand_out(self, event: Event) -> None:
+        """Hands an event to every subscription that fits; a GAP fits all."""
+        for pattern, subscriptions in self._subscriptions.items():
+            if event.topic == GAP or matches(pattern, event.topic):
+                for subscription in subscriptions:
+                    subscription.put(event)
 
     @asynccontextmanager
     async def subscribe(self, pattern: str) -> AsyncIterator[Subscription]:
         """Opens a subscription for as long as the block runs."""
         subscription = Subscription(pattern)
-        self._subscriptions[id(subscription)] = subscription
+        same = self._subscriptions.setdefault(pattern, [])
+        same.append(subscription)
         try:
             yield subscription
         finally:
-            del self._subscriptions[id(subscription)]
+            same.remove(subscription)
+            if not same:
+                del self._subscriptions[pattern]
 
     async def ping(self) -> None:
         """Always there."""
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+def make_bus(amqp_url: str, feed: Feed, meter: Meter = NO_METRICS) -> EventBus:
+    """RabbitMQ when a URL is given, otherwise a bus inside the process.
+
+    Args:
+        amqp_url: amqp://user:password@host:port/vhost, or amqps. Empty: no broker.
+        feed: What the bus carries.
+        meter: Makes the instruments of the bus.
+
+    Raises:
+        RuntimeError: That is no AMQP URL.
+    """
+    if not amqp_url:
+        return LocalBus()
+    # The client is 4 MB that a mesh on one machine does without.
+    from mesh.rabbit import RabbitBus
+
+    return RabbitBus(amqp_url, feed, meter)

@@ -5,11 +5,11 @@ The answer is remembered in the transaction of the effect.
 
 import datetime
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, insert, select
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,19 @@ def idempotency_table(metadata: MetaData) -> Table:
         Column("fingerprint", String(64), nullable=False),
         Column("answer", LargeBinary(65_535), nullable=False),
         Column("create_time", UtcDateTime(), nullable=False, index=True),
+    )
+
+
+def key_of(request: Message, caller: str) -> tuple[str, str]:
+    """Scope and request_id under which an answer is kept."""
+    request_id: str = getattr(request, "request_id")  # noqa: B009
+    return f"{request.DESCRIPTOR.full_name}/{caller}", request_id
+
+
+def reused() -> MeshError:
+    """The error for a request_id that belongs to another request."""
+    return MeshError(
+        "this request_id belongs to another request", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
 
 
@@ -63,8 +76,7 @@ class Idempotency:
         Raises:
             MeshError: ALREADY_EXISTS with REQUEST_ID_REUSED, or what the work raises.
         """
-        scope = f"{request.DESCRIPTOR.full_name}/{caller}"
-        request_id: str = getattr(request, "request_id")  # noqa: B009
+        scope, request_id = key_of(request, caller)
 
         def unit(session: Session) -> Answer:
             known = self.replay(session, scope, request_id, request, answer)
@@ -110,37 +122,86 @@ class Idempotency:
         """
         if not request_id:
             return None
-        table = self._table
-        row = session.execute(
-            select(table.c.fingerprint, table.c.answer).where(
-                table.c.scope == scope, table.c.request_id == request_id
-            )
-        ).one_or_none()
-        if row is None:
-            return None
-        if row.fingerprint != self._fingerprint(request):
-            raise MeshError(
-                "this request_id belongs to another request",
-                Kind.ALREADY_EXISTS,
-                "REQUEST_ID_REUSED",
-            )
-        return answer.FromString(self._cipher.decrypt(row.answer, f"{scope}/{request_id}"))
+        found = self._answers(session, [(scope, request_id, request)], answer)[0]
+        if isinstance(found, MeshError):
+            raise found
+        return found
+
+    def replay_all(
+        self, session: Session, asked: Sequence[tuple[str, Message]], answer: type[Answer]
+    ) -> list[Answer | MeshError | None]:
+        """What `replay` says of many requests, in one query; an error stands for itself.
+
+        Args:
+            session: The unit of work that holds the effects.
+            asked: Caller and request of each.
+            answer: Type of the answers.
+        """
+        keys = [(*key_of(request, caller), request) for caller, request in asked]
+        return self._answers(session, keys, answer)
 
     def remember(
         self, session: Session, scope: str, request_id: str, request: Message, answer: Message
     ) -> None:
         """Keeps an answer; a second writer of the same key fails by the primary key."""
-        if not request_id:
-            return
-        session.execute(
-            insert(self._table).values(
-                scope=scope,
-                request_id=request_id,
-                fingerprint=self._fingerprint(request),
-                answer=self._cipher.encrypt(answer.SerializeToString(), f"{scope}/{request_id}"),
-                create_time=datetime.datetime.now(datetime.UTC),
-            )
+        if request_id:
+            session.execute(insert(self._table), [self._row(scope, request_id, request, answer)])
+
+    def remember_all(
+        self, session: Session, answered: Sequence[tuple[str, Message, Message]]
+    ) -> None:
+        """Keeps many answers, in one statement.
+
+        Args:
+            session: The unit of work that holds the effects.
+            answered: Caller, request and answer of each.
+        """
+        rows = [
+            self._row(*key_of(request, caller), request, answer)
+            for caller, request, answer in answered
+            if key_of(request, caller)[1]
+        ]
+        if rows:
+            session.execute(insert(self._table), rows)
+
+    def _answers(
+        self,
+        session: Session,
+        keys: Sequence[tuple[str, str, Message]],
+        answer: type[Answer],
+    ) -> list[Answer | MeshError | None]:
+        wanted = {(scope, request_id) for scope, request_id, _ in keys if request_id}
+        table = self._table
+        rows = (
+            session.execute(
+                select(table).where(tuple_(table.c.scope, table.c.request_id).in_(wanted))
+            ).all()
+            if wanted
+            else ()
         )
+        known = {(row.scope, row.request_id): row for row in rows}
+        answers: list[Answer | MeshError | None] = []
+        for scope, request_id, request in keys:
+            row = known.get((scope, request_id))
+            if row is None:
+                answers.append(None)
+            elif row.fingerprint != self._fingerprint(request):
+                answers.append(reused())
+            else:
+                plain = self._cipher.decrypt(row.answer, f"{scope}/{request_id}")
+                answers.append(answer.FromString(plain))
+        return answers
+
+    def _row(
+        self, scope: str, request_id: str, request: Message, answer: Message
+    ) -> dict[str, object]:
+        return {
+            "scope": scope,
+            "request_id": request_id,
+            "fingerprint": self._fingerprint(request),
+            "answer": self._cipher.encrypt(answer.SerializeToString(), f"{scope}/{request_id}"),
+            "create_time": datetime.datetime.now(datetime.UTC),
+        }
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""

@@ -1,8 +1,10 @@
 """The transactional outbox: an event is written with its effect, then published in order."""
 
 import asyncio
-import datetime
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+from opentelemetry.metrics import Meter
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -15,18 +17,25 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
 )
 from sqlalchemy.orm import Session
 
 from mesh.errors import MeshError
-from mesh.events import Event, EventBus
+from mesh.events import Event, EventBus, NotPublished
 from mesh.logs import logger
+from mesh.metrics import NO_METRICS
 from mesh.storage import Database, UtcDateTime
+from mesh.times import utc_now
 
 BATCH = 100
 IDLE_SECONDS = 1.0
 """How often the relay looks when nobody woke it: rows of a process that died."""
 RETRY_SECONDS = 1.0
+# A lock of the server belongs to a connection and ends with it. Its name stands for the database,
+# because the names of locks are shared by all databases of the server.
+_TAKE_TURN = text("SELECT GET_LOCK(CONCAT('mediq.outbox.', MD5(DATABASE())), 1)")
+_END_TURN = text("SELECT RELEASE_ALL_LOCKS()")
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -47,26 +56,111 @@ def outbox_table(metadata: MetaData) -> Table:
     )
 
 
+class OutboxMetrics:
+    """What the relay measures of itself."""
+
+    def __init__(self, meter: Meter) -> None:
+        """Makes the instruments."""
+        self._depth = meter.create_gauge(
+            "mediq.outbox.depth", description="Events that wait for publication."
+        )
+        self._lag = meter.create_gauge(
+            "mediq.outbox.lag", unit="s", description="Age of the oldest event that waits."
+        )
+        self._published = meter.create_counter(
+            "mediq.outbox.published", description="Events that the bus has taken."
+        )
+
+    def waiting(self, depth: int, lag_seconds: float) -> None:
+        """So many events wait, the oldest of them so long."""
+        self._depth.set(depth)
+        self._lag.set(lag_seconds)
+
+    def published(self, count: int) -> None:
+        """The bus has taken events."""
+        self._published.add(count)
+
+
+class _Rows:
+    """The rows of the table, on the relay's side.
+
+    Replicas share a table on MariaDB or MySQL. The one that has the turn, a lock of the server,
+    reads, publishes and deletes; so what one connection committed before another is published in
+    that order. SQLite has one process.
+    """
+
+    def __init__(self, table: Table, database: Database, *, shared: bool) -> None:
+        self._table = table
+        self._database = database
+        self._shared = shared
+
+    async def take(self) -> tuple[list[Event], list[int], int] | None:
+        """The first events, their positions, and how many wait; None when others have the turn.
+
+        Waits up to a second for the turn.
+        """
+        return await self._database.read(self._take)
+
+    def _take(self, session: Session) -> tuple[list[Event], list[int], int] | None:
+        if self._shared and session.execute(_TAKE_TURN).scalar_one() != 1:
+            return None
+        table = self._table
+        rows = session.execute(select(table).order_by(table.c.position).limit(BATCH)).all()
+        events = [Event(row.event_id, row.topic, row.payload, row.create_time) for row in rows]
+        depth = len(rows)
+        if depth == BATCH:
+            depth = session.execute(select(func.count()).select_from(table)).scalar_one()
+        return events, [row.position for row in rows], depth
+
+    async def drop(self, positions: Sequence[int]) -> None:
+        """Deletes rows."""
+        remove = delete(self._table).where(self._table.c.position.in_(positions))
+        await self._database.write(lambda session: session.execute(remove))
+
+    async def end_turn(self) -> None:
+        """Lets another replica go on."""
+        if self._shared:
+            await self._database.read(lambda session: session.execute(_END_TURN).scalar_one())
+
+
 class Outbox:
     """Writes events in the caller's transaction and relays them to the bus."""
 
-    def __init__(self, table: Table, database: Database, bus: EventBus) -> None:
-        """Relays the rows of `table` to `bus`."""
+    def __init__(
+        self, table: Table, database: Database, bus: EventBus, meter: Meter = NO_METRICS
+    ) -> None:
+        """Relays the rows of `table` to `bus`.
+
+        Args:
+            table: See `outbox_table`.
+            database: Where it is.
+            bus: Takes the events.
+            meter: Makes the instruments.
+        """
         self._table = table
         self._database = database
         self._bus = bus
         self._wake = asyncio.Event()
+        self._metrics = OutboxMetrics(meter)
 
     def add(self, session: Session, event: Event) -> None:
         """Writes an event in the caller's transaction; call `wake` after the commit."""
-        session.execute(
-            insert(self._table).values(
-                event_id=event.id,
-                topic=event.topic,
-                payload=event.payload,
-                create_time=datetime.datetime.now(datetime.UTC),
-            )
-        )
+        self.add_all(session, [event])
+
+    def add_all(self, session: Session, events: Sequence[Event]) -> None:
+        """Writes events in order, in one statement; call `wake` after the commit."""
+        if not events:
+            return
+        rows = [
+            {
+                "event_id": event.id,
+                "topic": event.topic,
+                "payload": event.payload,
+                "create_time": event.time,
+            }
+            for event in events
+        ]
+        session.execute(insert(self._table).values(rows))
 
     def wake(self) -> None:
         """Tells the relay that there is something to publish."""
@@ -79,32 +173,61 @@ class Outbox:
 
     async def relay(self) -> None:
         """Publishes what waits, in order, for ever. A row goes when the bus has the event."""
-        while True:
-            self._wake.clear()
-            try:
-                more = await self._publish_batch()
-            except MeshError as error:
-                logger().warning("events wait for the bus", reason=error.reason)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            if not more:
+        async with self._rows() as rows:
+            while True:
+                self._wake.clear()
                 try:
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                    more = await self._publish_batch(rows)
+                except MeshError as error:
+                    logger().warning("events wait for the bus", reason=error.reason)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if not more:
+                    try:
+                        async with asyncio.timeout(IDLE_SECONDS):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
 
-    async def _publish_batch(self) -> bool:
-        table = self._table
-        query = select(table).order_by(table.c.position).limit(BATCH)
-        rows = await self._database.read(lambda session: session.execute(query).all())
-        done: list[int] = []
+    @asynccontextmanager
+    async def _rows(self) -> AsyncIterator[_Rows]:
+        engine = self._database.engine
+        if engine.dialect.name == "sqlite":
+            yield _Rows(self._table, self._database, shared=False)
+            return
+        # One connection of its own: the turn belongs to it, and ends when the process dies.
+        own = Database(engine.url.render_as_string(hide_password=False), threads=1)
         try:
-            for row in rows:
-                await self._bus.publish(Event(row.event_id, row.topic, row.payload))
-                done.append(row.position)
+            yield _Rows(self._table, own, shared=True)
         finally:
-            if done:
-                remove = delete(table).where(table.c.position.in_(done))
-                await self._database.write(lambda session: session.execute(remove))
-        return len(rows) == BATCH
+            await own.close()
+
+    async def _publish_batch(self, rows: _Rows) -> bool:
+        """Publishes the first events; whether there may be more.
+
+        Raises:
+            MeshError: The bus does not take an event, or the database does not answer.
+        """
+        try:
+            taken = await rows.take()
+            if taken is None:
+                return True
+            events, positions, depth = taken
+            published = 0
+            try:
+                if events:
+                    await self._bus.publish_all(events)
+                published = len(events)
+            except NotPublished as error:
+                published = error.published
+                raise
+            finally:
+                if published:
+                    await rows.drop(positions[:published])
+                    self._metrics.published(published)
+                left = events[published:]
+                lag = (utc_now() - left[0].time).total_seconds() if left else 0.0
+                self._metrics.waiting(depth - published, lag)
+        finally:
+            await rows.end_turn()
+        return len(events) == BATCH

@@ -165,7 +165,7 @@ class Queue:
         self._stub: QueueServiceAsyncStub = QueueServiceStub(channels.to("queue_svc"))
 
     async def issue_ticket(
-        self, key: str, institution_id: str, service_id: str, user_id: str
+        self, key: str, institution_id: str, service_id: str, user_id: str, age_years: int
     ) -> bytes:
         """The ticket, serialized.
 
@@ -174,6 +174,7 @@ class Queue:
             institution_id: Facility.
             service_id: Service of the facility.
             user_id: Patient.
+            age_years: Age of the patient. 0: not known.
 
         Raises:
             MeshError: ACTIVE_TICKET_EXISTS and what else queue_svc refuses.
@@ -184,6 +185,7 @@ class Queue:
                 institution_id=institution_id,
                 service_id=service_id,
                 patient_id=user_id,
+                age_years=age_years,
             )
         )
         return ticket.SerializeToString()
@@ -198,12 +200,13 @@ class Facilities:
             channels.to("institution_svc")
         )
 
-    async def require_service(self, institution_id: str, service_id: str) -> None:
-        """Returns when the facility is open and has the service.
+    async def require_service(self, institution_id: str, service_id: str) -> str:
+        """The facility's time zone, an IANA name, when it is open and has the service.
 
         Raises:
             MeshError: INSTITUTION_NOT_FOUND or SERVICE_NOT_FOUND.
         """
-        await self._stub.GetFacilityFacts(
+        facts = await self._stub.GetFacilityFacts(
             GetFacilityFactsRequest(institution_id=institution_id, service_id=service_id)
         )
+        return facts.institution.time_zone

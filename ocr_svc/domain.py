@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from mesh.errors import Kind, MeshError, invalid, not_found, refused
 
@@ -23,6 +24,8 @@ MAX_NIK_CHANGES = 2
 MAX_UPDATES = 50
 """Corrections, and requests with corrections, that one draft takes."""
 MAX_NAME_CHARACTERS = 60
+MAX_AGE_YEARS = 150
+"""More is a year that was misread; queue_svc refuses it."""
 SIM = "DOCUMENT_TYPE_SIM"
 """A driving licence."""
 NOT_VALIDATED = "NOT_VALIDATED"
@@ -159,6 +162,9 @@ class Registration:
     failure_reason: str = ""
     attempts: int = 0
     """Tries of the present step that came to nothing."""
+    age_years: int = 0
+    """Age of the patient on the day of the consent, so that a repeated step says the same.
+    0: not known, or not needed any more."""
     lease_until: datetime.datetime | None = None
 
     def is_unfinished(self) -> bool:
@@ -331,6 +337,24 @@ def identity_of(content: Content) -> Identity:
         names = ",".join(missing)
         raise refused(f"complete the draft first: {names}", "DRAFT_INCOMPLETE", fields=names)
     return Identity(**values)
+
+
+def age_years(born: str, moment: datetime.datetime, time_zone: str) -> int:
+    """Completed years of age. 0 when the day of birth is not known or cannot be right.
+
+    Args:
+        born: Day of birth as on a card, DD-MM-YYYY.
+        moment: When.
+        time_zone: IANA name: the day that it is there counts.
+    """
+    try:
+        birthday = datetime.datetime.strptime(born, "%d-%m-%Y").date()
+    except ValueError:
+        return 0
+    today = moment.astimezone(ZoneInfo(time_zone)).date()
+    before_birthday = (today.month, today.day) < (birthday.month, birthday.day)
+    years = today.year - birthday.year - before_birthday
+    return years if 0 <= years <= MAX_AGE_YEARS else 0
 
 
 def require_same_target(

@@ -160,7 +160,7 @@ class Saga:
             await self._note(repository.account_ready, found.id, owner, user_id)
         else:
             ticket = await self._queue.issue_ticket(
-                found.id, found.institution_id, found.service_id, found.user_id
+                found.id, found.institution_id, found.service_id, found.user_id, found.age_years
             )
             await self._note(repository.completed, found.id, owner, ticket)
             logger().info("registration completed", id=found.id)

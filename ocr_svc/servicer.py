@@ -245,14 +245,18 @@ class RegistrationServicer(RegistrationServiceServicer):
                 domain.require_content(draft, request.draft_id, self._clock())
             )
             assert draft is not None
-            await self._facilities.require_service(request.institution_id, request.service_id)
+            time_zone = await self._facilities.require_service(
+                request.institution_id, request.service_id
+            )
+            now = self._clock()
             made = domain.Registration(
                 id=new_id(),
                 draft_id=draft.id,
                 request_id=request.request_id,
                 institution_id=request.institution_id,
                 service_id=request.service_id,
-                consent_time=self._clock(),
+                consent_time=now,
+                age_years=domain.age_years(identity.tanggal_lahir, now, time_zone),
             )
             confirm = partial(
                 self._repository.confirm,

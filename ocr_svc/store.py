@@ -67,6 +67,7 @@ class RegistrationRow(Base):
     consent_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     state: Mapped[str] = mapped_column(String(16))
     identity: Mapped[bytes | None] = mapped_column(_SEALED)
+    age: Mapped[bytes | None] = mapped_column(_SEALED)
     user_id: Mapped[str] = mapped_column(String(36))
     ticket: Mapped[bytes | None] = mapped_column(_SEALED)
     failure_kind: Mapped[str] = mapped_column(String(40))
@@ -123,6 +124,7 @@ class Repository:
             failure_kind=row.failure_kind,
             failure_reason=row.failure_reason,
             attempts=row.attempts,
+            age_years=int(self._cipher.decrypt(row.age, f"{place}/age")) if row.age else 0,
             lease_until=row.lease_until,
         )
 
@@ -224,7 +226,8 @@ class Repository:
         )
         if not confirmed:
             return False
-        place = f"registrations/{registration.id}/identity"
+        place = f"registrations/{registration.id}"
+        age = str(registration.age_years).encode()
         session.add(
             RegistrationRow(
                 id=registration.id,
@@ -234,7 +237,8 @@ class Repository:
                 service_id=registration.service_id,
                 consent_time=registration.consent_time,
                 state=registration.state,
-                identity=self._seal(_IDENTITY, identity, place),
+                identity=self._seal(_IDENTITY, identity, f"{place}/identity"),
+                age=self._cipher.encrypt(age, f"{place}/age"),
                 user_id="",
                 failure_kind="",
                 failure_reason="",
@@ -338,7 +342,7 @@ class Repository:
         user_id: str,
         now: datetime.datetime,
     ) -> None:
-        """Notes the account. Whom the card names is not needed any more."""
+        """Notes the account. Whom the card names is not needed any more, but for the age."""
         session.execute(
             self._owned(registration_id, owner, now).values(
                 state=State.ACCOUNT_READY, user_id=user_id, identity=None, attempts=0
@@ -357,6 +361,7 @@ class Repository:
         session.execute(
             self._owned(registration_id, owner, now).values(
                 state=State.COMPLETED,
+                age=None,
                 ticket=self._cipher.encrypt(ticket, f"registrations/{registration_id}/ticket"),
                 lease_owner="",
                 lease_until=None,
@@ -377,6 +382,7 @@ class Repository:
             self._owned(registration_id, owner, now).values(
                 state=State.FAILED,
                 identity=None,
+                age=None,
                 failure_kind=kind.value,
                 failure_reason=reason,
                 lease_owner="",

@@ -1,5 +1,7 @@
 """Starts the queue service."""
 
+from functools import partial
+
 from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
 from sqlalchemy.orm import Session
 
@@ -7,7 +9,7 @@ from mesh.cache import make_cache
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
-from mesh.events import EventBus, LocalBus
+from mesh.events import EventBus, make_bus
 from mesh.idempotency import Idempotency
 from mesh.outbox import Outbox
 from mesh.server import Server, run
@@ -15,16 +17,27 @@ from mesh.times import utc_now
 from queue_svc.clients import Facilities
 from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Reach
+from queue_svc.event_words import FEED
+from queue_svc.histories import Histories
+from queue_svc.lines import Lines
 from queue_svc.live import Live
+from queue_svc.models import IDEMPOTENCY, OUTBOX
+from queue_svc.reading import TicketReader
 from queue_svc.servicer import QueueServicer
+from queue_svc.servicers.base import Parts
 from queue_svc.settings import QueueSettings
-from queue_svc.store import IDEMPOTENCY, OUTBOX, Tickets
+from queue_svc.store import TicketStore
+from queue_svc.tail import tail
+from queue_svc.writer import Writer
 
 
 async def build(server: Server) -> None:
     """Wires the service."""
-    channels = Channels(server.settings.tls, server.settings.service)
-    wire(server, channels, LocalBus(), utc_now)
+    settings = server.settings
+    assert isinstance(settings, QueueSettings)
+    bus = make_bus(settings.amqp_url, FEED, server.meter)
+    server.on_close(bus.close)
+    wire(server, Channels(settings.tls, settings.service), bus, utc_now)
 
 
 def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> None:
@@ -42,23 +55,34 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Non
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/")
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, server.meter)
+    lines = Lines(rules)
 
-    def tickets(session: Session, reach: Reach) -> Tickets:
-        return Tickets(session, reach, rules, cipher)
+    def reader(session: Session, reach: Reach) -> TicketReader:
+        return TicketReader(session, reach, rules, cipher, lines)
 
-    servicer = QueueServicer(
-        database,
-        Idempotency(IDEMPOTENCY, cipher, database),
-        outbox,
-        tickets,
-        Facilities(channels, cache, settings.facts_seconds),
-        Live(database, tickets, bus, server.draining, clock, settings.heartbeat_seconds),
-        rules,
-        clock,
+    def store(session: Session, reach: Reach) -> TicketStore:
+        return TicketStore(session, reach, rules, cipher, lines)
+
+    histories = Histories(database, reader, bus, cache)
+    heartbeat = settings.heartbeat_seconds
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database)
+    parts = Parts(
+        database=database,
+        writer=Writer(database, idempotency, outbox, store, cache, clock),
+        reader=reader,
+        facilities=Facilities(channels, cache, settings.facts_seconds),
+        live=Live(database, reader, histories, server.draining, clock, heartbeat),
+        tail=partial(tail, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat),
+        cache=cache,
+        rules=rules,
+        clock=clock,
+        copy_seconds=settings.copy_seconds,
+        fhir_export=settings.fhir_export,
     )
-    server.add(add_QueueServiceServicer_to_server, servicer)
+    server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
     server.background(outbox.relay)
+    server.background(histories.run)
     server.on_close(channels.close)
     server.on_close(cache.close)
 

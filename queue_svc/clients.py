@@ -12,6 +12,9 @@ from mesh.cache import Cache
 from mesh.client import Channels
 from mesh.errors import Kind, MeshError, not_found
 from mesh.logs import logger
+from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
+from queue_svc.domain.order import Rates
+from queue_svc.domain.states import Ground, Priority, ServiceKind
 from queue_svc.domain.tickets import Counter, Service
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ STALE_SECONDS = 24 * 3600.0
 """How long an old copy may stand in for an institution_svc that does not answer."""
 PATIENCE_SECONDS = 0.5
 """How long an answer is waited for when there is an old copy."""
+STANDARD_MINUTES = 60
+"""The wait that an outpatient service should not pass (Kepmenkes 129/2008)."""
 PAUSE_SECONDS = 5.0
 """How long an old copy is used before institution_svc is asked again."""
 
@@ -85,14 +90,35 @@ class Facilities:
 
 def service_of(facts: FacilityFacts) -> Service:
     """The service that the facts tell of."""
+    service = facts.service
+    usual = Rates()
+    rates = service.rates if service.HasField("rates") else usual
     return Service(
         institution_id=facts.institution.id,
         institution_name=facts.institution.name,
         time_zone=facts.institution.time_zone,
-        service_id=facts.service.id,
-        service_name=facts.service.name,
-        prefix=facts.service.prefix,
-        service_minutes=facts.service.service_minutes,
+        service_id=service.id,
+        service_name=service.name,
+        prefix=service.prefix,
+        service_minutes=service.service_minutes,
+        kind=ServiceKind(service.kind or ServiceKind.CLINIC),
+        rate_high=rates.high,
+        rate_normal=rates.normal,
+        rate_low=rates.low,
+        standard_minutes=service.standard_wait_minutes or STANDARD_MINUTES,
+        opens=service.opens,
+        closes=service.closes,
+    )
+
+
+def class_rules_of(facts: FacilityFacts) -> ClassRules:
+    """Whom the facility prefers."""
+    if not facts.institution.HasField("priority_rules"):
+        return ClassRules()
+    rules = facts.institution.priority_rules
+    return ClassRules(
+        rules.elderly_age or ELDERLY_AGE,
+        {Ground(rule.ground): Priority(rule.priority) for rule in rules.rules},
     )
 
 

@@ -1,88 +1,76 @@
-"""Live streams of tickets."""
+"""Live streams: boards, tickets and counters.
+
+Each begins with what is, goes on with what happens, and ends with a message that says why. A
+cursor in every message lets a client go on where it was, here or at another replica.
+"""
 
 import asyncio
+import hashlib
+import math
+import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import reduce
+from typing import TypeVar
 
 from mediq.queue.v1 import queue_pb2 as messages
-from mediq.queue.v1.queue_service_pb2 import Heartbeat, StreamEnd, WatchTicketResponse
-from sqlalchemy.orm import Session
+from mediq.queue.v1.queue_service_pb2 import (
+    CounterState,
+    Heartbeat,
+    StreamEnd,
+    WatchCounterResponse,
+    WatchQueueResponse,
+    WatchTicketResponse,
+)
 
 from mesh.errors import Kind, MeshError, not_found
-from mesh.events import Event, EventBus, Subscription
+from mesh.lanes import Lanes
 from mesh.logs import logger
 from mesh.storage import Database
 from mesh.times import timestamp
 from queue_svc.domain.days import Clock
-from queue_svc.domain.tickets import Reach, Ticket, as_issued, changed
-from queue_svc.store import OpenTickets
-from queue_svc.translation import described, ticket_message, topic_of
+from queue_svc.domain.estimates import Line
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import Entry, Reach, Service, Ticket, as_issued, changed
+from queue_svc.histories import Days, Follower, Histories, Told, cursor_of, parse_cursor, told
+from queue_svc.reading import OpenReader, TicketReader
+from queue_svc.translation import THREE, board_message, described, ticket_message
 
-Seen = tuple[Ticket, messages.Ticket]
+MISSED = 1000
+"""Changes that are told one by one after a reconnect; who missed more gets the whole anew."""
+TRIES = 5
+"""Reads of a board between which something changed, before the last one is shown all the same."""
+LIFE_SECONDS = 600.0
+"""How long a stream lives before it asks its client to connect anew, to spread the load again."""
+ROWS = 20
+"""Tickets that a counter's stream lists."""
 _AGAIN = frozenset({Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.RESOURCE_EXHAUSTED})
 """Errors that pass: the client should connect again."""
+Result = TypeVar("Result")
+Update = TypeVar("Update", WatchTicketResponse, WatchQueueResponse, WatchCounterResponse)
 
 
-class _Loader:
-    """Loads the tickets of all watchers together.
+@dataclass(frozen=True)
+class Place:
+    """The facility that a stream shows."""
 
-    An event wakes everyone who watches a queue. What they ask for while one load runs is one more
-    load, however many they are.
-    """
-
-    def __init__(self, database: Database, tickets: OpenTickets, clock: Clock) -> None:
-        self._database = database
-        self._tickets = tickets
-        self._clock = clock
-        self._wanted: dict[str, asyncio.Future[Seen]] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    async def load(self, ticket_id: str) -> Seen:
-        """A ticket as it is after this call began."""
-        wanted = self._wanted.get(ticket_id)
-        if wanted is None:
-            wanted = self._wanted[ticket_id] = asyncio.get_running_loop().create_future()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
-        return await asyncio.shield(wanted)
-
-    async def _run(self) -> None:
-        while self._wanted:
-            batch, self._wanted = self._wanted, {}
-            try:
-                found = await self._read(list(batch))
-            except Exception as error:
-                for future in batch.values():
-                    future.set_exception(error)
-                    future.exception()  # Seen, even when its watcher has gone.
-                continue
-            for ticket_id, future in batch.items():
-                if ticket_id in found:
-                    future.set_result(found[ticket_id])
-                else:
-                    future.set_exception(not_found("ticket", ticket_id))
-
-    async def _read(self, identifiers: Sequence[str]) -> dict[str, Seen]:
-        now = self._clock()
-
-        def look(session: Session) -> dict[str, Seen]:
-            tickets = self._tickets(session, Reach())
-            found = tickets.by_ids(identifiers)
-            messages_of = described(tickets, found, now)
-            return {one.id: (one, message) for one, message in zip(found, messages_of, strict=True)}
-
-        return await self._database.read(look)
+    institution_id: str
+    name: str
+    time_zone: str
+    days: Days
+    """Gives its active days now."""
 
 
 class Live:
-    """Follows tickets."""
+    """Serves the streams of this process."""
 
     def __init__(
         self,
         database: Database,
-        tickets: OpenTickets,
-        bus: EventBus,
+        reader: OpenReader,
+        histories: Histories,
         draining: asyncio.Event,
         clock: Clock,
         heartbeat_seconds: float,
@@ -91,99 +79,329 @@ class Live:
 
         Args:
             database: Where tickets are read.
-            tickets: Opens the repository.
-            bus: Says when to read.
+            reader: Opens the reader.
+            histories: Say what happens.
             draining: Set when the server stops.
             clock: Gives the time.
             heartbeat_seconds: Longest silence of a stream.
         """
         self._database = database
-        self._tickets = tickets
-        self._bus = bus
+        self._reader = reader
+        self._histories = histories
         self._draining = draining
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
-        self._loader = _Loader(database, tickets, clock)
+        # An event wakes everyone who watches a queue: what they ask for is read together.
+        self._tickets: Lanes[str, Ticket] = Lanes(self._read_tickets, MISSED)
+        self._lines: Lanes[Service, Line | None] = Lanes(self._read_lines, MISSED)
 
-    async def watch(self, ticket: Ticket, until: float) -> AsyncIterator[WatchTicketResponse]:
-        """The ticket as it is, then every change of it and of its place; an end at the end.
+    async def watch_queue(
+        self, place: Place, service_id: str, cursor: str
+    ) -> AsyncIterator[WatchQueueResponse]:
+        """What a board shows, then every event.
+
+        Args:
+            place: The facility.
+            service_id: Only this service. Empty: all.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._following(place, math.inf) as stream:
+            days = place.days()
+            seen = parse_cursor(cursor)
+            missed = None if seen is None else await self._missed(place, seen)
+            if seen is None or missed is None:
+                first, seen = await self._board(place, service_id)
+                yield first
+            else:
+                for entry in missed:
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield told(entry, seen)
+            while True:
+                for one in stream.news():
+                    entry = one.entry
+                    if entry.revision <= seen.get(entry.queue_id, 0):
+                        continue
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield one.message if seen == one.seen else told(entry, seen)
+                        stream.sent()
+                if (reason := stream.over()) is not None:
+                    yield WatchQueueResponse(end=reason, cursor=cursor_of(seen))
+                    return
+                if place.days() != days:
+                    days = place.days()
+                    first, seen = await self._board(place, service_id)
+                    yield first
+                if not await stream.wait():
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchQueueResponse(heartbeat=beat, cursor=cursor_of(seen))
+                    stream.sent()
+
+    async def watch_ticket(
+        self, ticket: Ticket, place: Place, until: float, cursor: str
+    ) -> AsyncIterator[WatchTicketResponse]:
+        """A ticket as it is, then every change of it and of its place.
 
         Args:
             ticket: A ticket that the caller may see.
+            place: Its facility.
             until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
         """
-        try:
-            async for update in self._follow(ticket, until):
-                yield update
-        except MeshError as error:
-            yield _end(error.reason, retry=error.kind in _AGAIN)
-        except Exception as error:
-            logger().error("a live stream failed", exc_info=error)
-            yield _end("INTERNAL", retry=True)
+        version = cursor.partition(".")[0]
+        shown = int(version) if version.isdecimal() and len(version) < 7 else None
+        async with self._following(place, until) as stream:
+            touched, woken = True, True
+            while True:
+                if touched:
+                    ticket = await self._tickets.submit("all", ticket.id)
+                line = await self._line(ticket)
+                for passed in await self._passed(shown, ticket):
+                    yield _ticket_update(ticket_message(passed, None))
+                update = _ticket_update(ticket_message(ticket, line))
+                if update.cursor != cursor:
+                    yield update
+                elif not woken:
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchTicketResponse(heartbeat=beat, cursor=cursor)
+                if woken is False or update.cursor != cursor:
+                    stream.sent()
+                shown, cursor = ticket.version, update.cursor
+                if not ticket.open:
+                    yield WatchTicketResponse(end=_end("CLOSED", retry=False), cursor=cursor)
+                    return
+                if (reason := stream.over()) is not None:
+                    yield WatchTicketResponse(end=reason, cursor=cursor)
+                    return
+                touched, woken = await self._news_of(stream, ticket)
 
-    async def _follow(self, ticket: Ticket, until: float) -> AsyncIterator[WatchTicketResponse]:
-        shown: messages.Ticket | None = None
-        woken: Event | None = None
+    async def watch_counter(
+        self, place: Place, service_id: str, counter_id: str, until: float, cursor: str
+    ) -> AsyncIterator[WatchCounterResponse]:
+        """What an operator sees, whenever it changes.
+
+        Args:
+            place: The facility.
+            service_id: The service that the counter calls.
+            counter_id: The counter.
+            until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._following(place, until) as stream:
+            changed_here, woken = True, True
+            while True:
+                if changed_here:
+                    state = await self._counter(place, service_id, counter_id)
+                    now = _digest(state)
+                    if now != cursor:
+                        cursor = now
+                        yield WatchCounterResponse(counter=state, cursor=cursor)
+                        stream.sent()
+                if not woken:
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchCounterResponse(heartbeat=beat, cursor=cursor)
+                    stream.sent()
+                if (reason := stream.over()) is not None:
+                    yield WatchCounterResponse(end=reason, cursor=cursor)
+                    return
+                woken = await stream.wait()
+                changed_here = any(one.entry.service_id == service_id for one in stream.news())
+
+    @asynccontextmanager
+    async def _following(self, place: Place, until: float) -> AsyncIterator["_Stream"]:
         stop = asyncio.create_task(self._draining.wait())
         try:
-            # The subscription comes first: what happens after the read finds it open.
-            async with self._bus.subscribe(topic_of(ticket, "*")) as subscription:
-                while True:
-                    seen, message = await self._loader.load(ticket.id)
-                    if message != shown:
-                        for passed in await self._passed(shown, seen):
-                            yield WatchTicketResponse(ticket=passed)
-                        yield WatchTicketResponse(ticket=message)
-                        shown = message
-                    elif woken is None:
-                        yield _heartbeat(self._clock)
-                    if not seen.open:
-                        yield _end("CLOSED", retry=False)
-                        return
-                    if stop.done():
-                        yield _end("SHUTTING_DOWN", retry=True)
-                        return
-                    left = until - time.time()
-                    if left <= 0:
-                        yield _end("TOKEN_EXPIRED", retry=True)
-                        return
-                    woken = await _wake(subscription, stop, min(left, self._heartbeat_seconds))
+            # The following comes first: what happens after the read finds it open.
+            async with self._histories.follow(place.institution_id, place.days) as follower:
+                yield _Stream(follower, stop, until, self._heartbeat_seconds)
         finally:
             stop.cancel()
 
-    async def _passed(self, shown: messages.Ticket | None, seen: Ticket) -> list[messages.Ticket]:
-        """The states between the one that was shown and the one that is seen now."""
-        if shown is None or seen.version <= shown.version + 1:
-            return []
-        changes = await self._database.read(
-            lambda session: self._tickets(session, Reach()).changes_of(seen.id)
-        )
-        first = as_issued(seen)
+    async def _news_of(self, stream: "_Stream", ticket: Ticket) -> tuple[bool, bool]:
+        """Waits until the ticket or its line changed, or time is over: touched, woken."""
+        place = ticket.queue.service.service_id
+        while await stream.wait():
+            entries = [one.entry for one in stream.news()]
+            if any(entry.ticket_id == ticket.id for entry in entries):
+                return True, True
+            if stream.over() or any(entry.service_id == place for entry in entries):
+                return False, True
+        return False, False
+
+    async def _line(self, ticket: Ticket) -> Line | None:
+        if not ticket.waits:
+            return None
+        return await self._lines.submit("all", ticket.queue.service)
+
+    async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
+        """The states between the version that was shown and the one that is seen now."""
+        if shown is None or ticket.version <= shown + 1:
+            return ()
+        history = await self._read(lambda reader: reader.history(ticket.id), Reach())
+        first = as_issued(ticket, history[0].priority)
+        changes = [one.change for one in history[1:]]
         return [
-            ticket_message(reduce(changed, changes[: version - 1], first), None)
-            for version in range(shown.version + 1, seen.version)
+            reduce(changed, changes[: version - 1], first)
+            for version in range(shown + 1, ticket.version)
         ]
 
+    async def _missed(self, place: Place, seen: dict[int, int]) -> list[Entry] | None:
+        """What happened after a cursor; None when it cannot be told from there."""
 
-async def _wake(
-    subscription: Subscription, stop: asyncio.Task[bool], seconds: float
-) -> Event | None:
-    """Waits for an event, the stop, or the time; takes what else has come meanwhile."""
-    waiting = asyncio.create_task(subscription.next(seconds))
+        def read(reader: TicketReader) -> list[Entry] | None:
+            revisions = reader.revisions(place.institution_id, place.days())
+            known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
+            if not set(seen) <= set(revisions):
+                return None
+            if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
+                return None
+            if sum(revisions.values()) - sum(known.values()) > MISSED:
+                return None
+            return reader.entries(known, 2 * MISSED)
+
+        return await self._read(read, Reach(institution_id=place.institution_id))
+
+    async def _board(
+        self, place: Place, service_id: str
+    ) -> tuple[WatchQueueResponse, dict[int, int]]:
+        """The board and the revisions at which it is right."""
+        days, now = place.days(), self._clock()
+
+        def read(reader: TicketReader) -> tuple[WatchQueueResponse, dict[int, int]]:
+            for _ in range(TRIES):
+                services, shown = reader.board(place.institution_id, days, service_id)
+                every = reader.revisions(place.institution_id, days)
+                if all(every[queue_id] == revision for queue_id, revision in shown.items()):
+                    break
+            board = board_message(place.institution_id, place.name, place.time_zone, services, now)
+            seen = every | shown
+            return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
+
+        return await self._read(read, Reach(institution_id=place.institution_id))
+
+    async def _counter(self, place: Place, service_id: str, counter_id: str) -> CounterState:
+        days, now = place.days(), self._clock()
+
+        def read(reader: TicketReader) -> CounterState:
+            waiting = reader.listed(place.institution_id, service_id, days, Status.WAITING, now)
+            held = reader.by_ids(reader.current(place.institution_id, service_id, days))
+            current = [one for one in held if one.counter and one.counter.id == counter_id]
+            skipped = reader.skipped(place.institution_id, service_id, days)[:ROWS]
+            return CounterState(
+                counter_id=counter_id,
+                current=described(reader, current, now),
+                next=described(reader, reader.by_ids(waiting[:ROWS]), now),
+                skipped=described(reader, reader.by_ids(skipped), now),
+                waiting=len(waiting),
+            )
+
+        return await self._read(read, Reach(institution_id=place.institution_id))
+
+    async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
+        found = {
+            one.id: one
+            for one in await self._read(lambda reader: reader.by_ids(identifiers), Reach())
+        }
+        return [found.get(one) or not_found("ticket", one) for one in identifiers]
+
+    async def _read_lines(self, services: Sequence[Service]) -> Sequence[Line | None]:
+        now = self._clock()
+        lines = await self._read(lambda reader: reader.lines(services, now), Reach())
+        return [lines.get(service.key) for service in services]
+
+    async def _read(self, work: Callable[[TicketReader], Result], reach: Reach) -> Result:
+        return await self._database.read(lambda session: work(self._reader(session, reach)))
+
+
+class _Stream:
+    """The clockwork of one stream."""
+
+    def __init__(
+        self, follower: Follower, stop: asyncio.Task[bool], until: float, heartbeat_seconds: float
+    ) -> None:
+        self._follower = follower
+        self._stop = stop
+        self._until = until
+        self._heartbeat_seconds = heartbeat_seconds
+        self._slow = False
+        self._beat = time.monotonic() + heartbeat_seconds
+        # Not all at once: streams that began together would come back together.
+        life = LIFE_SECONDS * random.uniform(0.8, 1)  # noqa: S311
+        self._renew = time.monotonic() + life
+
+    def news(self) -> Sequence[Told]:
+        """What happened since the last time."""
+        found = self._follower.take()
+        self._slow = self._slow or found is None
+        return found or ()
+
+    def over(self) -> StreamEnd | None:
+        """Why the stream ends now; None when it goes on."""
+        if self._stop.done():
+            return _end("SHUTTING_DOWN", retry=True)
+        if self._slow:
+            return _end("SLOW_CONSUMER", retry=True)
+        if self._until <= time.time():
+            return _end("TOKEN_EXPIRED", retry=True)
+        if self._renew <= time.monotonic():
+            return _end("RENEW", retry=True)
+        return None
+
+    def sent(self) -> None:
+        """Notes a sign of life: the next one is due later."""
+        self._beat = time.monotonic() + self._heartbeat_seconds
+
+    async def wait(self) -> bool:
+        """Waits for news; False when a sign of life is due, or the stream is over."""
+        now = time.monotonic()
+        left = min(self._until - time.time(), self._renew - now, self._beat - now)
+        return await self._follower.wait(max(0.0, left), self._stop)
+
+
+async def ended(
+    updates: AsyncIterator[Update], response: Callable[..., Update]
+) -> AsyncIterator[Update]:
+    """A stream that says in-band when it fails.
+
+    Args:
+        updates: The stream.
+        response: Type of its messages.
+    """
     try:
-        await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            return None
-        while not subscription.queue.empty():
-            subscription.queue.get_nowait()
-        return waiting.result()
-    finally:
-        waiting.cancel()
+        async for update in updates:
+            yield update
+    except MeshError as error:
+        yield response(end=_end(error.reason, retry=error.kind in _AGAIN))
+    except Exception as error:
+        logger().error("a live stream failed", exc_info=error)
+        yield response(end=_end("INTERNAL", retry=True))
 
 
-def _end(reason: str, *, retry: bool) -> WatchTicketResponse:
-    return WatchTicketResponse(end=StreamEnd(reason=reason, retry=retry))
+def _ticket_update(message: messages.Ticket) -> WatchTicketResponse:
+    parts = (
+        message.version,
+        message.people_ahead,
+        message.estimated_wait_low.seconds,
+        message.estimated_wait_high.seconds,
+        message.last_called_number,
+    )
+    waits = message.status == messages.TicketStatus.TICKET_STATUS_WAITING
+    return WatchTicketResponse(
+        ticket=message,
+        cursor=".".join(map(str, parts)),
+        three_ahead=waits and message.people_ahead <= THREE,
+    )
 
 
-def _heartbeat(clock: Clock) -> WatchTicketResponse:
-    return WatchTicketResponse(heartbeat=Heartbeat(send_time=timestamp(clock())))
+def _digest(state: CounterState) -> str:
+    """Names a counter's state; the seconds of a wait, which pass by themselves, left out."""
+    steady = CounterState()
+    steady.CopyFrom(state)
+    for ticket in (*steady.current, *steady.next, *steady.skipped):
+        ticket.ClearField("estimated_wait")
+    return hashlib.sha256(steady.SerializeToString(deterministic=True)).hexdigest()[:20]
+
+
+def _end(reason: str, *, retry: bool) -> StreamEnd:
+    return StreamEnd(reason=reason, retry=retry)

@@ -7,7 +7,6 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from mesh.config import ServiceSettings
-from queue_svc.domain.order import Rates
 from queue_svc.domain.rules import Rules
 
 
@@ -17,12 +16,6 @@ class QueueSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MEDIQ_QUEUE_SVC_")
     service: ClassVar[str] = "queue_svc"
 
-    rate_high: float = Field(default=4.0, gt=0)
-    """How fast the priority of HIGH grows while waiting; only the proportions count."""
-    rate_normal: float = Field(default=2.0, gt=0)
-    """The same for NORMAL."""
-    rate_low: float = Field(default=1.0, gt=0)
-    """The same for LOW."""
     recalls: int = Field(default=3, ge=0)
     """How often a call may be repeated."""
     places_back: int = Field(default=3, ge=1)
@@ -35,12 +28,18 @@ class QueueSettings(ServiceSettings):
     """Longest silence of a live stream."""
     facts_seconds: float = Field(default=30.0, ge=0)
     """How long a facility's facts are used before they are asked for again."""
+    copy_seconds: float = Field(default=2.0, gt=0)
+    """Longest use of a copy in the cache; a change makes it old at once."""
+    fhir_export: bool = False
+    """Whether visits are given out as FHIR Encounters."""
+    amqp_url: str = Field(default="", repr=False)
+    """RabbitMQ that carries events between processes, amqp://user:password@host/. Empty: events
+    stay in the process."""
 
     @property
     def rules(self) -> Rules:
         """What the rules depend on."""
         return Rules(
-            rates=Rates(self.rate_high, self.rate_normal, self.rate_low),
             recalls=self.recalls,
             places_back=self.places_back,
             counter_window=datetime.timedelta(minutes=self.counter_window_minutes),

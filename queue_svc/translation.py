@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,26 +13,20 @@ from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mesh.events import Event
 from mesh.times import timestamp
 from queue_svc.domain.estimates import Line
-from queue_svc.domain.numbers import Tally
-from queue_svc.domain.tickets import Status, Ticket
-from queue_svc.store import Tickets
+from queue_svc.domain.journeys import bpjs_tasks, status_history
+from queue_svc.domain.states import Act
+from queue_svc.domain.tickets import Entry, Recorded, Ticket
+from queue_svc.lines import Key
+from queue_svc.reading import Called, ServiceBoard, TicketReader
 
-_EVENTS = {
-    Status.CALLED: (TicketEventType.TICKET_EVENT_TYPE_CALLED, "called"),
-    Status.CANCELLED: (TicketEventType.TICKET_EVENT_TYPE_CANCELLED, "cancelled"),
-}
-_ISSUED = (TicketEventType.TICKET_EVENT_TYPE_ISSUED, "issued")
-_UPDATED = (TicketEventType.TICKET_EVENT_TYPE_UPDATED, "updated")
+_EVENTS = uuid.UUID("5c3c1c33-8f0b-4c0e-9a60-6a3b1f3f4b52")
+"""Namespace of event identifiers: the same change has the same one wherever it is told."""
+THREE = 3
+"""People ahead at whom a patient is told to come."""
 
 
 def _time(moment: datetime.datetime | None) -> Timestamp | None:
     return None if moment is None else timestamp(moment)
-
-
-def _milliseconds(value: int | None) -> Duration | None:
-    if value is None:
-        return None
-    return Duration(seconds=value // 1000, nanos=value % 1000 * 1_000_000)
 
 
 def status_of(ticket: Ticket) -> messages.TicketStatus.ValueType:
@@ -42,9 +36,8 @@ def status_of(ticket: Ticket) -> messages.TicketStatus.ValueType:
 
 def ticket_message(ticket: Ticket, line: Line | None) -> messages.Ticket:
     """A ticket with its place in the line; None when there is no line to stand in."""
-    wait = None if line is None else line.wait_seconds(ticket)
     service = ticket.queue.service
-    return messages.Ticket(
+    message = messages.Ticket(
         id=ticket.id,
         number=ticket.number,
         institution_id=service.institution_id,
@@ -53,102 +46,168 @@ def ticket_message(ticket: Ticket, line: Line | None) -> messages.Ticket:
         service_name=service.service_name,
         patient_id=ticket.patient_id,
         priority=messages.Priority.ValueType(ticket.priority),
+        priority_ground=messages.PriorityGround.ValueType(ticket.ground),
         status=status_of(ticket),
         service_day=ticket.queue.day,
         time_zone=service.time_zone,
-        people_ahead=0 if line is None else line.ahead(ticket),
-        estimated_wait=None if wait is None else Duration(seconds=wait),
         counter_name=ticket.counter.name if ticket.counter else "",
         create_time=_time(ticket.create_time),
         call_time=_time(ticket.call_time),
         serve_time=_time(ticket.serve_time),
         close_time=_time(ticket.close_time),
         version=ticket.version,
+        journey_id=ticket.journey_id,
+        arrive_time=_time(ticket.arrive_time),
+        previous_ticket_id=ticket.previous_id,
+        next_ticket_id=ticket.next_id,
+        calls=ticket.calls,
     )
+    stand(message, ticket, line)
+    return message
+
+
+def stand(
+    message: messages.Ticket | requests.TicketPosition, ticket: Ticket, line: Line | None
+) -> None:
+    """Fills in where a ticket stands in the line; nothing but the last call unless it waits."""
+    message.last_called_number = (line or ticket.queue).last_called_number
+    if line is None or not ticket.waits:
+        return
+    ahead, wait = line.ahead(ticket.id), line.wait(ticket.id)
+    if ahead is None or wait is None:
+        return
+    message.people_ahead = ahead
+    message.estimated_wait.seconds = wait.expected_seconds
+    message.estimated_wait.SetInParent()
+    message.estimated_wait_low.CopyFrom(Duration(seconds=wait.low_seconds))
+    message.estimated_wait_high.CopyFrom(Duration(seconds=wait.high_seconds))
 
 
 def described(
-    tickets: Tickets, found: Sequence[Ticket], now: datetime.datetime
+    reader: TicketReader, found: Sequence[Ticket], now: datetime.datetime
 ) -> list[messages.Ticket]:
     """Tickets as messages; the lines that they stand in are read together."""
-    waiting = [ticket.queue.service for ticket in found if ticket.status is Status.WAITING]
-    lines = tickets.lines(waiting, now)
+    waiting = [ticket.queue.service for ticket in found if ticket.waits]
+    lines: Mapping[Key, Line] = reader.lines(waiting, now) if waiting else {}
     return [ticket_message(ticket, lines.get(ticket.queue.key)) for ticket in found]
 
 
 def position_message(ticket: Ticket, line: Line | None) -> requests.TicketPosition:
     """The place of a ticket in the line, and the last number called."""
-    wait = None if line is None else line.wait_seconds(ticket)
-    return requests.TicketPosition(
-        ticket_id=ticket.id,
-        status=status_of(ticket),
-        people_ahead=0 if line is None else line.ahead(ticket),
-        estimated_wait=None if wait is None else Duration(seconds=wait),
-        last_called_number=(line or ticket.queue).last_called_number,
+    message = requests.TicketPosition(ticket_id=ticket.id, status=status_of(ticket))
+    stand(message, ticket, line)
+    return message
+
+
+def topic_of(institution_id: str, service_id: str, word: str) -> str:
+    """The routing key of a service's events; `*` as the word stands for all of them."""
+    return f"{institution_id}.{service_id}.{word}"
+
+
+def entry_message(entry: Entry) -> TicketEvent:
+    """A line of a queue's history as an event."""
+    return TicketEvent(
+        id=str(uuid.uuid5(_EVENTS, f"{entry.ticket_id}/{entry.version}")),
+        type=TicketEventType.ValueType(entry.act),
+        ticket_id=entry.ticket_id,
+        number=entry.number,
+        institution_id=entry.institution_id,
+        service_id=entry.service_id,
+        status=messages.TicketStatus.ValueType(entry.status),
+        counter_name=entry.counter.name if entry.counter else "",
+        occur_time=timestamp(entry.time),
+        version=entry.version,
+        priority=messages.Priority.ValueType(entry.priority),
+        service_day=entry.day,
+        revision=entry.revision,
+        waiting=entry.waiting,
+        journey_id=entry.journey_id,
     )
 
 
-def topic_of(ticket: Ticket, word: str) -> str:
-    """The routing key of a ticket's events; `*` as the word stands for all of them."""
-    return f"{ticket.queue.service.institution_id}.{ticket.queue.service.service_id}.{word}"
+def event_of(entry: Entry) -> Event:
+    """A line of a queue's history on its way to the bus."""
+    message = entry_message(entry)
+    topic = topic_of(entry.institution_id, entry.service_id, Act(entry.act).name.lower())
+    return Event(message.id, topic, message.SerializeToString())
 
 
-def event_of(ticket: Ticket) -> Event:
-    """The event of the change that made a ticket what it is."""
-    kind, word = _ISSUED if ticket.version == 1 else _EVENTS.get(ticket.status, _UPDATED)
-    made = TicketEvent(
-        id=str(uuid.uuid4()),
-        type=kind,
-        ticket_id=ticket.id,
-        number=ticket.number,
-        institution_id=ticket.queue.service.institution_id,
-        service_id=ticket.queue.service.service_id,
-        status=status_of(ticket),
-        counter_name=ticket.counter.name if ticket.counter else "",
-        occur_time=_time(ticket.update_time),
-        version=ticket.version,
-    )
-    return Event(made.id, topic_of(ticket, word), made.SerializeToString())
-
-
-def daily_message(day: str, tally: Tally) -> requests.DailyStats:
-    """The numbers of one day."""
-    return requests.DailyStats(
-        day=day,
-        issued=tally.issued,
-        done=tally.of(Status.DONE),
-        no_show=tally.of(Status.NO_SHOW),
-        cancelled=tally.of(Status.CANCELLED),
-        mean_wait=_milliseconds(tally.mean_wait_ms),
-        mean_service=_milliseconds(tally.mean_service_ms),
+def _call_message(call: Called) -> requests.BoardCall:
+    return requests.BoardCall(
+        ticket_id=call.ticket_id,
+        number=call.number,
+        counter_name=call.counter_name,
+        status=messages.TicketStatus.ValueType(call.status),
+        call_time=timestamp(call.call_time),
+        calls=call.calls,
     )
 
 
-def now_message(
-    institution_id: str, today: str, tallies: dict[tuple[str, str], Tally]
-) -> requests.QueueStats:
-    """The numbers of a facility now.
+def board_message(
+    institution_id: str,
+    name: str,
+    time_zone: str,
+    services: Sequence[ServiceBoard],
+    now: datetime.datetime,
+) -> requests.Board:
+    """What a board shows."""
+    return requests.Board(
+        institution_id=institution_id,
+        institution_name=name,
+        time_zone=time_zone,
+        create_time=timestamp(now),
+        services=[
+            requests.BoardService(
+                service_id=one.queues[-1].service.service_id,
+                service_name=one.queues[-1].service.service_name,
+                waiting=sum(queue.waiting for queue in one.queues),
+                current=[_call_message(call) for call in one.current],
+                last_calls=[_call_message(call) for call in one.earlier],
+            )
+            for one in services
+        ],
+    )
 
-    Args:
-        institution_id: The facility.
-        today: Its day: what is closed counts for today.
-        tallies: Numbers by day and service, of all days whose tickets are still called.
-    """
-    whole = Tally()
-    answer = requests.QueueStats(institution_id=institution_id, service_day=today)
-    for service_id in sorted({service_id for _, service_id in tallies}):
-        one = answer.services.add(service_id=service_id)
-        for (day, of), tally in tallies.items():
-            if of == service_id:
-                one.waiting += tally.of(Status.WAITING)
-                one.in_service += tally.in_service
-                one.done += tally.of(Status.DONE) if day == today else 0
-        answer.waiting += one.waiting
-        answer.in_service += one.in_service
-        whole.add(tallies.get((today, service_id), Tally()))
-    daily = daily_message(today, whole)
-    answer.issued, answer.done = daily.issued, daily.done
-    answer.no_show, answer.cancelled = daily.no_show, daily.cancelled
-    if daily.HasField("mean_wait"):
-        answer.mean_wait.CopyFrom(daily.mean_wait)
-    return answer
+
+def history_message(ticket: Ticket, history: Sequence[Recorded]) -> requests.TicketHistory:
+    """What happened to a ticket."""
+    return requests.TicketHistory(
+        changes=[
+            requests.TicketChange(
+                version=one.version,
+                type=TicketEventType.ValueType(one.act),
+                status=messages.TicketStatus.ValueType(one.change.status),
+                priority=messages.Priority.ValueType(one.priority),
+                actor=one.change.actor,
+                counter_name=one.change.counter.name if one.change.counter else "",
+                reason=one.change.reason,
+                occur_time=timestamp(one.change.time),
+                time_zone=ticket.queue.service.time_zone,
+            )
+            for one in history
+        ]
+    )
+
+
+def journey_message(
+    tickets: Sequence[Ticket], described_tickets: Sequence[messages.Ticket]
+) -> requests.Journey:
+    """A visit with the states that follow from its times."""
+    first = tickets[0]
+    return requests.Journey(
+        id=first.journey_id,
+        institution_id=first.queue.service.institution_id,
+        patient_id=first.patient_id,
+        arrive_time=_time(first.arrive_time),
+        tickets=described_tickets,
+        bpjs_tasks=[
+            requests.BpjsTask(task_id=task.task_id, occur_time=timestamp(task.time))
+            for task in bpjs_tasks(tickets)
+        ],
+        status_history=[
+            requests.EncounterPeriod(
+                status=period.status, start_time=timestamp(period.start), end_time=_time(period.end)
+            )
+            for period in status_history(tickets)
+        ],
+    )

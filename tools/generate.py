@@ -17,6 +17,7 @@ THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 
 
 DERIVED = {
+    "gen/asyncapi.json": "tools.asyncapi",
     "gen/openapi.json": "tools.openapi",
     "docs/access.md": "tools.access",
     "envoy/envoy.yaml": "mesh.edge",

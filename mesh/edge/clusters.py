@@ -12,7 +12,11 @@ from mesh.tls import TRUST_DOMAIN
 
 EDGE = "edge"
 """Name of the edge in its certificate."""
-MAX_MESSAGE_WINDOW_BYTES = 1 << 20
+STREAM_WINDOW_BYTES = 64 << 10
+"""What a server may send ahead on one call whose client does not read."""
+
+MAX_WINDOW_BYTES = (1 << 31) - 1
+"""The largest window of HTTP/2."""
 
 
 def _is_address(host: str) -> bool:
@@ -82,15 +86,18 @@ def _outlier_detection() -> Config:
     }
 
 
-def _protocol() -> Config:
+def _protocol(settings: EdgeSettings) -> Config:
+    # All calls share a connection: its window holds what all of them may leave unread. A smaller
+    # one lets a few clients that do not read stop every other call.
+    connection_window = min(settings.max_calls * STREAM_WINDOW_BYTES, MAX_WINDOW_BYTES)
     return {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             common_http_protocol_options={"idle_timeout": "300s"},
             explicit_http_config={
                 "http2_protocol_options": {
-                    "initial_stream_window_size": MAX_MESSAGE_WINDOW_BYTES,
-                    "initial_connection_window_size": 4 * MAX_MESSAGE_WINDOW_BYTES,
+                    "initial_stream_window_size": STREAM_WINDOW_BYTES,
+                    "initial_connection_window_size": connection_window,
                     "connection_keepalive": {"interval": "30s", "timeout": "5s"},
                 }
             },
@@ -123,7 +130,7 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
                 }
             ]
         },
-        "typed_extension_protocol_options": _protocol(),
+        "typed_extension_protocol_options": _protocol(settings),
         "transport_socket": _tls(settings, server),
     }
 

@@ -21,7 +21,7 @@ def cors(settings: EdgeSettings) -> Config:
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": origin} for origin in settings.cors_origins],
         allow_methods="GET, POST, PUT, PATCH, DELETE",
-        allow_headers="authorization, content-type, x-request-id",
+        allow_headers="authorization, content-type, last-event-id, x-request-id",
         expose_headers="retry-after, x-request-id",
         max_age="600",
         allow_credentials=False,

@@ -11,6 +11,7 @@ from mesh.edge.log import access_log
 from mesh.edge.rates import rate_filter
 from mesh.edge.routes import route_config
 from mesh.edge.settings import EdgeSettings
+from mesh.edge.streams import stream_filter
 from mesh.edge.transcoder import transcoder_filter
 from mesh.edge.typed import Config, extension, seconds, socket_address
 
@@ -24,6 +25,8 @@ def _filters(settings: EdgeSettings) -> list[Config]:
     return [
         header_filter(),
         cors_filter(),
+        # Before the transcoder, so that it sees what the transcoder has made of an answer.
+        stream_filter(),
         # First of the deciding filters: the ones below see native and transcoded calls alike.
         transcoder_filter(settings),
         rate_filter(settings),

@@ -61,6 +61,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    """Writes a text of several lines as such."""
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def to_yaml(document: Config) -> str:
     """The document as text; equal documents give equal texts."""
     return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100)

@@ -17,6 +17,7 @@ from mesh.edge.cors import cors
 from mesh.edge.headers import drop_deadline
 from mesh.edge.rates import METADATA, RATE, class_name
 from mesh.edge.settings import SERVERS, EdgeSettings
+from mesh.edge.streams import stream_events, stream_headers
 from mesh.edge.transcoder import upload_transcoder
 from mesh.edge.typed import Config, header, seconds
 
@@ -72,7 +73,12 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
             }
         },
         "request_headers_to_add": _deadline_header(method),
-        "typed_per_filter_config": {**access(method), **(upload_body(settings) if upload else {})},
+        **({"response_headers_to_add": stream_headers()} if method.streaming else {}),
+        "typed_per_filter_config": {
+            **access(method),
+            **(upload_body(settings) if upload else {}),
+            **(stream_events() if method.streaming else {}),
+        },
     }
 
 

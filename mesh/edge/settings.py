@@ -56,7 +56,8 @@ DEFAULT_RATES: Mapping[RateClass.ValueType, Rates] = MappingProxyType(
         RateClass.RATE_CLASS_WRITE: Rates(Bucket(1000, 500), Bucket(300, 150)),
         RateClass.RATE_CLASS_LOGIN: Rates(Bucket(200, 50), Bucket(60, 60, 60)),
         RateClass.RATE_CLASS_UPLOAD: Rates(Bucket(40, 10), Bucket(30, 60, 60)),
-        RateClass.RATE_CLASS_STREAM: Rates(Bucket(500, 100), Bucket(200, 50)),
+        # A hall of a thousand phones behind one address opens, or loses its network, at once.
+        RateClass.RATE_CLASS_STREAM: Rates(Bucket(4000, 800), Bucket(1000, 200)),
     }
 )
 """Limits by rate class. A class without an entry cannot be routed."""

@@ -35,6 +35,21 @@ def active_days(now: datetime.datetime, time_zone: str, carry_hours: int) -> tup
     return (today.isoformat(),)
 
 
+def seconds_until(now: datetime.datetime, time_zone: str, closes: str) -> float | None:
+    """Seconds until a service closes today; 0 when it has closed, None when it never does.
+
+    Args:
+        now: The moment.
+        time_zone: Zone of the facility, an IANA name.
+        closes: Closing time there, HH:MM, or empty.
+    """
+    if not closes:
+        return None
+    local = now.astimezone(ZoneInfo(time_zone))
+    end = datetime.datetime.combine(local.date(), datetime.time.fromisoformat(closes), local.tzinfo)
+    return max(0.0, (end - local).total_seconds())
+
+
 def parse_day(field: str, text: str) -> datetime.date:
     """The day that a request names.
 
@@ -50,6 +65,14 @@ def parse_day(field: str, text: str) -> datetime.date:
     return day
 
 
+def days_between(first: datetime.date, last: datetime.date) -> tuple[str, ...]:
+    """The days from one to another, both included, oldest first."""
+    return tuple(
+        (first + datetime.timedelta(days=number)).isoformat()
+        for number in range((last - first).days + 1)
+    )
+
+
 def week_until(last: datetime.date) -> tuple[str, ...]:
     """Seven days that end on a day, oldest first."""
-    return tuple((last - datetime.timedelta(days=back)).isoformat() for back in range(6, -1, -1))
+    return days_between(last - datetime.timedelta(days=6), last)

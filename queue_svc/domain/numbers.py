@@ -1,53 +1,169 @@
-"""Counts and means of queues."""
+"""What is counted and measured of a queue's day, and what each change adds to it."""
 
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
+from zoneinfo import ZoneInfo
 
-from queue_svc.domain.tickets import AT_COUNTER, Status
+from queue_svc.domain.quantiles import quantile
+from queue_svc.domain.states import SERVED, Priority, Status
+from queue_svc.domain.tickets import Ticket
+
+TEN_MINUTES_MS = 600_000
+
+
+class Sample(IntEnum):
+    """A time that is measured."""
+
+    WAIT = 1
+    """From issue to first call."""
+    SERVICE = 2
+    """From start to end of service."""
+    ERROR = 3
+    """Between the wait that a patient was told and the real one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a queue's day."""
+
+    hour: int
+    """Facility-local hour in which it happened, 0 to 23."""
+    priority: Priority
+    counter_id: str
+    """Counter that acted; empty when none did."""
+    counter_name: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change adds to the numbers of one part, or takes back."""
+
+    part: Part
+    counts: Mapping[str, int]
+    """By name of a count or a sum of `Tally`."""
+    samples: Mapping[Sample, int]
+    """Measured times, in milliseconds."""
+    sign: int = 1
+    """-1 takes the samples back; the counts have a sign of their own."""
+
+
+COUNTS = (
+    *("issued", "called", "done", "no_show", "cancelled", "transferred", "within_standard"),
+    *("wait_ms", "service_ms", "compared", "within_ten_minutes", "under_upper_bound"),
+)
+"""The counts and sums."""
+_ENDS = {
+    Status.DONE: "done",
+    Status.NO_SHOW: "no_show",
+    Status.CANCELLED: "cancelled",
+    Status.TRANSFERRED: "transferred",
+}
 
 
 @dataclass
 class Tally:
-    """Tickets by state, with sums of times."""
+    """Counts, sums and measured times."""
 
-    counts: dict[Status, int] = field(default_factory=dict)
-    wait_ms: int = 0
-    """Sum over the called ones, from issue to first call."""
-    called: int = 0
-    """Tickets that were called."""
-    service_ms: int = 0
-    """Sum over the served ones."""
-    served: int = 0
-    """Tickets that were served."""
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[Sample, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    """How many values are in each bucket, see `quantiles`."""
 
-    def add(self, other: "Tally") -> None:
-        """Adds another tally to this one."""
-        for status, count in other.counts.items():
-            self.counts[status] = self.counts.get(status, 0) + count
-        self.wait_ms += other.wait_ms
-        self.called += other.called
-        self.service_ms += other.service_ms
-        self.served += other.served
-
-    def of(self, *statuses: Status) -> int:
-        """Tickets in these states."""
-        return sum(self.counts.get(status, 0) for status in statuses)
-
-    @property
-    def issued(self) -> int:
-        """All tickets."""
-        return sum(self.counts.values())
-
-    @property
-    def in_service(self) -> int:
-        """Tickets that a counter holds."""
-        return self.of(*AT_COUNTER)
+    @classmethod
+    def total(cls, tallies: Iterable["Tally"]) -> "Tally":
+        """Several together."""
+        whole = cls()
+        for one in tallies:
+            whole.counts.update(one.counts)
+            for sample, buckets in one.samples.items():
+                whole.samples[sample].update(buckets)
+        return whole
 
     @property
     def mean_wait_ms(self) -> int | None:
         """Mean time from issue to first call; None when nobody was called."""
-        return round(self.wait_ms / self.called) if self.called else None
+        return _mean(self.counts["wait_ms"], self.counts["called"])
 
     @property
     def mean_service_ms(self) -> int | None:
         """Mean time of service; None when nobody was served."""
-        return round(self.service_ms / self.served) if self.served else None
+        return _mean(self.counts["service_ms"], self.counts["done"] + self.counts["transferred"])
+
+    def quantile_ms(self, sample: Sample, share: float) -> int | None:
+        """The time that a share of the measured ones does not pass; None without any."""
+        found = quantile(self.samples.get(sample, {}), share)
+        return None if found is None else round(found)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is counted."""
+        return not any(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a service looks like now."""
+
+    in_service: int
+    """Tickets that a counter holds."""
+    open_counters: int
+    """Counters that called recently."""
+    longest_wait_seconds: float | None
+    """How long the oldest waiting ticket has waited; None when nobody waits."""
+
+
+def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
+    """What one change adds to the numbers, or takes back.
+
+    Each thing counts in the facility-local hour in which it happened, for the counter that acted.
+
+    Args:
+        before: The ticket before; None when it is new.
+        after: The ticket after.
+    """
+    found: list[Effect] = []
+    if before is None:
+        found.append(Effect(_part(after, after.create_time), {"issued": 1}, {}))
+    elif before.wait_ms is None and after.wait_ms is not None:
+        found.append(_called(after, 1))
+    elif before.wait_ms is not None and after.wait_ms is None:
+        found.append(_called(before, -1))
+    if before is not None and before.open and after.close_time is not None:
+        samples = {}
+        counts = {_ENDS[after.status]: 1}
+        if after.status in SERVED and after.service_ms is not None:
+            counts["service_ms"] = after.service_ms
+            samples[Sample.SERVICE] = after.service_ms
+        found.append(Effect(_part(after, after.close_time, at_counter=True), counts, samples))
+    return found
+
+
+def _called(ticket: Ticket, sign: int) -> Effect:
+    """The first call of a ticket."""
+    wait_ms = ticket.wait_ms or 0
+    moment = ticket.create_time + datetime.timedelta(milliseconds=wait_ms)
+    standard_ms = ticket.queue.service.standard_minutes * 60_000
+    counts = {"called": 1, "wait_ms": wait_ms, "within_standard": int(wait_ms <= standard_ms)}
+    samples = {Sample.WAIT: wait_ms}
+    if ticket.prediction is not None:
+        error = abs(wait_ms - ticket.prediction.wait_ms)
+        counts["compared"] = 1
+        counts["within_ten_minutes"] = int(error <= TEN_MINUTES_MS)
+        counts["under_upper_bound"] = int(wait_ms <= ticket.prediction.high_ms)
+        samples[Sample.ERROR] = error
+    part = _part(ticket, moment, at_counter=True)
+    return Effect(part, {name: sign * count for name, count in counts.items()}, samples, sign)
+
+
+def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> Part:
+    hour = moment.astimezone(ZoneInfo(ticket.queue.service.time_zone)).hour
+    counter = ticket.counter if at_counter else None
+    if counter is None:
+        return Part(hour, ticket.priority, "")
+    return Part(hour, ticket.priority, counter.id, counter.name)
+
+
+def _mean(total: int, count: int) -> int | None:
+    return round(total / count) if count else None

@@ -4,12 +4,14 @@ score = rate(class) x time waited (Kleinrock 1964; Stanford, Taylor, Ziedins 201
 the oldest has the highest score, so the heads of the four classes are enough to pick from.
 """
 
-import datetime
-from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from queue_svc.domain.tickets import Priority
+from queue_svc.domain.states import Priority
+
+ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+"""The classes that compete by score. The earlier one wins a tie."""
 
 
 @dataclass(frozen=True)
@@ -27,34 +29,33 @@ class Rates:
         return self.low if priority is Priority.LOW else self.normal
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Someone who waits, as far as the order depends on it."""
+class Waiting(NamedTuple):
+    """Someone who waits, as far as the order depends on it. The smallest of a class is its head."""
 
-    id: str
-    priority: Priority
-    queue_time: datetime.datetime
-    """From when waiting counts."""
+    queue_time: float
+    """From when waiting counts, in seconds since the epoch (UTC)."""
     sequence: int
     """Order of issue, for equal times."""
-
-    @property
-    def age(self) -> tuple[datetime.datetime, int]:
-        """What orders a class, smallest first."""
-        return self.queue_time, self.sequence
+    id: str
+    priority: Priority
 
 
-def pick(heads: Iterable[Waiting], rates: Rates, now: datetime.datetime) -> Waiting | None:
-    """Who is called next.
+Block = tuple[Priority, int, int, int]
+"""Neighbours of one class called without a break: the class, the index of the first of them in it,
+how many they are, and how many of any class are called before them. A plain tuple for speed."""
+
+
+def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
+    """Who is called next; None when nobody waits.
 
     Args:
         heads: The oldest of each class.
         rates: How fast priority accumulates.
-        now: The moment of the call.
+        now: The moment of the call, in seconds since the epoch.
     """
 
     def rank(one: Waiting) -> tuple[bool, float, Priority, float, int]:
-        waited = max(0.0, (now - one.queue_time).total_seconds())
+        waited = max(0.0, now - one.queue_time)
         score = rates.of(one.priority) * waited
         return one.priority is Priority.URGENT, score, one.priority, waited, -one.sequence
 
@@ -62,29 +63,68 @@ def pick(heads: Iterable[Waiting], rates: Rates, now: datetime.datetime) -> Wait
 
 
 def calling_order(
-    waiting: Iterable[Waiting], rates: Rates, now: datetime.datetime, pace_seconds: float
-) -> list[Waiting]:
+    classes: Mapping[Priority, Sequence[Waiting]], rates: Rates, now: float, pace_seconds: float
+) -> Iterator[Waiting]:
     """Those who wait in the order in which they will be called if nobody else comes.
 
     Runs the pick of the real calls into the future: a later HIGH overtakes an earlier LOW only when
     its score passes before the LOW's turn comes.
 
     Args:
-        waiting: Everyone who waits.
+        classes: Everyone who waits, each class oldest first.
         rates: How fast priority accumulates.
-        now: The moment of the next call.
+        now: The moment of the next call, in seconds since the epoch.
         pace_seconds: Expected time between two calls.
     """
-    classes: dict[Priority, deque[Waiting]] = defaultdict(deque)
-    for one in sorted(waiting, key=lambda one: one.age):
-        classes[one.priority].append(one)
-    order: list[Waiting] = []
-    step = datetime.timedelta(seconds=pace_seconds)
-    moment = now
-    while True:
-        heads = [line[0] for line in classes.values() if line]
-        chosen = pick(heads, rates, moment)
-        if chosen is None:
-            return order
-        order.append(classes[chosen.priority].popleft())
-        moment += step
+    for priority, first, size, _ in calling_blocks(classes, rates, now, pace_seconds):
+        yield from classes[priority][first : first + size]
+
+
+def calling_blocks(
+    classes: Mapping[Priority, Sequence[Waiting]],
+    rates: Rates,
+    now: float,
+    pace_seconds: float,
+    grain: int | None = None,
+) -> Iterator[Block]:
+    """The calling order as blocks, in order.
+
+    Args:
+        classes: Everyone who waits, each class oldest first.
+        rates: How fast priority accumulates.
+        now: The moment of the next call, in seconds since the epoch.
+        pace_seconds: Expected time between two calls.
+        grain: None: exact. Else, whoever comes after 2 x grain others is called together with
+            some who follow, up to 1/grain of those called before, so that the steps grow with the
+            logarithm of the queue.
+    """
+    called = len(classes.get(Priority.URGENT, ()))
+    if called:
+        yield Priority.URGENT, 0, called, 0
+    # Lists of floats and indexes, no objects: the loop runs once for each call to come.
+    kinds = [kind for kind in ACCUMULATING if classes.get(kind)]
+    speeds = [rates.of(kind) for kind in kinds]
+    lines = [classes[kind] for kind in kinds]
+    taken = [0] * len(kinds)
+    heads = [line[0][0] for line in lines]
+    while len(kinds) > 1:
+        moment = now + called * pace_seconds
+        best, top = 0, -1.0
+        for index, head in enumerate(heads):
+            score = speeds[index] * (moment - head) if head < moment else 0.0
+            if score > top:
+                best, top = index, score
+        line, first = lines[best], taken[best]
+        size = 1
+        if grain is not None and called >= 2 * grain:
+            size = min(called // grain, len(line) - first)
+        yield kinds[best], first, size, called
+        called += size
+        taken[best] = first + size
+        if first + size < len(line):
+            heads[best] = line[first + size][0]
+        else:
+            for column in (kinds, speeds, lines, taken, heads):
+                del column[best]
+    if kinds:
+        yield kinds[0], taken[0], len(lines[0]) - taken[0], called

@@ -1,16 +1,13 @@
 """What a network may set about its queues."""
 
 import datetime
-from dataclasses import dataclass, field
-
-from queue_svc.domain.order import Rates
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Rules:
     """The settings that the rules depend on."""
 
-    rates: Rates = field(default_factory=Rates)
     recalls: int = 3
     """How often a call may be repeated."""
     places_back: int = 3

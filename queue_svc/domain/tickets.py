@@ -1,50 +1,21 @@
-"""A ticket: its states, who may reach it, and what each change does to it."""
+"""A ticket: where it stands, who may reach it, and what each change does to it."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
-from mesh.errors import Kind, MeshError, invalid, refused
-
-
-class Status(IntEnum):
-    """State of a ticket, numbered as in the contracts."""
-
-    WAITING = 1
-    CALLED = 2
-    SERVING = 3
-    DONE = 4
-    SKIPPED = 5
-    NO_SHOW = 6
-    CANCELLED = 7
-
-
-class Priority(IntEnum):
-    """Priority class, numbered as in the contracts."""
-
-    LOW = 1
-    NORMAL = 2
-    HIGH = 3
-    URGENT = 4
-
-
-FINAL = frozenset({Status.DONE, Status.NO_SHOW, Status.CANCELLED})
-"""States that a ticket never leaves."""
-AT_COUNTER = frozenset({Status.CALLED, Status.SERVING})
-"""States in which a counter holds the ticket."""
-MOVES: Mapping[Status, frozenset[Status]] = {
-    Status.WAITING: frozenset({Status.CANCELLED}),
-    Status.CALLED: frozenset(
-        {Status.SERVING, Status.SKIPPED, Status.NO_SHOW, Status.CANCELLED, Status.WAITING}
-    ),
-    Status.SERVING: frozenset({Status.DONE, Status.WAITING}),
-    Status.SKIPPED: frozenset({Status.WAITING, Status.NO_SHOW, Status.CANCELLED}),
-    Status.DONE: frozenset(),
-    Status.NO_SHOW: frozenset(),
-    Status.CANCELLED: frozenset(),
-}
-"""The transitions that staff may ask for. Only a call makes a ticket CALLED."""
+from mesh.errors import Kind, MeshError
+from queue_svc.domain.states import (
+    AT_COUNTER,
+    FINAL,
+    SERVED,
+    TRANSITIONS,
+    Act,
+    Ground,
+    Priority,
+    ServiceKind,
+    Status,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +37,22 @@ class Service:
     service_name: str
     prefix: str
     service_minutes: int
+    kind: ServiceKind = ServiceKind.CLINIC
+    rate_high: float = 4.0
+    """How fast the priority of HIGH grows while waiting; only the proportions count."""
+    rate_normal: float = 2.0
+    rate_low: float = 1.0
+    standard_minutes: int = 60
+    """The wait that should not be passed."""
+    opens: str = ""
+    """When it opens, facility-local, HH:MM. Empty: it is always open."""
+    closes: str = ""
+    """When it closes, facility-local, HH:MM. Empty: it is always open."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Facility and service."""
+        return self.institution_id, self.service_id
 
 
 @dataclass(frozen=True)
@@ -81,11 +68,22 @@ class Queue:
     """Rolling mean of the time from call to end of service; 0 when nobody was served."""
     last_called_number: str
     last_call_time: datetime.datetime | None
+    waiting: int = 0
+    """Tickets that wait."""
 
     @property
     def key(self) -> tuple[str, str]:
         """Facility and service: the queues of a service around midnight share it."""
-        return self.service.institution_id, self.service.service_id
+        return self.service.key
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The wait that a patient was told with the ticket."""
+
+    wait_ms: int
+    high_ms: int
+    """Upper end of the range that was shown."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,27 @@ class Ticket:
     """From issue to first call; kept for sums."""
     service_ms: int | None = None
     """From start to end of service; kept for sums."""
+    journey_id: str = ""
+    """The visit; it begins with a ticket of its own."""
+    arrive_time: datetime.datetime | None = None
+    """When the visit began."""
+    ground: Ground = Ground.NONE
+    """Why the ticket has its class."""
+    previous_id: str = ""
+    """The ticket from which the patient was sent here; empty on the first one."""
+    next_id: str = ""
+    """The ticket to which the patient was sent; empty unless TRANSFERRED."""
+    prediction: Prediction | None = None
 
     @property
     def open(self) -> bool:
         """Whether the ticket may still change."""
         return self.status not in FINAL
+
+    @property
+    def waits(self) -> bool:
+        """Whether the ticket stands in the line."""
+        return self.status is Status.WAITING
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,45 @@ class Change:
     counter: Counter | None = None
     """Counter that acted; None when none did."""
     reason: str = ""
+    priority: Priority | None = None
+    """The new class; None: it stays."""
+    next_id: str = ""
+    """The ticket to which the patient is sent; empty unless TRANSFERRED."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One change as it was written down."""
+
+    act: Act
+    version: int
+    """Version after it, as is the class."""
+    priority: Priority
+    change: Change
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a queue's history. Tells nobody's name."""
+
+    queue_id: int
+    revision: int
+    """Place in the history, from 1, without gap."""
+    act: Act
+    ticket_id: str
+    number: str
+    journey_id: str
+    institution_id: str
+    service_id: str
+    day: str
+    status: Status
+    """State after it, as are the class and the version."""
+    priority: Priority
+    version: int
+    waiting: int
+    """Tickets of the queue that wait after it."""
+    time: datetime.datetime
+    counter: Counter | None
 
 
 @dataclass(frozen=True)
@@ -143,6 +196,13 @@ class Reach:
     """Only tickets of this facility. None: of any."""
     patient_id: str | None = None
     """Only tickets of this patient. None: of anyone."""
+
+    def covers(self, institution_id: str, patient_id: str) -> bool:
+        """Whether the caller can reach a patient's tickets at a facility."""
+        return self.institution_id in (None, institution_id) and self.patient_id in (
+            None,
+            patient_id,
+        )
 
 
 def number_of(prefix: str, sequence: int) -> str:
@@ -157,10 +217,12 @@ def _milliseconds(start: datetime.datetime, end: datetime.datetime) -> int:
 def changed(ticket: Ticket, change: Change) -> Ticket:
     """The ticket after a change. Its times never go back.
 
-    The change must be allowed: see `check_move` and `check_call`.
+    The change must be allowed: see `queue_svc.domain.checks`.
     """
     time = max(change.time, ticket.update_time)
     after = replace(ticket, status=change.status, version=ticket.version + 1, update_time=time)
+    if change.priority is not None:
+        return replace(after, priority=change.priority, ground=Ground.STAFF)
     if change.status is Status.CALLED:
         wait_ms = ticket.wait_ms
         if wait_ms is None:
@@ -180,18 +242,41 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
             calls=0,
             wait_ms=None if undone else ticket.wait_ms,
         )
-    if change.status is Status.DONE:
+    if change.status in SERVED:
         started = ticket.serve_time or time
-        return replace(after, close_time=time, service_ms=_milliseconds(started, time))
+        return replace(
+            after,
+            close_time=time,
+            service_ms=_milliseconds(started, time),
+            next_id=change.next_id,
+        )
     if change.status in FINAL:
         return replace(after, close_time=time)
     return after
 
 
-def as_issued(ticket: Ticket) -> Ticket:
-    """The ticket as it was before its first change."""
+def act_of(before: Ticket | None, after: Ticket) -> Act:
+    """What made a ticket what it is.
+
+    Args:
+        before: The ticket before; None when it is new.
+        after: The ticket after.
+    """
+    if before is None:
+        return Act.ISSUED
+    return TRANSITIONS.get((before.status, after.status), Act.UPDATED)
+
+
+def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
+    """The ticket as it was before its first change.
+
+    Args:
+        ticket: The ticket now.
+        priority: Its class at issue; None when it never changed.
+    """
     return replace(
         ticket,
+        priority=ticket.priority if priority is None else priority,
         status=Status.WAITING,
         version=1,
         calls=0,
@@ -202,59 +287,8 @@ def as_issued(ticket: Ticket) -> Ticket:
         counter=None,
         wait_ms=None,
         service_ms=None,
+        next_id="",
     )
-
-
-def check_move(ticket: Ticket, status: Status, reason: str) -> None:
-    """Refuses a transition that does not exist.
-
-    Raises:
-        MeshError: TRANSITION_NOT_ALLOWED; REASON_REQUIRED when a call is taken back without one.
-    """
-    if status not in MOVES[ticket.status]:
-        raise _not_allowed(ticket)
-    if status is Status.WAITING and ticket.status in AT_COUNTER and not reason.strip():
-        raise invalid("reason", "say why the call is taken back", "REASON_REQUIRED")
-
-
-def check_call(ticket: Ticket, counter: Counter, recalls: int) -> None:
-    """Refuses a call that would take a patient from another counter or be one too many.
-
-    Args:
-        ticket: The ticket to call.
-        counter: The counter that calls.
-        recalls: How often a call may be repeated.
-
-    Raises:
-        MeshError: TRANSITION_NOT_ALLOWED, CALLED_BY_OTHER_COUNTER or RECALL_LIMIT.
-    """
-    if ticket.status is Status.WAITING:
-        return
-    if ticket.status is not Status.CALLED:
-        raise _not_allowed(ticket)
-    if ticket.counter is not None and ticket.counter.id != counter.id:
-        raise refused("another counter called this ticket", "CALLED_BY_OTHER_COUNTER")
-    if ticket.calls > recalls:
-        raise refused(f"a call is repeated at most {recalls} times", "RECALL_LIMIT")
-
-
-def _not_allowed(ticket: Ticket) -> MeshError:
-    allowed = ",".join(status.name for status in sorted(MOVES[ticket.status]))
-    return refused(
-        f"a {ticket.status.name} ticket cannot do this",
-        "TRANSITION_NOT_ALLOWED",
-        **{"from": ticket.status.name, "allowed": allowed},
-    )
-
-
-def check_priority(priority: Priority, reason: str) -> None:
-    """Refuses an URGENT ticket that nobody gave a reason for.
-
-    Raises:
-        MeshError: PRIORITY_REASON_REQUIRED.
-    """
-    if priority is Priority.URGENT and not reason.strip():
-        raise invalid("priority_reason", "say why it is urgent", "PRIORITY_REASON_REQUIRED")
 
 
 def active_ticket_exists(ticket_id: str) -> MeshError:

@@ -94,12 +94,17 @@ def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path
 def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
     """Runs Envoy with these settings, and gives the address of its admin interface."""
     write(settings, folder / "envoy.yaml")
-    output = folder / "envoy.log"
+    with started(folder / "envoy.yaml", settings.admin_port) as admin:
+        yield admin
+
+
+@contextmanager
+def started(file: Path, admin_port: int) -> Iterator[str]:
+    """Runs Envoy with this document, and gives the address of its admin interface."""
+    output = file.with_name("envoy.log")
     with output.open("wb") as log:
-        process = subprocess.Popen(
-            command(folder / "envoy.yaml", workers=1), stdout=log, stderr=subprocess.STDOUT
-        )
-    admin = f"http://127.0.0.1:{settings.admin_port}"
+        process = subprocess.Popen(command(file, workers=1), stdout=log, stderr=subprocess.STDOUT)
+    admin = f"http://127.0.0.1:{admin_port}"
     try:
         _wait_until_ready(admin, process, output)
         yield admin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -27,6 +26,7 @@ from mediq.queue.v1.queue_service_pb2 import (
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from mesh.edge.routes import ABORT_SECONDS
+from tests.edge import sse
 from tests.edge.conftest import SHARED, Edge
 from tests.edge.upstreams import Context
 
@@ -82,8 +82,7 @@ async def test_streams_are_server_sent_events(edge: Edge, api: httpx.AsyncClient
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
         assert response.headers["content-type"] == "text/event-stream"
-        text = (await response.aread()).decode()
-    events = [json.loads(part.removeprefix("data: ")) for part in text.split("\n\n") if part]
+        events = [event.json async for event in sse.events(response)]
     assert events[0]["ticket"]["id"] == TICKET
     assert "heartbeat" in events[1]
     assert events[2]["end"] == {"reason": "CLOSED", "retry": False}
@@ -105,8 +104,8 @@ async def test_events_come_one_by_one_and_the_server_hears_of_the_end(
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with asyncio.timeout(5):
         async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
-            first = await anext(response.aiter_text())
-    assert first.startswith("data: ")
+            first = await anext(sse.events(response))
+    assert "heartbeat" in first.json
     assert await asyncio.to_thread(ended.wait, 5)
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.cache import Cache, MemoryCache, make_cache
+from mesh.cache import Cache, MemoryCache, make_cache, remembered
 from mesh.redis_cache import RedisCache
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
@@ -34,6 +34,41 @@ class TestCache:
         await asyncio.sleep(0.1)
         assert await cache.get("a") is None
 
+    async def test_a_copy_is_used_until_its_group_changes(self, cache: Cache) -> None:
+        loads = iter(range(10))
+
+        async def load() -> bytes:
+            return str(next(loads)).encode()
+
+        async def look(group: str = "g") -> bytes:
+            return await remembered(cache, group, "k", 5, load)
+
+        assert [await look(), await look()] == [b"0", b"0"]
+        assert await look("other") == b"1"
+        await cache.bump("g")
+        assert [await look(), await look("other")] == [b"2", b"1"]
+
+    async def test_what_was_read_before_a_change_is_not_shown_after_it(self, cache: Cache) -> None:
+        """A slow reader stores its copy after the change: nobody may find it."""
+        state = b"old"
+
+        async def slow() -> bytes:
+            seen = state
+            await changed.wait()
+            return seen
+
+        async def quick() -> bytes:
+            return state
+
+        changed = asyncio.Event()
+        reader = asyncio.create_task(remembered(cache, "g", "k", 5, slow))
+        await asyncio.sleep(0.05)
+        state = b"new"
+        await cache.bump("g")
+        changed.set()
+        assert await reader == b"old"
+        assert await remembered(cache, "g", "k", 5, quick) == b"new"
+
 
 async def test_full_memory_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.cache.MAX_ENTRIES", 2)
@@ -48,4 +83,10 @@ async def test_redis_that_is_gone_is_a_miss() -> None:
     await cache.set("a", b"1", 5)
     assert await cache.get("a") is None
     await cache.delete("a")
+    await cache.bump("g")
+
+    async def load() -> bytes:
+        return b"loaded"
+
+    assert await remembered(cache, "g", "k", 5, load) == b"loaded"
     await cache.close()

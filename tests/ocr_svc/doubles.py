@@ -181,10 +181,12 @@ class QueueDouble(Double, QueueServiceServicer):
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
+        self.ages: list[int] = []
         self.tickets: dict[str, Ticket] = {}
 
     async def IssueTicket(self, request: IssueTicketRequest, context: Context) -> Ticket:
         self.calls += 1
+        self.ages.append(request.age_years)
         await self.admit(context)
         if request.request_id not in self.tickets:
             self.tickets[request.request_id] = Ticket(
@@ -215,4 +217,6 @@ class FacilitiesDouble(Double, InstitutionServiceServicer):
             await _fail(context, not_found("institution", request.institution_id))
         if request.service_id not in (self.service_id, self.other_service_id):
             await _fail(context, not_found("service", request.service_id))
-        return FacilityFacts(institution=Institution(id=self.institution_id))
+        return FacilityFacts(
+            institution=Institution(id=self.institution_id, time_zone="Asia/Jakarta")
+        )

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from alembic import command
-from sqlalchemy import update
+from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from mesh.crypto import DecryptionError, FieldCipher
@@ -30,7 +30,7 @@ from ocr_svc.domain import (
     Registration,
     State,
 )
-from ocr_svc.store import KEPT_HOURS, DraftRow, Repository
+from ocr_svc.store import KEPT_HOURS, DraftRow, RegistrationRow, Repository
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(seconds=10)
@@ -50,6 +50,8 @@ READING = Reading(
 CONTENT = Content(
     READING, READING.warnings, (Correction("nama", "", "SITI", NOW),), {str(uuid4()): "f" * 64}
 )
+AGE = 64
+FIRST_REVISION = "ba76bbdfdede"
 IDENTITY = Identity("3273014107900001", "SITI", "BANDUNG", "01-07-1990", "PEREMPUAN", "JL. A")
 
 
@@ -82,7 +84,7 @@ async def add(
 async def confirmed(database: Database, repository: Repository) -> Registration:
     draft = await add(database, repository, new_draft())
     ids = [str(uuid4()) for _ in range(4)]
-    made = Registration(ids[0], draft.id, ids[1], ids[2], ids[3], NOW)
+    made = Registration(ids[0], draft.id, ids[1], ids[2], ids[3], NOW, age_years=AGE)
     assert await database.write(
         lambda session: repository.confirm(session, draft, made, IDENTITY, NOW)
     )
@@ -209,6 +211,8 @@ async def test_from_step_to_step(database: Database, repository: Repository) -> 
     )
     with pytest.raises(DecryptionError):
         await database.read(lambda session: repository.identity(session, made.id))
+    ready = await database.read(lambda session: repository.registration(session, made.id))
+    assert (ready.state, ready.age_years) == (State.ACCOUNT_READY, AGE)
     await database.write(
         lambda session: repository.completed(session, made.id, "me", b"ticket", NOW)
     )
@@ -216,10 +220,56 @@ async def test_from_step_to_step(database: Database, repository: Repository) -> 
     assert found is not None
     assert (found.state, found.user_id, found.ticket) == (State.COMPLETED, user_id, b"ticket")
     assert (found.attempts, found.consent_time, found.lease_until) == (0, NOW, None)
+    assert await ages(database) == [None]
     claimed = await database.write(
         lambda session: repository.claim(session, made.id, "me", LATER, LATER)
     )
     assert claimed is None
+
+
+async def ages(database: Database) -> list[bytes | None]:
+    return list(
+        await database.read(lambda session: session.scalars(select(RegistrationRow.age)).all())
+    )
+
+
+async def test_the_age_is_sealed_and_goes_with_a_failure(
+    database: Database, repository: Repository
+) -> None:
+    made = await confirmed(database, repository)
+    (sealed,) = await ages(database)
+    assert sealed is not None
+    assert str(AGE).encode() not in sealed
+    await database.write(lambda session: repository.claim(session, made.id, "me", NOW, LATER))
+    await database.write(
+        lambda session: repository.failed(session, made.id, "me", Kind.ABORTED, "X", NOW)
+    )
+    assert await ages(database) == [None]
+    found = await database.read(lambda session: repository.registration(session, made.id))
+    assert found.age_years == 0
+
+
+async def test_a_registration_of_the_first_release_goes_on_without_an_age(
+    database_url: str, repository: Repository
+) -> None:
+    await asyncio.to_thread(upgrade, "ocr_svc", database_url, FIRST_REVISION)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO registrations (id, draft_id, request_id, institution_id, service_id,"
+                " consent_time, state, user_id, failure_kind, failure_reason, attempts,"
+                " next_attempt_time, lease_owner, update_time) VALUES ('r', 'd', 'q', 'i', 's',"
+                " '2026-03-02 09:00:00', 'ACCOUNT_READY', 'u', '', '', 0,"
+                " '2026-03-02 09:00:00', '', '2026-03-02 09:00:00')"
+            )
+        )
+    engine.dispose()
+    await asyncio.to_thread(upgrade, "ocr_svc", database_url)
+    database = Database(database_url, 1)
+    found = await database.read(lambda session: repository.registration(session, "r"))
+    assert (found.state, found.user_id, found.age_years) == (State.ACCOUNT_READY, "u", 0)
+    await database.close()
 
 
 def test_the_migrations_are_the_models(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from mediq.institution.v1.institution_pb2 import Counter, HealthcareService, Institution
+from mediq.institution.v1.institution_pb2 import (
+    Counter,
+    HealthcareService,
+    Institution,
+    ServiceKind,
+)
 from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.queue.v1 import queue_service_pb2 as requests
@@ -33,8 +38,8 @@ Metadata = tuple[tuple[str, str], ...]
 FACILITIES = "mediq.institution.v1.InstitutionService"
 MORNING = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
 """A Monday, 09:00 in Jakarta."""
-WAITING, CALLED, SERVING, DONE, SKIPPED, NO_SHOW, CANCELLED = (
-    TicketStatus.ValueType(number) for number in range(1, 8)
+WAITING, CALLED, SERVING, DONE, SKIPPED, NO_SHOW, CANCELLED, TRANSFERRED = (
+    TicketStatus.ValueType(number) for number in range(1, 9)
 )
 LOW, NORMAL, HIGH, URGENT = (Priority.ValueType(number) for number in range(1, 5))
 
@@ -63,28 +68,43 @@ class Facilities:
 
     def __init__(self) -> None:
         self.facts: dict[str, FacilityFacts] = {}
+        self.services: dict[str, HealthcareService] = {}
         self.down = False
         self.asked = 0
 
     def open(self, zone: str = "Asia/Jakarta", counters: int = 8, minutes: int = 10) -> Place:
-        """Adds a facility with one service."""
+        """Adds a facility with a clinic and a pharmacy."""
         facility = uid()
-        facts = FacilityFacts(
+        self.facts[facility] = facts = FacilityFacts(
             institution=Institution(id=facility, name="RSUD Contoh", time_zone=zone),
-            service=HealthcareService(
-                id=uid(),
-                institution_id=facility,
-                name="Poli Umum",
-                prefix="A",
-                service_minutes=minutes,
-            ),
             counters=[
                 Counter(id=uid(), institution_id=facility, name=f"Loket {number + 1}")
                 for number in range(counters)
             ],
         )
-        self.facts[facility] = facts
-        return Place(facility, facts.service.id, [one.id for one in facts.counters])
+        clinic = self.add(facility, "Poli Umum", "A", minutes)
+        pharmacy = self.add(facility, "Apotek", "B", 5, ServiceKind.SERVICE_KIND_PHARMACY)
+        return Place(facility, clinic, [one.id for one in facts.counters], pharmacy)
+
+    def add(
+        self,
+        facility: str,
+        name: str,
+        prefix: str,
+        minutes: int = 10,
+        kind: ServiceKind.ValueType = ServiceKind.SERVICE_KIND_CLINIC,
+    ) -> str:
+        """Adds a service to a facility."""
+        service = HealthcareService(
+            id=uid(),
+            institution_id=facility,
+            name=name,
+            prefix=prefix,
+            service_minutes=minutes,
+            kind=kind,
+        )
+        self.services[service.id] = service
+        return service.id
 
     async def GetFacilityFacts(
         self, request: GetFacilityFactsRequest, context: Context
@@ -93,19 +113,26 @@ class Facilities:
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         facts = self.facts.get(request.institution_id)
-        if facts is None or request.service_id not in ("", facts.service.id):
+        service = self.services.get(request.service_id)
+        known = service is not None and service.institution_id == request.institution_id
+        if facts is None or (request.service_id and not known):
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such place")
         assert facts is not None
-        return facts
+        answer = FacilityFacts()
+        answer.CopyFrom(facts)
+        if service is not None:
+            answer.service.CopyFrom(service)
+        return answer
 
 
 @dataclass(frozen=True)
 class Place:
-    """A facility with one service."""
+    """A facility with a clinic and a pharmacy."""
 
     facility: str
     service: str
     counters: list[str]
+    pharmacy: str
 
 
 @dataclass

@@ -12,7 +12,7 @@ from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.context import Principal
 from queue_svc.domain.tickets import Reach
-from queue_svc.servicer import reach_of
+from queue_svc.servicers.base import reach_of
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
 from tests.support.mesh import problem
 

@@ -8,7 +8,7 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 
 from mesh.crypto import FieldCipher
 from mesh.storage import Database
-from queue_svc.store import ChangeRow
+from queue_svc.models import ChangeRow
 from tests.queue_svc.conftest import (
     CALLED,
     CANCELLED,

@@ -7,8 +7,9 @@ import pytest
 from mediq.queue.v1 import queue_pb2
 
 from mesh.errors import MeshError
-from queue_svc.domain import tickets
-from queue_svc.domain.tickets import Change, Counter, Priority, Queue, Service, Status, Ticket
+from queue_svc.domain import checks, tickets
+from queue_svc.domain.states import FINAL, TRANSITIONS, Priority, Status, targets
+from queue_svc.domain.tickets import Change, Counter, Queue, Service, Ticket
 
 NOW = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
 LOKET = Counter("c1", "Loket 1")
@@ -42,7 +43,7 @@ def after(minutes: float, status: Status) -> Change:
 
 def refusal(ticket: Ticket, status: Status, reason: str = "why") -> MeshError | None:
     try:
-        tickets.check_move(ticket, status, reason)
+        checks.check_move(ticket, status, reason)
     except MeshError as error:
         return error
     return None
@@ -63,6 +64,15 @@ ALLOWED = {
 }
 
 
+BY_OTHER_MEANS = {(S.WAITING, S.CALLED), (S.CALLED, S.CALLED), (S.SERVING, S.TRANSFERRED)}
+"""Changes that a call or a transfer makes."""
+
+
+def test_the_table_holds_what_the_tests_say() -> None:
+    assert set(TRANSITIONS) == ALLOWED | BY_OTHER_MEANS
+    assert {S.DONE, S.NO_SHOW, S.CANCELLED, S.TRANSFERRED} == FINAL
+
+
 @pytest.mark.parametrize("source", Status)
 @pytest.mark.parametrize("target", Status)
 def test_only_the_listed_moves_exist(source: Status, target: Status) -> None:
@@ -72,11 +82,9 @@ def test_only_the_listed_moves_exist(source: Status, target: Status) -> None:
         return
     assert error is not None
     assert error.reason == "TRANSITION_NOT_ALLOWED"
-    listed = [name for name in error.metadata["allowed"].split(",") if name]
+    listed = {Status[name] for name in error.metadata["allowed"].split(",") if name}
     assert error.metadata["from"] == source.name
-    assert {(source, Status[name]) for name in listed} == {
-        one for one in ALLOWED if one[0] == source
-    }
+    assert listed == targets(source)
 
 
 @pytest.mark.parametrize("source", [S.CALLED, S.SERVING])
@@ -113,16 +121,16 @@ def test_numbers_are_those_of_the_contracts() -> None:
 )
 def test_who_can_be_called(status: Status, calls: int, reason: str | None) -> None:
     if reason is None:
-        tickets.check_call(a_ticket(status, calls), LOKET, 3)
+        checks.check_call(a_ticket(status, calls), LOKET, 3)
         return
     with pytest.raises(MeshError) as caught:
-        tickets.check_call(a_ticket(status, calls), LOKET, 3)
+        checks.check_call(a_ticket(status, calls), LOKET, 3)
     assert caught.value.reason == reason
 
 
 def test_a_called_patient_is_not_taken_by_another_counter() -> None:
     with pytest.raises(MeshError) as caught:
-        tickets.check_call(a_ticket(S.CALLED, 1), Counter("c2", "Loket 2"), 3)
+        checks.check_call(a_ticket(S.CALLED, 1), Counter("c2", "Loket 2"), 3)
     assert caught.value.reason == "CALLED_BY_OTHER_COUNTER"
 
 

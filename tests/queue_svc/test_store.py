@@ -6,7 +6,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
 from mesh.migrations import config_for, upgrade
-from queue_svc.store import Base
+from queue_svc.models import Base
 
 
 def test_the_migrations_make_the_models(database_url: str) -> None:

@@ -1,0 +1,28 @@
+"""The feed of ticket events: where they go, and the words of their routing keys."""
+
+from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
+
+from mesh.events import Feed
+
+FEED = Feed("mediq.queue.events", "/mediq/queue_svc", TicketEvent.DESCRIPTOR.full_name)
+"""Events of tickets on their way to other processes."""
+_PREFIX = "TICKET_EVENT_TYPE_"
+
+
+def word_of(kind: TicketEventType.ValueType) -> str:
+    """The last word of the routing key of a kind of event, such as no_show.
+
+    Raises:
+        ValueError: The contract has no such kind.
+    """
+    return TicketEventType.Name(kind).removeprefix(_PREFIX).lower()
+
+
+def words() -> list[str]:
+    """The words of all kinds of events, in the order of the contract."""
+    return [word_of(kind) for kind in TicketEventType.values() if kind]
+
+
+def routing_key(event: TicketEvent) -> str:
+    """The routing key of an event: institution.service.word."""
+    return f"{event.institution_id}.{event.service_id}.{word_of(event.type)}"

@@ -1,0 +1,281 @@
+"""Who waits for each service, kept in memory and brought up to date from the queues' histories.
+
+A queue's `revision` counts its changes, so a copy knows what it has missed: reading a line costs
+what has changed since, not what waits. Copies are per process and hold nothing that the database
+does not.
+"""
+
+import datetime
+import threading
+from bisect import bisect_left, insort
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from queue_svc.domain.days import active_days, seconds_until
+from queue_svc.domain.estimates import (
+    ARRIVAL_WINDOW_SECONDS,
+    Line,
+    arrival_rates,
+    service_seconds,
+)
+from queue_svc.domain.order import Rates, Waiting
+from queue_svc.domain.rules import Rules
+from queue_svc.domain.states import Act, Priority, Status
+from queue_svc.domain.tickets import Queue, Service
+from queue_svc.models import QueueRow, TicketRow
+from queue_svc.rows import CHANGE, TICKET, queue_of
+
+COPIES = 500
+"""Queues that are kept; the one that was read longest ago goes first."""
+CATCH_UP = 2000
+"""Changes that are replayed; who has missed more reads the queue anew."""
+Key = tuple[str, str]
+"""Facility and service."""
+
+
+@dataclass
+class _Copy:
+    """The waiting tickets of one queue at one revision."""
+
+    revision: int
+    classes: dict[Priority, list[Waiting]] = field(
+        default_factory=lambda: {priority: [] for priority in Priority}
+    )
+    places: dict[str, Waiting] = field(default_factory=dict)
+    arrivals: dict[Priority, deque[float]] = field(
+        default_factory=lambda: {priority: deque() for priority in Priority}
+    )
+    since: float | None = None
+    """When the first ticket was issued; None when there was none."""
+    counters: dict[str, float] = field(default_factory=dict)
+    """Last call of each counter."""
+
+    def place(self, ticket_id: str, waiting: Waiting | None) -> None:
+        """Puts a ticket where it belongs now; None: it does not wait."""
+        old = self.places.pop(ticket_id, None)
+        if old is not None:
+            line = self.classes[old.priority]
+            del line[bisect_left(line, old)]
+        if waiting is not None:
+            self.places[ticket_id] = waiting
+            insort(self.classes[waiting.priority], waiting)
+
+    def arrive(self, priority: Priority, moment: float) -> None:
+        """Counts an arrival. What a fresh copy has counted already is not newer than its last."""
+        seen = self.arrivals[priority]
+        if not seen or moment > seen[-1]:
+            seen.append(moment)
+        if self.since is None:
+            self.since = moment
+
+    def call(self, counter_id: str, moment: float) -> None:
+        """Notes the call of a counter."""
+        self.counters[counter_id] = max(moment, self.counters.get(counter_id, 0.0))
+
+
+class Lines:
+    """The lines of all services that this process was asked about."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Starts without a copy."""
+        self._rules = rules
+        self._copies: OrderedDict[int, _Copy] = OrderedDict()
+        # Units of work run in threads.
+        self._lock = threading.Lock()
+
+    def read(
+        self, session: Session, services: Iterable[Service], now: datetime.datetime
+    ) -> dict[Key, Line]:
+        """The lines of services as they are committed: not for a session that has written.
+
+        Args:
+            session: Where missed changes are read.
+            services: The services; one without a queue has no line.
+            now: The moment of the next call.
+        """
+        wanted = {
+            (service.institution_id, service.service_id, day)
+            for service in services
+            for day in active_days(now, service.time_zone, self._rules.carry_hours)
+        }
+        if not wanted:
+            return {}
+        key = tuple_(QueueRow.institution_id, QueueRow.service_id, QueueRow.day)
+        rows = session.scalars(select(QueueRow).where(key.in_(wanted)).order_by(QueueRow.day)).all()
+        groups: dict[Key, list[QueueRow]] = defaultdict(list)
+        for row in rows:
+            groups[row.institution_id, row.service_id].append(row)
+        with self._lock:
+            for row in rows:
+                self._refresh(session, row, now)
+            return {key: self._line(days, now) for key, days in groups.items()}
+
+    def fresh(self, session: Session, service: Service, now: datetime.datetime) -> Line | None:
+        """The line of one service, read whole: also for a session that has written.
+
+        Args:
+            session: The unit of work.
+            service: The service.
+            now: The moment of the next call.
+        """
+        rows = session.scalars(
+            select(QueueRow)
+            .where(
+                QueueRow.institution_id == service.institution_id,
+                QueueRow.service_id == service.service_id,
+                QueueRow.day.in_(active_days(now, service.time_zone, self._rules.carry_hours)),
+            )
+            .order_by(QueueRow.day)
+        ).all()
+        if not rows:
+            return None
+        return _merged(
+            [queue_of(row) for row in rows],
+            [self._load(session, row, now) for row in rows],
+            self._rules,
+            now,
+        )
+
+    def _refresh(self, session: Session, row: QueueRow, now: datetime.datetime) -> None:
+        copy = self._copies.get(row.id)
+        if copy is None or row.revision - copy.revision > CATCH_UP:
+            self._copies[row.id] = self._load(session, row, now)
+        elif row.revision > copy.revision:
+            _catch_up(session, row.id, copy)
+        self._copies.move_to_end(row.id)
+        while len(self._copies) > COPIES:
+            self._copies.popitem(last=False)
+
+    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Copy:
+        copy = _Copy(row.revision)
+        ticket = TICKET.c
+        waiting = select(ticket.id, ticket.priority, ticket.queue_time, ticket.sequence).where(
+            ticket.queue_id == row.id, ticket.status == Status.WAITING
+        )
+        for identifier, priority, queue_time, sequence in session.execute(waiting):
+            one = Waiting(queue_time.timestamp(), sequence, identifier, Priority(priority))
+            copy.places[identifier] = one
+            copy.classes[one.priority].append(one)
+        for line in copy.classes.values():
+            line.sort()
+        window = datetime.timedelta(seconds=ARRIVAL_WINDOW_SECONDS)
+        arrivals = (
+            select(ticket.priority, ticket.create_time)
+            .where(ticket.queue_id == row.id, ticket.create_time >= now - window)
+            .order_by(ticket.create_time)
+        )
+        for priority, create_time in session.execute(arrivals):
+            copy.arrivals[Priority(priority)].append(create_time.timestamp())
+        first = session.scalar(
+            select(ticket.create_time).where(ticket.queue_id == row.id, ticket.sequence == 1)
+        )
+        copy.since = None if first is None else first.timestamp()
+        calls = select(ticket.counter_id, ticket.call_time).where(
+            ticket.queue_id == row.id,
+            ticket.call_time >= now - self._rules.counter_window,
+            ticket.counter_id.is_not(None),
+        )
+        for counter_id, call_time in session.execute(calls):
+            copy.call(counter_id, call_time.timestamp())
+        return copy
+
+    def _line(self, rows: Sequence[QueueRow], now: datetime.datetime) -> Line:
+        return _merged(
+            [queue_of(row) for row in rows],
+            [self._copies[row.id] for row in rows],
+            self._rules,
+            now,
+        )
+
+
+def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
+    change, ticket = CHANGE.c, TICKET.c
+    missed = (
+        select(
+            change.revision,
+            change.act,
+            change.priority,
+            change.time,
+            change.counter_id,
+            ticket.id,
+            ticket.status,
+            ticket.priority.label("class_now"),
+            ticket.queue_time,
+            ticket.sequence,
+        )
+        .join(TicketRow, ticket.id == change.ticket_id)
+        .where(change.queue_id == queue_id, change.revision > copy.revision)
+        .order_by(change.revision)
+    )
+    for row in session.execute(missed):
+        copy.revision = row.revision
+        moment = row.time.timestamp()
+        if row.act == Act.ISSUED:
+            copy.arrive(Priority(row.priority), moment)
+        if row.act in (Act.CALLED, Act.RECALLED) and row.counter_id is not None:
+            copy.call(row.counter_id, moment)
+        waits = row.status == Status.WAITING
+        copy.place(
+            row.id,
+            Waiting(row.queue_time.timestamp(), row.sequence, row.id, Priority(row.class_now))
+            if waits
+            else None,
+        )
+
+
+def _merged(
+    queues: Sequence[Queue], copies: Sequence[_Copy], rules: Rules, now: datetime.datetime
+) -> Line:
+    """One line from the queues of a service around midnight, the older day first."""
+    moment = now.timestamp()
+    newest = queues[-1]
+    for copy in copies:
+        for seen in copy.arrivals.values():
+            while seen and seen[0] < moment - ARRIVAL_WINDOW_SECONDS:
+                seen.popleft()
+    opened = moment - rules.counter_window.total_seconds()
+    counters = {
+        counter for copy in copies for counter, called in copy.counters.items() if called >= opened
+    }
+    since = [copy.since for copy in copies if copy.since is not None]
+    return Line(
+        classes=_classes(copies),
+        rates=rates_of(newest.service),
+        now=moment,
+        service_seconds=service_seconds(newest),
+        counters=max(1, len(counters)),
+        arrival_rates=arrival_rates(
+            {
+                priority: [time for copy in copies for time in copy.arrivals[priority]]
+                for priority in Priority
+            },
+            moment,
+            min(since, default=moment),
+        ),
+        open_seconds=seconds_until(now, newest.service.time_zone, newest.service.closes),
+        last_called_number=max(queues, key=last_call).last_called_number,
+    )
+
+
+def _classes(copies: Collection[_Copy]) -> Mapping[Priority, Sequence[Waiting]]:
+    if len(copies) == 1:
+        (only,) = copies
+        return {priority: tuple(line) for priority, line in only.classes.items()}
+    return {
+        priority: sorted(one for copy in copies for one in copy.classes[priority])
+        for priority in Priority
+    }
+
+
+def rates_of(service: Service) -> Rates:
+    """How fast priority grows in the queues of a service."""
+    return Rates(service.rate_high, service.rate_normal, service.rate_low)
+
+
+def last_call(queue: Queue) -> datetime.datetime:
+    """When a queue was last called from; long ago when never."""
+    return queue.last_call_time or datetime.datetime.min.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,1 @@
+"""QueueService, in parts by what is asked: changes, tickets, numbers, live streams."""

@@ -1,0 +1,111 @@
+"""Boards and live streams."""
+
+from collections.abc import AsyncIterator
+
+from mediq.queue.v1 import queue_service_pb2 as requests
+
+from mesh.cache import remembered
+from mesh.context import principal
+from mesh.pipeline import Context
+from queue_svc.clients import counter_of
+from queue_svc.domain.tickets import Reach
+from queue_svc.live import Place, ended
+from queue_svc.reading import TicketReader
+from queue_svc.servicers.base import Part
+from queue_svc.translation import board_message
+
+LAST_EVENT_ID = "last-event-id"
+"""The header in which a browser says what it saw last (WHATWG HTML, Server-Sent Events)."""
+
+
+def cursor_in(cursor: str, context: Context) -> str:
+    """Where a client was: the request's field, or the header of a browser that came back."""
+    if cursor:
+        return cursor
+    for key, value in context.invocation_metadata() or ():
+        if key == LAST_EVENT_ID and isinstance(value, str):
+            return value[:2000]
+    return ""
+
+
+class Streams(Part):
+    """The RPCs of boards and live streams."""
+
+    async def GetBoard(self, request: requests.GetBoardRequest, context: Context) -> requests.Board:
+        place = await self._place(request.institution_id)
+        days = place.days()
+
+        def look(reader: TicketReader) -> bytes:
+            services, _ = reader.board(place.institution_id, days)
+            now = self._clock()
+            board = board_message(place.institution_id, place.name, place.time_zone, services, now)
+            return board.SerializeToString()
+
+        async def load() -> bytes:
+            return await self._read(look, Reach(institution_id=place.institution_id))
+
+        found = await remembered(
+            self._parts.cache,
+            place.institution_id,
+            f"board/{'/'.join(days)}",
+            self._parts.copy_seconds,
+            load,
+        )
+        return requests.Board.FromString(found)
+
+    async def WatchQueue(
+        self, request: requests.WatchQueueRequest, context: Context
+    ) -> AsyncIterator[requests.WatchQueueResponse]:
+        place = await self._place(request.institution_id)
+        cursor = cursor_in(request.cursor, context)
+        updates = self._parts.live.watch_queue(place, request.service_id, cursor)
+        async for update in ended(updates, requests.WatchQueueResponse):
+            yield update
+
+    async def WatchTicket(
+        self, request: requests.WatchTicketRequest, context: Context
+    ) -> AsyncIterator[requests.WatchTicketResponse]:
+        ticket = await self._get(request.id)
+        service = ticket.queue.service
+        place = Place(
+            service.institution_id,
+            service.institution_name,
+            service.time_zone,
+            lambda: self._days(service.time_zone),
+        )
+        cursor = cursor_in(request.cursor, context)
+        updates = self._parts.live.watch_ticket(ticket, place, principal().expires_at, cursor)
+        async for update in ended(updates, requests.WatchTicketResponse):
+            yield update
+
+    async def WatchCounter(
+        self, request: requests.WatchCounterRequest, context: Context
+    ) -> AsyncIterator[requests.WatchCounterResponse]:
+        facts = await self._parts.facilities.facts(
+            request.institution_id, request.service_id, counter_id=request.counter_id
+        )
+        counter = counter_of(facts, request.counter_id)
+        updates = self._parts.live.watch_counter(
+            await self._place(request.institution_id),
+            request.service_id,
+            counter.id,
+            principal().expires_at,
+            cursor_in(request.cursor, context),
+        )
+        async for update in ended(updates, requests.WatchCounterResponse):
+            yield update
+
+    async def WatchEvents(
+        self, request: requests.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[requests.WatchEventsResponse]:
+        async for update in self._parts.tail(request.pattern):
+            yield update
+
+    async def _place(self, institution_id: str) -> Place:
+        institution = (await self._parts.facilities.facts(institution_id)).institution
+        return Place(
+            institution.id,
+            institution.name,
+            institution.time_zone,
+            lambda: self._days(institution.time_zone),
+        )

@@ -1,0 +1,173 @@
+"""Tickets, lists of them, and visits."""
+
+import asyncio
+
+from google.api.httpbody_pb2 import HttpBody
+from mediq.queue.v1 import queue_pb2 as messages
+from mediq.queue.v1 import queue_service_pb2 as requests
+
+from mesh import pages
+from mesh.cache import remembered
+from mesh.context import principal
+from mesh.errors import Kind, MeshError, not_found
+from mesh.pipeline import Context
+from queue_svc.domain.order import pick
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import Reach, queue_empty
+from queue_svc.lines import rates_of
+from queue_svc.reading import TicketReader
+from queue_svc.servicers.base import Part, page_of, reach_of
+from queue_svc.translation import described, history_message, journey_message, position_message
+
+OWNER_SECONDS = 3600.0
+"""How long a ticket's facility and patient are remembered; they never change."""
+
+
+class TicketReads(Part):
+    """The RPCs that read tickets."""
+
+    async def GetTicket(
+        self, request: requests.GetTicketRequest, context: Context
+    ) -> messages.Ticket:
+        now = self._clock()
+        return await self._read(lambda reader: described(reader, [reader.get(request.id)], now)[0])
+
+    async def GetTicketPosition(
+        self, request: requests.GetTicketPositionRequest, context: Context
+    ) -> requests.TicketPosition:
+        institution_id, patient_id = await self._owner(request.id)
+        if not reach_of(principal()).covers(institution_id, patient_id):
+            raise not_found("ticket", request.id)
+
+        def look(reader: TicketReader) -> bytes:
+            ticket = reader.get(request.id)
+            lines = reader.lines([ticket.queue.service], self._clock())
+            return position_message(ticket, lines.get(ticket.queue.key)).SerializeToString()
+
+        async def load() -> bytes:
+            return await self._read(look, Reach())
+
+        found = await remembered(
+            self._parts.cache,
+            institution_id,
+            f"position/{request.id}",
+            self._parts.copy_seconds,
+            load,
+        )
+        return requests.TicketPosition.FromString(found)
+
+    async def GetTicketHistory(
+        self, request: requests.GetTicketHistoryRequest, context: Context
+    ) -> requests.TicketHistory:
+        def look(reader: TicketReader) -> requests.TicketHistory:
+            return history_message(reader.get(request.id), reader.history(request.id))
+
+        return await self._read(look)
+
+    async def ListTickets(
+        self, request: requests.ListTicketsRequest, context: Context
+    ) -> requests.ListTicketsResponse:
+        status = Status(request.status) if request.status else None
+        found, token = await self._listed(request, request.service_id, status)
+        return requests.ListTicketsResponse(tickets=found, next_page_token=token)
+
+    async def ListUpcomingTickets(
+        self, request: requests.ListUpcomingTicketsRequest, context: Context
+    ) -> requests.ListUpcomingTicketsResponse:
+        found, token = await self._listed(request, request.service_id, Status.WAITING)
+        return requests.ListUpcomingTicketsResponse(tickets=found, next_page_token=token)
+
+    async def PeekNextTicket(
+        self, request: requests.PeekNextTicketRequest, context: Context
+    ) -> messages.Ticket:
+        days = await self._days_of(request.institution_id)
+        now = self._clock()
+
+        def look(reader: TicketReader) -> list[messages.Ticket]:
+            heads, queues = reader.next_of(request.institution_id, request.service_id, days)
+            if not queues:
+                return []
+            chosen = pick(heads, rates_of(queues[-1].service), now.timestamp())
+            return [] if chosen is None else described(reader, reader.by_ids([chosen.id]), now)
+
+        found = await self._read(look)
+        if not found:
+            raise queue_empty()
+        return found[0]
+
+    async def ListCurrentTickets(
+        self, request: requests.ListCurrentTicketsRequest, context: Context
+    ) -> requests.ListCurrentTicketsResponse:
+        days = await self._days_of(request.institution_id)
+        identifiers = await self._read(
+            lambda reader: reader.current(request.institution_id, request.service_id, days)
+        )
+        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        return requests.ListCurrentTicketsResponse(
+            tickets=await self._described(page), next_page_token=token
+        )
+
+    async def ListMyTickets(
+        self, request: requests.ListMyTicketsRequest, context: Context
+    ) -> requests.ListMyTicketsResponse:
+        patient, now = principal().subject, self._clock()
+        identifiers = await self._read(lambda reader: reader.open_of(patient, now))
+        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        return requests.ListMyTicketsResponse(
+            tickets=await self._described(page), next_page_token=token
+        )
+
+    async def GetJourney(
+        self, request: requests.GetJourneyRequest, context: Context
+    ) -> requests.Journey:
+        return await self._journey(request.id)
+
+    async def ExportEncounter(
+        self, request: requests.ExportEncounterRequest, context: Context
+    ) -> HttpBody:
+        if not self._parts.fhir_export:
+            raise MeshError(
+                "the export of visits is off: MEDIQ_QUEUE_SVC_FHIR_EXPORT=true turns it on",
+                Kind.UNIMPLEMENTED,
+                "EXPORT_OFF",
+            )
+        # The library behind it is large, and few installations use it.
+        from queue_svc.fhir import CONTENT_TYPE, encounter
+
+        journey = await self._journey(request.id)
+        document = await asyncio.to_thread(encounter, journey)
+        return HttpBody(content_type=CONTENT_TYPE, data=document)
+
+    async def _journey(self, journey_id: str) -> requests.Journey:
+        now = self._clock()
+
+        def look(reader: TicketReader) -> requests.Journey:
+            tickets = reader.journey(journey_id)
+            return journey_message(tickets, described(reader, tickets, now))
+
+        return await self._read(look)
+
+    async def _owner(self, ticket_id: str) -> tuple[str, str]:
+        """Facility and patient of a ticket."""
+        key = f"owner/{ticket_id}"
+        known = await self._parts.cache.get(key)
+        if known is None:
+            ticket = await self._read(lambda reader: reader.get(ticket_id), Reach())
+            known = f"{ticket.queue.service.institution_id} {ticket.patient_id}".encode()
+            await self._parts.cache.set(key, known, OWNER_SECONDS)
+        institution_id, patient_id = known.decode().split()
+        return institution_id, patient_id
+
+    async def _listed(
+        self,
+        request: requests.ListTicketsRequest | requests.ListUpcomingTicketsRequest,
+        service_id: str,
+        status: Status | None,
+    ) -> tuple[list[messages.Ticket], str]:
+        days = await self._days_of(request.institution_id)
+        now = self._clock()
+        identifiers = await self._read(
+            lambda reader: reader.listed(request.institution_id, service_id, days, status, now)
+        )
+        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        return await self._described(page), token

@@ -1,0 +1,232 @@
+"""Changes of tickets: each with its event and its answer in one transaction, many in one commit."""
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from mediq.queue.v1 import queue_pb2 as messages
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mesh.cache import Cache
+from mesh.errors import Kind, MeshError
+from mesh.idempotency import Idempotency, key_of, reused
+from mesh.lanes import Lanes
+from mesh.outbox import Outbox
+from mesh.storage import Database
+from queue_svc.domain.days import Clock
+from queue_svc.domain.tickets import Reach, Service, Ticket
+from queue_svc.store import Issue, OpenStore, TicketStore
+from queue_svc.translation import event_of, ticket_message
+
+BATCH = 64
+"""Most changes in one transaction."""
+RIVALS = 2
+"""Unique keys that a change may lose to another replica: one of its effect, and the request's."""
+Outcome = messages.Ticket | MeshError
+Asked = TypeVar("Asked", "Joining", "Changing")
+
+
+@dataclass(frozen=True)
+class Joining:
+    """A request for a new ticket."""
+
+    caller: str
+    """Who asks; two callers may choose the same request_id."""
+    request: Message
+    plan: Callable[[], tuple[Service, Issue]]
+    """Says what to issue; raises what the facility's facts failed with."""
+
+
+@dataclass(frozen=True)
+class Changing:
+    """A request for a change of a ticket."""
+
+    caller: str
+    """Who asks; two callers may choose the same request_id."""
+    request: Message
+    reach: Reach
+    work: Callable[[TicketStore], Ticket]
+    """Makes the change. It refuses before it writes: others share its transaction."""
+
+
+class Writer:
+    """Puts changes of the same queue together and does them."""
+
+    def __init__(
+        self,
+        database: Database,
+        idempotency: Idempotency,
+        outbox: Outbox,
+        store: OpenStore,
+        cache: Cache,
+        clock: Clock,
+    ) -> None:
+        """Writes to `database`.
+
+        Args:
+            database: The tickets.
+            idempotency: Remembers answers.
+            outbox: Takes events.
+            store: Opens the store.
+            cache: Holds copies of what a change makes old.
+            clock: Gives the time.
+        """
+        self._database = database
+        self._idempotency = idempotency
+        self._outbox = outbox
+        self._store = store
+        self._cache = cache
+        self._clock = clock
+        self._joining = Lanes(self._join_all, BATCH)
+        self._changing = Lanes(self._change_all, BATCH)
+
+    async def issue(self, lane: Hashable, joining: Joining) -> messages.Ticket:
+        """Issues a ticket, together with others of the lane.
+
+        Args:
+            lane: Facility and service.
+            joining: The request.
+
+        Raises:
+            MeshError: What the plan raises, ACTIVE_TICKET_EXISTS, REQUEST_ID_REUSED.
+        """
+        return await self._joining.submit(lane, joining)
+
+    async def change(self, lane: Hashable, changing: Changing) -> messages.Ticket:
+        """Changes a ticket, together with others of the lane.
+
+        Args:
+            lane: What is changed together: a service, or a ticket.
+            changing: The request.
+
+        Raises:
+            MeshError: What the work raises, REQUEST_ID_REUSED.
+        """
+        return await self._changing.submit(lane, changing)
+
+    async def _join_all(self, asked: Sequence[Joining]) -> Sequence[Outcome]:
+        return await self._commit(asked, self._join)
+
+    async def _change_all(self, asked: Sequence[Changing]) -> Sequence[Outcome]:
+        return await self._commit(asked, self._change)
+
+    async def _commit(
+        self,
+        asked: Sequence[Asked],
+        effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
+    ) -> Sequence[Outcome]:
+        """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
+        for _ in range(RIVALS + 1):
+            try:
+                outcomes, touched = await self._database.write(
+                    lambda session: self._once(session, asked, effect)
+                )
+            except MeshError as error:
+                # The database does not answer, or a change was refused after it had written.
+                if error.kind is not Kind.ABORTED or len(asked) == 1:
+                    return [error] * len(asked)
+            except IntegrityError as error:
+                # Another replica wrote the same key at the same moment: what it wrote counts.
+                failure: Exception = error
+                if len(asked) == 1:
+                    continue
+            else:
+                self._outbox.wake()
+                for institution_id in touched:
+                    await self._cache.bump(institution_id)
+                return [
+                    await self._settled(one, outcome)
+                    for one, outcome in zip(asked, outcomes, strict=True)
+                ]
+            return [(await self._commit([one], effect))[0] for one in asked]
+        raise failure
+
+    async def _settled(self, one: Joining | Changing, outcome: Outcome) -> Outcome:
+        """The outcome, or the answer of an equal request whose effect is what refused this one."""
+        if not isinstance(outcome, MeshError) or not key_of(one.request, one.caller)[1]:
+            return outcome
+        asked = [(one.caller, one.request)]
+        (known,) = await self._database.read(
+            lambda session: self._idempotency.replay_all(session, asked, messages.Ticket)
+        )
+        return known or outcome
+
+    def _once(
+        self,
+        session: Session,
+        asked: Sequence[Asked],
+        effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
+    ) -> tuple[list[Outcome], Collection[str]]:
+        """Does what was not done before; gives the outcomes, and the facilities that changed."""
+        known = self._idempotency.replay_all(
+            session, [(one.caller, one.request) for one in asked], messages.Ticket
+        )
+        first: dict[tuple[str, str], int] = {}
+        fresh: list[int] = []
+        for index, one in enumerate(asked):
+            key = key_of(one.request, one.caller)
+            if known[index] is None and (not key[1] or first.setdefault(key, index) == index):
+                fresh.append(index)
+        store = self._store(session, Reach())
+        made = effect(store, [asked[index] for index in fresh])
+        outcomes = dict(zip(fresh, made, strict=True))
+        self._outbox.add_all(session, [event_of(entry) for entry in store.entries_made])
+        self._idempotency.remember_all(
+            session,
+            [
+                (asked[index].caller, asked[index].request, outcome)
+                for index, outcome in outcomes.items()
+                if not isinstance(outcome, MeshError)
+            ],
+        )
+        answers: list[Outcome] = []
+        for index, one in enumerate(asked):
+            answer = known[index] or outcomes.get(index)
+            if answer is None:
+                leader = first[key_of(one.request, one.caller)]
+                same = one.request == asked[leader].request
+                answer = outcomes[leader] if same else reused()
+            answers.append(answer)
+        return answers, {entry.institution_id for entry in store.entries_made}
+
+    def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Outcome]:
+        """Issues the tickets of a batch, which are all of one service."""
+        now = self._clock()
+        planned: list[tuple[Service, Issue] | MeshError] = [_planned(one) for one in asked]
+        plans = [one for one in planned if not isinstance(one, MeshError)]
+        if not plans:
+            return [one for one in planned if isinstance(one, MeshError)]
+        results, line = store.issue(plans[-1][0], [issue for _, issue in plans], now)
+        store.finish()
+        made = iter(
+            one if isinstance(one, MeshError) else ticket_message(one, line) for one in results
+        )
+        return [one if isinstance(one, MeshError) else next(made) for one in planned]
+
+    def _change(self, store: TicketStore, asked: Sequence[Changing]) -> list[Outcome]:
+        """Makes the changes of a batch, one after the other."""
+        results: list[Ticket | MeshError] = []
+        for one in asked:
+            store.reach = one.reach
+            try:
+                results.append(one.work(store))
+            except MeshError as error:
+                if error.kind is Kind.ABORTED:
+                    raise
+                results.append(error)
+        store.finish()
+        return [
+            one
+            if isinstance(one, MeshError)
+            else ticket_message(one, store.fresh_line(one, self._clock()))
+            for one in results
+        ]
+
+
+def _planned(joining: Joining) -> tuple[Service, Issue] | MeshError:
+    try:
+        return joining.plan()
+    except MeshError as error:
+        return error
