@@ -40,7 +40,7 @@ async def build(server: Server) -> None:
     wire(server, Channels(settings.tls, settings.service), bus, utc_now)
 
 
-def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> None:
+def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Parts:
     """Wires the service with its surroundings.
 
     Args:
@@ -48,6 +48,9 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Non
         channels: Channels to other services.
         bus: Takes and gives events.
         clock: Gives the time.
+
+    Returns:
+        What the servicer works with.
     """
     settings = server.settings
     assert isinstance(settings, QueueSettings)
@@ -85,6 +88,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Non
     server.background(histories.run)
     server.on_close(channels.close)
     server.on_close(cache.close)
+    return parts
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class TicketReader:
         return [found[identifier] for identifier in identifiers if identifier in found]
 
     def fresh_line(self, ticket: Ticket, now: datetime.datetime) -> Line | None:
-        """Who waits with a ticket, also in a unit of work that has written; None unless it waits."""
+        """Who waits with a ticket that waits, also in a unit of work that has written."""
         if not ticket.waits:
             return None
         return self._lines.fresh(self._session, ticket.queue.service, now)
@@ -334,7 +334,7 @@ class TicketReader:
         query = self._of_facility(
             select(QueueRow.id, QueueRow.revision), institution_id, days, service_id
         )
-        return {queue_id: revision for queue_id, revision in self._session.execute(query)}
+        return {row[0]: row[1] for row in self._session.execute(query)}
 
     def entries(self, seen: Mapping[int, int], limit: int) -> list[Entry]:
         """What happened in queues after some revisions, in the order of their histories.

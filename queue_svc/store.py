@@ -344,7 +344,7 @@ class TicketStore(TicketReader):
         query = select(TICKET.c.open_patient_id, TICKET.c.id).where(
             TICKET.c.queue_id == queue.id, TICKET.c.open_patient_id.in_(patients)
         )
-        return {patient: ticket for patient, ticket in self._session.execute(query)}
+        return {row[0]: row[1] for row in self._session.execute(query)}
 
     def _class_times(self, ticket: Ticket) -> list[datetime.datetime]:
         query = (

@@ -14,8 +14,8 @@ from mesh.events import Event
 from mesh.times import timestamp
 from queue_svc.domain.estimates import Line
 from queue_svc.domain.journeys import bpjs_tasks, status_history
-from queue_svc.domain.states import Act
 from queue_svc.domain.tickets import Entry, Recorded, Ticket
+from queue_svc.event_words import routing_key
 from queue_svc.lines import Key
 from queue_svc.reading import Called, ServiceBoard, TicketReader
 
@@ -99,11 +99,6 @@ def position_message(ticket: Ticket, line: Line | None) -> requests.TicketPositi
     return message
 
 
-def topic_of(institution_id: str, service_id: str, word: str) -> str:
-    """The routing key of a service's events; `*` as the word stands for all of them."""
-    return f"{institution_id}.{service_id}.{word}"
-
-
 def entry_message(entry: Entry) -> TicketEvent:
     """A line of a queue's history as an event."""
     return TicketEvent(
@@ -128,8 +123,7 @@ def entry_message(entry: Entry) -> TicketEvent:
 def event_of(entry: Entry) -> Event:
     """A line of a queue's history on its way to the bus."""
     message = entry_message(entry)
-    topic = topic_of(entry.institution_id, entry.service_id, Act(entry.act).name.lower())
-    return Event(message.id, topic, message.SerializeToString())
+    return Event(message.id, routing_key(message), message.SerializeToString(), entry.time)
 
 
 def _call_message(call: Called) -> requests.BoardCall:

@@ -224,35 +224,36 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
     if change.priority is not None:
         return replace(after, priority=change.priority, ground=Ground.STAFF)
     if change.status is Status.CALLED:
-        wait_ms = ticket.wait_ms
-        if wait_ms is None:
-            wait_ms = _milliseconds(ticket.create_time, time)
-        return replace(
-            after, counter=change.counter, call_time=time, calls=ticket.calls + 1, wait_ms=wait_ms
-        )
+        return _called(after, change.counter)
     if change.status is Status.SERVING:
         return replace(after, serve_time=time)
     if change.status is Status.WAITING:
-        undone = ticket.status in AT_COUNTER
+        wait_ms = None if ticket.status in AT_COUNTER else ticket.wait_ms
         return replace(
-            after,
-            counter=None,
-            call_time=None,
-            serve_time=None,
-            calls=0,
-            wait_ms=None if undone else ticket.wait_ms,
+            after, counter=None, call_time=None, serve_time=None, calls=0, wait_ms=wait_ms
         )
-    if change.status in SERVED:
-        started = ticket.serve_time or time
-        return replace(
-            after,
-            close_time=time,
-            service_ms=_milliseconds(started, time),
-            next_id=change.next_id,
-        )
-    if change.status in FINAL:
-        return replace(after, close_time=time)
-    return after
+    return _closed(after, change) if change.status in FINAL else after
+
+
+def _called(ticket: Ticket, counter: Counter | None) -> Ticket:
+    wait_ms = ticket.wait_ms
+    if wait_ms is None:
+        wait_ms = _milliseconds(ticket.create_time, ticket.update_time)
+    return replace(
+        ticket,
+        counter=counter,
+        call_time=ticket.update_time,
+        calls=ticket.calls + 1,
+        wait_ms=wait_ms,
+    )
+
+
+def _closed(ticket: Ticket, change: Change) -> Ticket:
+    time = ticket.update_time
+    if ticket.status not in SERVED:
+        return replace(ticket, close_time=time)
+    service_ms = _milliseconds(ticket.serve_time or time, time)
+    return replace(ticket, close_time=time, service_ms=service_ms, next_id=change.next_id)
 
 
 def act_of(before: Ticket | None, after: Ticket) -> Act:

@@ -19,13 +19,14 @@ LAST_EVENT_ID = "last-event-id"
 
 
 def cursor_in(cursor: str, context: Context) -> str:
-    """Where a client was: the request's field, or the header of a browser that came back."""
-    if cursor:
-        return cursor
+    """Where a client was: the header of a browser that came back, or the request's field.
+
+    The header is newer: a browser repeats the address, with the cursor that it began with.
+    """
     for key, value in context.invocation_metadata() or ():
-        if key == LAST_EVENT_ID and isinstance(value, str):
-            return value[:2000]
-    return ""
+        if key == LAST_EVENT_ID and value and isinstance(value, str):
+            return value
+    return cursor
 
 
 class Streams(Part):

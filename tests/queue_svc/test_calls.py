@@ -257,8 +257,9 @@ async def test_service_times_that_are_seen_change_the_estimate(world: World) -> 
         world.clock.forward(minutes=2)
         await world.move(ticket, DONE)
     after = await world.get(before)
-    assert (before.people_ahead, before.estimated_wait.seconds) == (12, 7200)
-    # Ten services of 2 minutes and a prior of five of 10: 280 s each, at two counters.
-    assert (after.people_ahead, after.estimated_wait.seconds) == (2, 280)
+    assert (before.people_ahead, before.estimated_wait.seconds) == (12, 7500)
+    # Ten services of 2 minutes and a prior of five of 10: 280 s each, at two counters,
+    # two people and the half of a service.
+    assert (after.people_ahead, after.estimated_wait.seconds) == (2, 350)
     world.clock.forward(minutes=31)
-    assert (await world.get(before)).estimated_wait.seconds == 560
+    assert (await world.get(before)).estimated_wait.seconds == 700

@@ -29,14 +29,14 @@ async def test_a_visit_as_events(world: World) -> None:
         assert await subscription.next(0.2) is None
     place = f"{world.place.facility}.{world.place.service}"
     assert [topic for topic, _ in events] == [
-        f"{place}.{word}" for word in ("issued", "called", "updated", "updated", "cancelled")
+        f"{place}.{word}" for word in ("issued", "called", "started", "undone", "cancelled")
     ]
     assert [TicketEventType.Name(event.type)[18:] for _, event in events] == [
-        *("ISSUED", "CALLED", "UPDATED", "UPDATED", "CANCELLED")
+        *("ISSUED", "CALLED", "STARTED", "UNDONE", "CANCELLED")
     ]
     assert [event.version for _, event in events] == [1, 2, 3, 4, 5]
     assert {event.number for _, event in events} == {"A-001"}
-    assert [event.counter_name for _, event in events] == ["", "Loket 1", "Loket 1", "", ""]
+    assert [event.counter_name for _, event in events] == ["", "Loket 1", "Loket 1", "Loket 1", ""]
     assert len({event.id for _, event in events}) == 5
     text = "".join(str(event) for _, event in events)
     assert patient not in text

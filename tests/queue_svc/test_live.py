@@ -163,7 +163,7 @@ async def test_a_failure_is_said_in_band(world: World) -> None:
         assert (await anext(stream)).HasField("ticket")
         engine = make_engine(world.settings.database, 1)
         with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE tickets RENAME TO lost"))
+            connection.execute(text("ALTER TABLE queues RENAME TO lost"))
         engine.dispose()
         last = [message async for message in stream][-1]
     assert last.end.retry
@@ -176,9 +176,10 @@ async def test_a_watcher_that_goes_leaves_nothing_behind(world: World) -> None:
     streams = [world.stub.WatchTicket(request, metadata=world.operator) for _ in range(5)]
     for stream in streams:
         assert (await anext(aiter(stream))).HasField("ticket")
-    assert len(world.bus._subscriptions) == 5
+    followed = world.parts.live._histories._facilities
+    assert len(followed[world.place.facility].followers) == 5
     for stream in streams:
         stream.cancel()
     async with asyncio.timeout(10):
-        while world.bus._subscriptions:
+        while followed:
             await asyncio.sleep(0.05)

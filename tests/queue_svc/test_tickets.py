@@ -82,7 +82,9 @@ async def test_estimate_counts_who_goes_first(world: World) -> None:
     await world.take()
     await world.take()
     third = await world.take()
-    assert (third.people_ahead, third.estimated_wait.seconds) == (2, 1200)
+    # Two services of 10 minutes, and the half of one that is under way.
+    assert (third.people_ahead, third.estimated_wait.seconds) == (2, 1500)
+    assert (third.estimated_wait_low.seconds, third.estimated_wait_high.seconds) == (900, 2700)
     urgent = await world.take(URGENT)
     assert urgent.people_ahead == 0
     assert (await world.get(third)).people_ahead == 3

@@ -128,7 +128,7 @@ def fill() -> None:
     tables.reflect(
         connection, only=["queues", "tickets", "ticket_changes", "rollups", "rollup_samples"]
     )
-    tickets, changes = tables.tables["tickets"], tables.tables["ticket_changes"]
+    tickets = tables.tables["tickets"]
     connection.execute(
         tickets.update().values(journey_id=tickets.c.id, arrive_time=tickets.c.create_time)
     )
@@ -166,7 +166,9 @@ def fill_history(
             }
         )
     if filled:
-        values = {name: sa.bindparam(name) for name in filled[0] if name not in ("of", "at")}
+        values: dict[str, sa.BindParameter[int]] = {
+            name: sa.bindparam(name) for name in filled[0] if name not in ("of", "at")
+        }
         connection.execute(
             changes.update()
             .where(
