@@ -8,7 +8,7 @@ CARD ?=
 TRAIN ?= .mediq/train
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-backends check format gen lock bench bench-ocr train clean
+.PHONY: help demo run test test-backends check format gen lock bench bench-ocr bench-queue bench-queue-sim train clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ run: $(READY) ## Start the mesh and keep serving
 test: $(READY) ## All tests that need no server from outside
 	$(BIN)/pytest -m "not backends"
 
-test-backends: $(READY) ## The contract tests on MariaDB and Redis; fails when one cannot be reached
+test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(BIN)/pytest -m backends
 
 check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code
@@ -60,6 +60,12 @@ bench: $(READY) ## Measure the kit against a bare gRPC server
 
 bench-ocr: $(READY) ## Measure the card reader against EasyOCR, RapidOCR and Tesseract; writes docs/ocr-report.md
 	$(BIN)/python -m bench.ocr --report
+
+bench-queue: $(READY) ## Measure the queue through Envoy on MariaDB against raw SQL doing the same statements
+	$(BIN)/python -m bench.queue
+
+bench-queue-sim: $(READY) ## Simulate sixty days of a clinic with the order and the estimates that patients get
+	$(BIN)/python -m bench.queue_sim
 
 train: $(READY) ## Draw the training photos, train the card reader's networks, export them (hours; TRAIN=folder)
 	$(BIN)/python -m ocr_engine.train $(TRAIN)

@@ -44,6 +44,8 @@ TRIES = 5
 """Reads of a board between which something changed, before the last one is shown all the same."""
 LIFE_SECONDS = 600.0
 """How long a stream lives before it asks its client to connect anew, to spread the load again."""
+MOST_STREAMS = 5000
+"""Streams of one process: each holds some 50 kB, and an event must reach all of them."""
 ROWS = 20
 """Tickets that a counter's stream lists."""
 _AGAIN = frozenset({Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.RESOURCE_EXHAUSTED})
@@ -91,6 +93,7 @@ class Live:
         self._draining = draining
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
+        self._streams = 0
         # An event wakes everyone who watches a queue: what they ask for is read together.
         self._tickets: Lanes[str, Ticket] = Lanes(self._read_tickets, MISSED)
         self._lines: Lanes[Service, Line | None] = Lanes(self._read_lines, MISSED)
@@ -210,12 +213,18 @@ class Live:
 
     @asynccontextmanager
     async def _following(self, place: Place, until: float) -> AsyncIterator["_Stream"]:
+        if self._streams >= MOST_STREAMS:
+            raise MeshError(
+                "too many live streams", Kind.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
+            )
+        self._streams += 1
         stop = asyncio.create_task(self._draining.wait())
         try:
             # The following comes first: what happens after the read finds it open.
             async with self._histories.follow(place.institution_id, place.days) as follower:
                 yield _Stream(follower, stop, until, self._heartbeat_seconds)
         finally:
+            self._streams -= 1
             stop.cancel()
 
     async def _news_of(self, stream: "_Stream", ticket: Ticket) -> tuple[bool, bool]:

@@ -25,6 +25,8 @@ _COLUMNS = (
     *("mean_service_s", "median_service_s", "p90_service_s"),
 )
 
+_FORMULA_STARTS = tuple("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - Excel takes the wide ones too
+
 
 def daily(day: str, queues: Sequence[Queue], tallies: Tallies) -> requests.DailyStats:
     """The numbers of one day, whole and in parts.
@@ -217,4 +219,4 @@ def _row(day: str, queue: Queue, part: Part, tally: Tally) -> list[str | int | f
 
 def _plain(text: str) -> str:
     """A name that no spreadsheet takes for a formula (OWASP, CSV Injection)."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text

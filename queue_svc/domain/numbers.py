@@ -3,7 +3,7 @@
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from zoneinfo import ZoneInfo
 
@@ -35,6 +35,7 @@ class Part:
     counter_id: str
     """Counter that acted; empty when none did."""
     counter_name: str = field(default="", compare=False)
+    """Its name when it acted last: a counter stays the same under a new name."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ class Effect:
     samples: Mapping[Sample, int]
     """Measured times, in milliseconds."""
     sign: int = 1
-    """-1 takes the samples back; the counts have a sign of their own."""
+    """-1 takes the counts and samples back."""
+
+    @property
+    def taken_back(self) -> "Effect":
+        """What undoes it."""
+        return replace(self, sign=-self.sign)
 
 
 COUNTS = (
@@ -117,7 +123,10 @@ class Moment:
 def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
     """What one change adds to the numbers, or takes back.
 
-    Each thing counts in the facility-local hour in which it happened, for the counter that acted.
+    Each thing counts in the facility-local hour in which it happened, for the counter that acted
+    and for the class at that moment. Only a first call goes with its ticket: it counts for the
+    class and the counter that the ticket has now, for no counter while the patient waits again.
+    The ticket does not keep who called it first, so a call could not be taken back otherwise.
 
     Args:
         before: The ticket before; None when it is new.
@@ -126,10 +135,12 @@ def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
     found: list[Effect] = []
     if before is None:
         found.append(Effect(_part(after, after.create_time), {"issued": 1}, {}))
-    elif before.wait_ms is None and after.wait_ms is not None:
-        found.append(_called(after, 1))
-    elif before.wait_ms is not None and after.wait_ms is None:
-        found.append(_called(before, -1))
+    called_before, called = _called(before), _called(after)
+    if called_before != called:
+        if called_before is not None:
+            found.append(called_before.taken_back)
+        if called is not None:
+            found.append(called)
     if before is not None and before.open and after.close_time is not None:
         samples = {}
         counts = {_ENDS[after.status]: 1}
@@ -140,9 +151,12 @@ def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
     return found
 
 
-def _called(ticket: Ticket, sign: int) -> Effect:
-    """The first call of a ticket."""
-    wait_ms = ticket.wait_ms or 0
+def _called(ticket: Ticket | None) -> Effect | None:
+    """The first call of a ticket; None before it."""
+    if ticket is None or ticket.wait_ms is None:
+        return None
+    wait_ms = ticket.wait_ms
+    # Not call_time: that is the last call.
     moment = ticket.create_time + datetime.timedelta(milliseconds=wait_ms)
     standard_ms = ticket.queue.service.standard_minutes * 60_000
     counts = {"called": 1, "wait_ms": wait_ms, "within_standard": int(wait_ms <= standard_ms)}
@@ -153,8 +167,7 @@ def _called(ticket: Ticket, sign: int) -> Effect:
         counts["within_ten_minutes"] = int(error <= TEN_MINUTES_MS)
         counts["under_upper_bound"] = int(wait_ms <= ticket.prediction.high_ms)
         samples[Sample.ERROR] = error
-    part = _part(ticket, moment, at_counter=True)
-    return Effect(part, {name: sign * count for name, count in counts.items()}, samples, sign)
+    return Effect(_part(ticket, moment, at_counter=True), counts, samples)
 
 
 def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> Part:

@@ -301,7 +301,7 @@ class CreateHealthcareServiceRequest(_message.Message):
     kind: _institution_pb2.ServiceKind.ValueType
     """What it does. Not stated: a clinic."""
     standard_wait_minutes: _builtins.int
-    """The wait that should not be passed, in minutes. 0 means 60."""
+    """The wait that should not be passed, in minutes. 0 means 60, at a pharmacy 30."""
     opens: _builtins.str
     """When it opens, facility-local, HH:MM. Empty: it is always open."""
     closes: _builtins.str
