@@ -56,9 +56,10 @@ class Lanes(Generic[Item, Answer]):
                 continue
             try:
                 results = await self._run([item for item, _ in batch])
+                answered = list(zip(batch, results, strict=True))
             except Exception as error:
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
+                answered = [(pair, error) for pair in batch]
+            for (_, future), result in answered:
                 if future.done():
                     continue
                 if isinstance(result, Exception):

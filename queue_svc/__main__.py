@@ -22,6 +22,7 @@ from queue_svc.histories import Histories
 from queue_svc.lines import Lines
 from queue_svc.live import Live
 from queue_svc.models import IDEMPOTENCY, OUTBOX
+from queue_svc.overview import FacilityReader
 from queue_svc.reading import TicketReader
 from queue_svc.servicer import QueueServicer
 from queue_svc.servicers.base import Parts
@@ -64,18 +65,22 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     def reader(session: Session, reach: Reach) -> TicketReader:
         return TicketReader(session, reach, rules, cipher, lines)
 
+    def overview(session: Session, reach: Reach) -> FacilityReader:
+        return FacilityReader(session, reach, rules, cipher, lines)
+
     def store(session: Session, reach: Reach) -> TicketStore:
         return TicketStore(session, reach, rules, cipher, lines)
 
-    histories = Histories(database, reader, bus, cache)
+    histories = Histories(database, overview, bus, cache)
     heartbeat = settings.heartbeat_seconds
     idempotency = Idempotency(IDEMPOTENCY, cipher, database)
     parts = Parts(
         database=database,
         writer=Writer(database, idempotency, outbox, store, cache, clock),
         reader=reader,
+        overview=overview,
         facilities=Facilities(channels, cache, settings.facts_seconds),
-        live=Live(database, reader, histories, server.draining, clock, heartbeat),
+        live=Live(database, reader, overview, histories, server.draining, clock, heartbeat),
         tail=partial(tail, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat),
         cache=cache,
         rules=rules,

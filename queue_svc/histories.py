@@ -17,7 +17,7 @@ from mesh.events import GAP, EventBus
 from mesh.logs import logger
 from mesh.storage import Database
 from queue_svc.domain.tickets import Entry, Reach
-from queue_svc.reading import OpenReader
+from queue_svc.overview import OpenFacilities
 from queue_svc.translation import entry_message
 
 KEPT = 2000
@@ -118,12 +118,14 @@ class Follower:
 class Histories:
     """The facilities that streams of this process follow."""
 
-    def __init__(self, database: Database, reader: OpenReader, bus: EventBus, cache: Cache) -> None:
+    def __init__(
+        self, database: Database, reader: OpenFacilities, bus: EventBus, cache: Cache
+    ) -> None:
         """Reads from `database` when the bus says so.
 
         Args:
             database: Holds the histories.
-            reader: Opens the reader.
+            reader: Opens the reader of facilities.
             bus: Says that something happened.
             cache: Copies of a facility's state become old with an event, whoever made it.
         """

@@ -7,8 +7,6 @@ cursor in every message lets a client go on where it was, here or at another rep
 import asyncio
 import hashlib
 import math
-import random
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +17,11 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1.queue_service_pb2 import (
     CounterState,
     Heartbeat,
-    StreamEnd,
     WatchCounterResponse,
     WatchQueueResponse,
     WatchTicketResponse,
 )
+from sqlalchemy.orm import Session
 
 from mesh.errors import Kind, MeshError, not_found
 from mesh.lanes import Lanes
@@ -34,16 +32,16 @@ from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import Line
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import Entry, Reach, Service, Ticket, as_issued, changed
-from queue_svc.histories import Days, Follower, Histories, Told, cursor_of, parse_cursor, told
+from queue_svc.histories import Days, Histories, cursor_of, parse_cursor, told
+from queue_svc.overview import OpenFacilities
 from queue_svc.reading import OpenReader, TicketReader
+from queue_svc.stream import Stream, end
 from queue_svc.translation import THREE, board_message, described, ticket_message
 
 MISSED = 1000
 """Changes that are told one by one after a reconnect; who missed more gets the whole anew."""
 TRIES = 5
 """Reads of a board between which something changed, before the last one is shown all the same."""
-LIFE_SECONDS = 600.0
-"""How long a stream lives before it asks its client to connect anew, to spread the load again."""
 MOST_STREAMS = 5000
 """Streams of one process: each holds some 50 kB, and an event must reach all of them."""
 ROWS = 20
@@ -72,6 +70,7 @@ class Live:
         self,
         database: Database,
         reader: OpenReader,
+        facilities: OpenFacilities,
         histories: Histories,
         draining: asyncio.Event,
         clock: Clock,
@@ -81,7 +80,8 @@ class Live:
 
         Args:
             database: Where tickets are read.
-            reader: Opens the reader.
+            reader: Opens the reader of tickets.
+            facilities: Opens the reader of facilities.
             histories: Say what happens.
             draining: Set when the server stops.
             clock: Gives the time.
@@ -89,6 +89,7 @@ class Live:
         """
         self._database = database
         self._reader = reader
+        self._facilities = facilities
         self._histories = histories
         self._draining = draining
         self._clock = clock
@@ -172,7 +173,7 @@ class Live:
                     stream.sent()
                 shown, cursor = ticket.version, update.cursor
                 if not ticket.open:
-                    yield WatchTicketResponse(end=_end("CLOSED", retry=False), cursor=cursor)
+                    yield WatchTicketResponse(end=end("CLOSED", retry=False), cursor=cursor)
                     return
                 if (reason := stream.over()) is not None:
                     yield WatchTicketResponse(end=reason, cursor=cursor)
@@ -212,22 +213,20 @@ class Live:
                 changed_here = any(one.entry.service_id == service_id for one in stream.news())
 
     @asynccontextmanager
-    async def _following(self, place: Place, until: float) -> AsyncIterator["_Stream"]:
+    async def _following(self, place: Place, until: float) -> AsyncIterator[Stream]:
         if self._streams >= MOST_STREAMS:
-            raise MeshError(
-                "too many live streams", Kind.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
-            )
+            raise MeshError("too many live streams", Kind.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
         self._streams += 1
         stop = asyncio.create_task(self._draining.wait())
         try:
             # The following comes first: what happens after the read finds it open.
             async with self._histories.follow(place.institution_id, place.days) as follower:
-                yield _Stream(follower, stop, until, self._heartbeat_seconds)
+                yield Stream(follower, stop, until, self._heartbeat_seconds)
         finally:
             self._streams -= 1
             stop.cancel()
 
-    async def _news_of(self, stream: "_Stream", ticket: Ticket) -> tuple[bool, bool]:
+    async def _news_of(self, stream: Stream, ticket: Ticket) -> tuple[bool, bool]:
         """Waits until the ticket or its line changed, or time is over: touched, woken."""
         place = ticket.queue.service.service_id
         while await stream.wait():
@@ -257,8 +256,10 @@ class Live:
 
     async def _missed(self, place: Place, seen: dict[int, int]) -> list[Entry] | None:
         """What happened after a cursor; None when it cannot be told from there."""
+        reach = Reach(institution_id=place.institution_id)
 
-        def read(reader: TicketReader) -> list[Entry] | None:
+        def read(session: Session) -> list[Entry] | None:
+            reader = self._facilities(session, reach)
             revisions = reader.revisions(place.institution_id, place.days())
             known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
             if not set(seen) <= set(revisions):
@@ -269,7 +270,7 @@ class Live:
                 return None
             return reader.entries(known, 2 * MISSED)
 
-        return await self._read(read, Reach(institution_id=place.institution_id))
+        return await self._database.read(read)
 
     async def _board(
         self, place: Place, service_id: str
@@ -277,7 +278,8 @@ class Live:
         """The board and the revisions at which it is right."""
         days, now = place.days(), self._clock()
 
-        def read(reader: TicketReader) -> tuple[WatchQueueResponse, dict[int, int]]:
+        def read(session: Session) -> tuple[WatchQueueResponse, dict[int, int]]:
+            reader = self._facilities(session, Reach(institution_id=place.institution_id))
             for _ in range(TRIES):
                 services, shown = reader.board(place.institution_id, days, service_id)
                 every = reader.revisions(place.institution_id, days)
@@ -287,7 +289,7 @@ class Live:
             seen = every | shown
             return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
 
-        return await self._read(read, Reach(institution_id=place.institution_id))
+        return await self._database.read(read)
 
     async def _counter(self, place: Place, service_id: str, counter_id: str) -> CounterState:
         days, now = place.days(), self._clock()
@@ -323,51 +325,6 @@ class Live:
         return await self._database.read(lambda session: work(self._reader(session, reach)))
 
 
-class _Stream:
-    """The clockwork of one stream."""
-
-    def __init__(
-        self, follower: Follower, stop: asyncio.Task[bool], until: float, heartbeat_seconds: float
-    ) -> None:
-        self._follower = follower
-        self._stop = stop
-        self._until = until
-        self._heartbeat_seconds = heartbeat_seconds
-        self._slow = False
-        self._beat = time.monotonic() + heartbeat_seconds
-        # Not all at once: streams that began together would come back together.
-        life = LIFE_SECONDS * random.uniform(0.8, 1)  # noqa: S311
-        self._renew = time.monotonic() + life
-
-    def news(self) -> Sequence[Told]:
-        """What happened since the last time."""
-        found = self._follower.take()
-        self._slow = self._slow or found is None
-        return found or ()
-
-    def over(self) -> StreamEnd | None:
-        """Why the stream ends now; None when it goes on."""
-        if self._stop.done():
-            return _end("SHUTTING_DOWN", retry=True)
-        if self._slow:
-            return _end("SLOW_CONSUMER", retry=True)
-        if self._until <= time.time():
-            return _end("TOKEN_EXPIRED", retry=True)
-        if self._renew <= time.monotonic():
-            return _end("RENEW", retry=True)
-        return None
-
-    def sent(self) -> None:
-        """Notes a sign of life: the next one is due later."""
-        self._beat = time.monotonic() + self._heartbeat_seconds
-
-    async def wait(self) -> bool:
-        """Waits for news; False when a sign of life is due, or the stream is over."""
-        now = time.monotonic()
-        left = min(self._until - time.time(), self._renew - now, self._beat - now)
-        return await self._follower.wait(max(0.0, left), self._stop)
-
-
 async def ended(
     updates: AsyncIterator[Update], response: Callable[..., Update]
 ) -> AsyncIterator[Update]:
@@ -381,10 +338,10 @@ async def ended(
         async for update in updates:
             yield update
     except MeshError as error:
-        yield response(end=_end(error.reason, retry=error.kind in _AGAIN))
+        yield response(end=end(error.reason, retry=error.kind in _AGAIN))
     except Exception as error:
         logger().error("a live stream failed", exc_info=error)
-        yield response(end=_end("INTERNAL", retry=True))
+        yield response(end=end("INTERNAL", retry=True))
 
 
 def _ticket_update(message: messages.Ticket) -> WatchTicketResponse:
@@ -410,7 +367,3 @@ def _digest(state: CounterState) -> str:
     for ticket in (*steady.current, *steady.next, *steady.skipped):
         ticket.ClearField("estimated_wait")
     return hashlib.sha256(steady.SerializeToString(deterministic=True)).hexdigest()[:20]
-
-
-def _end(reason: str, *, retry: bool) -> StreamEnd:
-    return StreamEnd(reason=reason, retry=retry)

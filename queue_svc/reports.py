@@ -19,12 +19,11 @@ Tallies = Mapping[int, Mapping[Part, Tally]]
 Days = Mapping[str, tuple[Sequence[Queue], Tallies]]
 """Queues of a day and their numbers, by day."""
 _COUNTED = ("issued", "done", "no_show", "cancelled", "transferred", "called", "within_standard")
+_COMPARED = ("compared", "within_ten_minutes", "under_upper_bound")
 _COLUMNS = (
-    *("day", "service_id", "service", "hour", "counter_id", "counter", "class", *_COUNTED),
-    *("mean_wait_s", "median_wait_s", "p90_wait_s"),
-    *("mean_service_s", "median_service_s", "p90_service_s"),
+    *("day", "service_id", "service", "standard_wait_s", "hour", "counter_id", "counter", "class"),
+    *(*_COUNTED, *_COMPARED, "wait_s", "mean_wait_s", "service_s", "mean_service_s"),
 )
-
 _FORMULA_STARTS = tuple("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - Excel takes the wide ones too
 
 
@@ -101,21 +100,24 @@ def csv_document(days: Days) -> bytes:
     """The numbers as CSV (RFC 4180), one row a day, service, hour, counter and class.
 
     UTF-8 with a byte order mark, without which Excel takes the names for another character set.
+    Times are whole seconds: with Indonesian settings Excel takes 12.5 for the 12th of May. There
+    are no quantiles, which cannot be added up; counts and sums can.
+
+    Args:
+        days: The days, oldest first. Their tallies need no samples.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
     for day, (queues, tallies) in days.items():
-        for queue in sorted(queues, key=lambda one: one.service.service_name):
-            parts = tallies.get(queue.id, {})
-            for part, tally in sorted(parts.items(), key=lambda item: _order(item[0])):
-                if not tally.empty:
-                    writer.writerow(_row(day, queue, part, tally))
+        for queue in sorted(queues, key=lambda one: (one.service.service_name, one.id)):
+            for part, tally in _filled(tallies.get(queue.id, {})):
+                writer.writerow(_row(day, queue, part, tally))
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 
 def _stats(day: str, numbers: Sequence[tuple[Queue, Mapping[Part, Tally]]]) -> requests.DailyStats:
-    every = [(queue, part, tally) for queue, parts in numbers for part, tally in parts.items()]
+    every = [(queue, *one) for queue, parts in numbers for one in _filled(parts)]
     whole = Tally.total(tally for _, _, tally in every)
     answer = requests.DailyStats(day=day)
     _fill(answer, whole)
@@ -167,9 +169,8 @@ def _times(tally: Tally) -> dict[str, int | None]:
 
 
 def _accuracy(message: requests.EstimateAccuracy, tally: Tally) -> None:
-    message.compared = tally.counts["compared"]
-    message.within_ten_minutes = tally.counts["within_ten_minutes"]
-    message.under_upper_bound = tally.counts["under_upper_bound"]
+    for name in _COMPARED:
+        setattr(message, name, tally.counts[name])
     error = tally.quantile_ms(Sample.ERROR, 0.5)
     if error is not None:
         message.median_error.FromMilliseconds(error)
@@ -198,23 +199,35 @@ def _groups(
     return groups
 
 
+def _filled(parts: Mapping[Part, Tally]) -> list[tuple[Part, Tally]]:
+    """The parts in which something happened that was not taken back, the earlier hour first."""
+    filled = [(part, tally) for part, tally in parts.items() if not tally.empty]
+    return sorted(filled, key=lambda one: _order(one[0]))
+
+
 def _order(part: Part) -> tuple[int, str, str, int]:
     return part.hour, part.counter_name, part.counter_id, -part.priority
 
 
-def _row(day: str, queue: Queue, part: Part, tally: Tally) -> list[str | int | float]:
-    times = ["" if one is None else round(one / 1000, 1) for one in _times(tally).values()]
+def _row(day: str, queue: Queue, part: Part, tally: Tally) -> list[str | int]:
+    counts = tally.counts
     return [
         day,
         queue.service.service_id,
         _plain(queue.service.service_name),
+        60 * queue.service.standard_minutes,
         part.hour,
         part.counter_id,
         _plain(part.counter_name),
         Priority(part.priority).name,
-        *(tally.counts[name] for name in _COUNTED),
-        *times,
+        *(counts[name] for name in (*_COUNTED, *_COMPARED)),
+        *(_seconds(one) for one in (counts["wait_ms"], tally.mean_wait_ms)),
+        *(_seconds(one) for one in (counts["service_ms"], tally.mean_service_ms)),
     ]
+
+
+def _seconds(milliseconds: int | None) -> int | str:
+    return "" if milliseconds is None else round(milliseconds / 1000)
 
 
 def _plain(text: str) -> str:

@@ -94,6 +94,14 @@ def ticket_of(row: Row[Any], queue: Queue) -> Ticket:
     )
 
 
+CHANGING = (
+    *("open_patient_id", "priority", "ground", "status", "version", "calls", "queue_time"),
+    *("update_time", "call_time", "serve_time", "close_time", "counter_id", "counter_name"),
+    *("wait_ms", "service_ms", "next_id"),
+)
+"""The columns that a change may touch: the names of `state_values`."""
+
+
 def state_values(ticket: Ticket) -> dict[str, object]:
     """The columns that a change may touch."""
     return {

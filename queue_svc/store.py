@@ -11,33 +11,40 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
-from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.crypto import FieldCipher
 from mesh.errors import Kind, MeshError, not_found
 from queue_svc.domain import checks
 from queue_svc.domain import tickets as domain
-from queue_svc.domain.days import service_day
 from queue_svc.domain.estimates import Line, rolling_mean
 from queue_svc.domain.order import Rates, Waiting, pick
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import SERVED, Ground, Priority, Status
 from queue_svc.domain.tickets import Change, Counter, Entry, Prediction, Reach, Service, Ticket
 from queue_svc.lines import Lines
+from queue_svc.locks import Locks
 from queue_svc.models import QueueRow
 from queue_svc.reading import TicketReader, reason_place
 from queue_svc.rollups import Rollups
 from queue_svc.rows import (
     CHANGE,
+    CHANGING,
     TICKET,
-    new_queue,
     queue_of,
     state_values,
     ticket_of,
     ticket_values,
 )
+
+ONE = select(TICKET).where(TICKET.c.id == bindparam("of"))
+GUARDED = (
+    update(TICKET)
+    .where(TICKET.c.id == bindparam("of"), TICKET.c.version == bindparam("at"))
+    .values({name: bindparam(name) for name in CHANGING})
+)
+"""A change of a ticket that names the version it changes."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,14 @@ class TicketStore(TicketReader):
     ) -> None:
         """Works in `session`; see `TicketReader`."""
         super().__init__(session, reach, rules, cipher, lines)
+        # A queue's row is written once, at the end, however many changes it has seen.
+        session.autoflush = False
         self.entries_made: list[Entry] = []
         """What happened in this unit of work, in order."""
         self._rollups = Rollups(session)
         self._changes: list[dict[str, object]] = []
-        self._held: dict[int, QueueRow] = {}
+        self._locks = Locks(session)
+        self._places: dict[object, Sequence[int]] = {}
 
     def issue(
         self, service: Service, issues: Sequence[Issue], now: datetime.datetime
@@ -80,7 +90,7 @@ class TicketStore(TicketReader):
             For each a ticket, or ACTIVE_TICKET_EXISTS for a patient who is in the queue; and the
             line that the new tickets stand in.
         """
-        queue = self._joined(service, now)
+        queue = self._locks.joined(service, now)
         present = self._present(queue, {one.patient_id for one in issues})
         results: list[Ticket | MeshError] = []
         for one in issues:
@@ -120,15 +130,13 @@ class TicketStore(TicketReader):
             MeshError: QUEUE_EMPTY; nothing is ended then.
         """
         queues = self._locked_queues(place, days)
-        heads = {row.id: row for row in self._heads(queues)}
-        chosen = pick(
-            [_waiting_row(row) for row in heads.values()], _rates(queues), now.timestamp()
-        )
+        heads = [_waiting_row(row) for row in self._heads(queues)]
+        chosen = pick(heads, _rates(queues), now.timestamp())
         if chosen is None:
             raise domain.queue_empty()
         if finish_current:
             self._finish_current(queues, counter, actor, now)
-        row = heads[chosen.id]
+        row = self._session.execute(ONE, {"of": chosen.id}).one()
         queue = queues[row.queue_id]
         ticket = ticket_of(row, queue_of(queue))
         return self._change(ticket, queue, Change(Status.CALLED, now, actor, counter))
@@ -186,14 +194,14 @@ class TicketStore(TicketReader):
             MeshError: TICKET_NOT_FOUND, TRANSITION_NOT_ALLOWED, SAME_SERVICE or
                 ACTIVE_TICKET_EXISTS.
         """
-        target_id = self._ensured(service, now)
+        target_id = self._locks.ensured(service, now)
         own_id = self._queue_of(ticket_id)
         # In one order everywhere: two transfers that cross do not wait for each other.
         for queue_id in sorted({own_id, target_id}):
-            self._hold(queue_id)
+            self._locks.hold(queue_id)
         ticket, queue = self._locked(ticket_id)
         checks.check_transfer(ticket, service.service_id)
-        target = self._joined(service, now)
+        target = self._locks.joined(service, now)
         present = self._present(target, {ticket.patient_id})
         if present:
             raise domain.active_ticket_exists(present[ticket.patient_id])
@@ -262,12 +270,8 @@ class TicketStore(TicketReader):
             busy_ms = round(busy.total_seconds() * 1000)
             queue.busy_ms = rolling_mean(queue.busy_ms, queue.served, busy_ms)
             queue.served += 1
-        guarded = (
-            update(TICKET)
-            .where(TICKET.c.id == ticket.id, TICKET.c.version == ticket.version)
-            .values(state_values(after))
-        )
-        if self._session.execute(guarded).rowcount != 1:  # type: ignore[attr-defined]
+        values = {"of": ticket.id, "at": ticket.version, **state_values(after)}
+        if self._session.execute(GUARDED, values).rowcount != 1:  # type: ignore[attr-defined]
             raise MeshError("the ticket changed meanwhile", Kind.ABORTED, "VERSION_CONFLICT")
         self._note(ticket, after, queue, change.actor, change.reason, acting=change.counter)
         return replace(after, queue=queue_of(queue))
@@ -360,48 +364,11 @@ class TicketStore(TicketReader):
         return list(self._session.scalars(query))
 
     def _locked_queues(self, place: tuple[str, str], days: Collection[str]) -> dict[int, QueueRow]:
-        institution_id, service_id = place
-        query = self._of_facility(select(QueueRow.id), institution_id, days, service_id)
-        return {
-            queue_id: self._hold(queue_id)
-            for queue_id in self._session.scalars(query.order_by(QueueRow.id)).all()
-        }
-
-    def _joined(self, service: Service, now: datetime.datetime) -> QueueRow:
-        """The locked queue that a service's next ticket joins, with the newest facts."""
-        queue = self._hold(self._ensured(service, now))
-        for name, value in vars(service).items():
-            if getattr(queue, name) != value:
-                setattr(queue, name, value)
-        return queue
-
-    def _ensured(self, service: Service, now: datetime.datetime) -> int:
-        day = service_day(now, service.time_zone)
-        query = select(QueueRow.id).where(
-            QueueRow.institution_id == service.institution_id,
-            QueueRow.service_id == service.service_id,
-            QueueRow.day == day,
-        )
-        found = self._session.scalar(query)
-        if found is not None:
-            return found
-        values = new_queue(service, day, now)
-        if self._session.get_bind().dialect.name == "sqlite":
-            self._session.execute(sqlite.insert(QueueRow).values(values).on_conflict_do_nothing())
-        else:
-            # Not INSERT IGNORE: it keeps a shared lock, and two that want more deadlock.
-            self._session.execute(
-                mysql.insert(QueueRow).values(values).on_duplicate_key_update(day=day)
-            )
-        return self._session.scalars(query).one()
-
-    def _hold(self, queue_id: int) -> QueueRow:
-        """The queue's row, locked until the end of the transaction."""
-        if queue_id not in self._held:
-            self._held[queue_id] = self._session.get_one(
-                QueueRow, queue_id, with_for_update=True, populate_existing=True
-            )
-        return self._held[queue_id]
+        key = self.reach, place, tuple(days)
+        if key not in self._places:
+            query = self._of_facility(select(QueueRow.id), place[0], days, place[1])
+            self._places[key] = self._session.scalars(query.order_by(QueueRow.id)).all()
+        return {queue_id: self._locks.hold(queue_id) for queue_id in self._places[key]}
 
     def _queue_of(self, ticket_id: str) -> int:
         queue_id = self._session.scalar(
@@ -413,8 +380,8 @@ class TicketStore(TicketReader):
 
     def _locked(self, ticket_id: str) -> tuple[Ticket, QueueRow]:
         """A ticket and its queue. The queue's lock comes first, as everywhere."""
-        queue = self._hold(self._queue_of(ticket_id))
-        row = self._session.execute(select(TICKET).where(TICKET.c.id == ticket_id)).one()
+        queue = self._locks.hold(self._queue_of(ticket_id))
+        row = self._session.execute(ONE, {"of": ticket_id}).one()
         return ticket_of(row, queue_of(queue)), queue
 
 

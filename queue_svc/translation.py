@@ -17,7 +17,8 @@ from queue_svc.domain.journeys import bpjs_tasks, status_history
 from queue_svc.domain.tickets import Entry, Recorded, Ticket
 from queue_svc.event_words import routing_key
 from queue_svc.lines import Key
-from queue_svc.reading import Called, ServiceBoard, TicketReader
+from queue_svc.overview import Called, ServiceBoard
+from queue_svc.reading import TicketReader
 
 _EVENTS = uuid.UUID("5c3c1c33-8f0b-4c0e-9a60-6a3b1f3f4b52")
 """Namespace of event identifiers: the same change has the same one wherever it is told."""

@@ -69,6 +69,9 @@ def arrival_rates(
     }
 
 
+DAY_SECONDS = 24 * 3600.0
+
+
 class Wait(NamedTuple):
     """How long a patient will wait."""
 
@@ -83,8 +86,9 @@ class Wait(NamedTuple):
         """The wait with its range: from 0.7 of it to 1.5 of it and 5 minutes.
 
         Args:
-            expected: Expected seconds.
+            expected: Expected seconds. More than a day is said as a day.
         """
+        expected = min(expected, DAY_SECONDS)
         low = math.floor(0.7 * expected / ROUNDING_SECONDS)
         high = math.ceil((1.5 * expected + 300) / ROUNDING_SECONDS)
         return cls(round(expected), low * ROUNDING_SECONDS, high * ROUNDING_SECONDS)

@@ -20,6 +20,7 @@ from queue_svc.domain.days import Clock, active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.tickets import Reach, Ticket
 from queue_svc.live import Live
+from queue_svc.overview import FacilityReader, OpenFacilities
 from queue_svc.reading import OpenReader, TicketReader
 from queue_svc.translation import described
 from queue_svc.writer import Writer
@@ -34,6 +35,7 @@ class Parts:
     database: Database
     writer: Writer
     reader: OpenReader
+    overview: OpenFacilities
     facilities: Facilities
     live: Live
     tail: Callable[[str], AsyncIterator[WatchEventsResponse]]
@@ -117,6 +119,13 @@ class Part(QueueServiceServicer):
         seen = reach_of(principal()) if reach is None else reach
         return await self._parts.database.read(
             lambda session: work(self._parts.reader(session, seen))
+        )
+
+    async def _look(self, institution_id: str, work: Callable[[FacilityReader], Result]) -> Result:
+        """Reads a facility; the policy has seen to it that the caller may."""
+        reach = Reach(institution_id=institution_id)
+        return await self._parts.database.read(
+            lambda session: work(self._parts.overview(session, reach))
         )
 
     async def _get(self, ticket_id: str) -> Ticket:

@@ -13,8 +13,8 @@ from queue_svc import reports
 from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.domain.numbers import Part as DayPart
 from queue_svc.domain.numbers import Tally
-from queue_svc.domain.tickets import Queue, Reach
-from queue_svc.reading import TicketReader
+from queue_svc.domain.tickets import Queue
+from queue_svc.overview import FacilityReader
 from queue_svc.servicers.base import Part
 
 MOST_DAYS = 93
@@ -32,7 +32,7 @@ class Numbers(Part):
         institution_id = request.institution_id
         days, now = await self._days_of(institution_id), self._clock()
 
-        def look(reader: TicketReader) -> bytes:
+        def look(reader: FacilityReader) -> bytes:
             queues = reader.queues(institution_id, days)
             moments = reader.moments(queues, now)
             tallies = reader.tallies(queues)
@@ -41,7 +41,7 @@ class Numbers(Part):
             ).SerializeToString()
 
         async def load() -> bytes:
-            return await self._read(look, Reach(institution_id=institution_id))
+            return await self._look(institution_id, look)
 
         found = await remembered(
             self._parts.cache,
@@ -78,9 +78,9 @@ class Numbers(Part):
     async def _numbers(self, institution_id: str, days: Sequence[str]) -> Days:
         """Queues and numbers of each day."""
 
-        def look(reader: TicketReader) -> Days:
+        def look(reader: FacilityReader) -> Days:
             queues = reader.queues(institution_id, days)
             tallies = reader.tallies(queues)
             return {day: ([one for one in queues if one.day == day], tallies) for day in days}
 
-        return await self._read(look)
+        return await self._look(institution_id, look)

@@ -8,9 +8,8 @@ from mesh.cache import remembered
 from mesh.context import principal
 from mesh.pipeline import Context
 from queue_svc.clients import counter_of
-from queue_svc.domain.tickets import Reach
 from queue_svc.live import Place, ended
-from queue_svc.reading import TicketReader
+from queue_svc.overview import FacilityReader
 from queue_svc.servicers.base import Part
 from queue_svc.translation import board_message
 
@@ -36,14 +35,14 @@ class Streams(Part):
         place = await self._place(request.institution_id)
         days = place.days()
 
-        def look(reader: TicketReader) -> bytes:
+        def look(reader: FacilityReader) -> bytes:
             services, _ = reader.board(place.institution_id, days)
             now = self._clock()
             board = board_message(place.institution_id, place.name, place.time_zone, services, now)
             return board.SerializeToString()
 
         async def load() -> bytes:
-            return await self._read(look, Reach(institution_id=place.institution_id))
+            return await self._look(place.institution_id, look)
 
         found = await remembered(
             self._parts.cache,

@@ -1,0 +1,466 @@
+"""Sending a patient on, the visit that this makes, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+
+import grpc
+import pytest
+from fhir.resources.R4B.encounter import Encounter
+from mediq.policy.v1.policy_pb2 import Role
+from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1.event_pb2 import TicketEventType
+from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
+
+from mesh.errors import MeshError
+from mesh.status import from_rpc_error
+from tests.queue_svc.conftest import (
+    CALLED,
+    CANCELLED,
+    DONE,
+    HIGH,
+    MORNING,
+    NO_SHOW,
+    NORMAL,
+    SERVING,
+    SKIPPED,
+    TRANSFERRED,
+    URGENT,
+    WAITING,
+    Metadata,
+    Place,
+    World,
+    uid,
+    world_of,
+)
+from tests.support.mesh import Mesh, problem
+
+
+async def refusal(call: Awaitable[object]) -> MeshError:
+    """What a call is refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return from_rpc_error(caught.value)
+
+
+async def transfer(
+    world: World, ticket: Ticket, service: str = "", reason: str = "", request_id: str = ""
+) -> Ticket:
+    """Sends a patient to a service; to the pharmacy when none is named."""
+    return await world.stub.TransferTicket(
+        requests.TransferTicketRequest(
+            request_id=request_id,
+            id=ticket.id,
+            service_id=service or world.place.pharmacy,
+            reason=reason,
+        ),
+        metadata=world.operator,
+    )
+
+
+async def served(world: World, patient: str = "", counter: int = 0) -> Ticket:
+    """A patient who is being served at the clinic."""
+    ticket = await world.take(patient=patient)
+    world.clock.forward(minutes=5)
+    await world.call(ticket, counter)
+    world.clock.forward(minutes=1)
+    return await world.move(ticket, SERVING)
+
+
+async def journey(world: World, identifier: str, metadata: Metadata) -> requests.Journey:
+    return await world.stub.GetJourney(
+        requests.GetJourneyRequest(id=identifier), metadata=metadata
+    )
+
+
+async def history(world: World, ticket: Ticket) -> list[requests.TicketChange]:
+    request = requests.GetTicketHistoryRequest(id=ticket.id)
+    found = await world.stub.GetTicketHistory(request, metadata=world.operator)
+    return list(found.changes)
+
+
+class TestTransfer:
+    async def test_a_new_ticket_of_the_same_visit_waits_there(self, world: World) -> None:
+        patient = uid()
+        ticket = await served(world, patient)
+        world.clock.forward(minutes=6)
+        made = await transfer(world, ticket)
+        left = await world.get(ticket)
+        assert (made.number, made.status, made.version) == ("B-001", WAITING, 1)
+        assert (made.service_id, made.service_name) == (world.place.pharmacy, "Apotek")
+        assert (made.patient_id, made.institution_id) == (patient, world.place.facility)
+        assert (made.previous_ticket_id, made.next_ticket_id) == (ticket.id, "")
+        assert (left.status, left.next_ticket_id) == (TRANSFERRED, made.id)
+        assert (left.previous_ticket_id, left.counter_name) == ("", "Loket 1")
+        assert made.journey_id == left.journey_id == ticket.id
+        assert made.arrive_time == ticket.create_time == left.arrive_time
+        assert made.create_time.seconds - ticket.create_time.seconds == 12 * 60
+        assert left.close_time == made.create_time
+        assert made == await world.get(made)
+
+    async def test_the_answer_tells_the_wait_there(self, world: World) -> None:
+        pharmacy = Place(world.place.facility, world.place.pharmacy, world.place.counters, "")
+        for _ in range(2):
+            await world.take(place=pharmacy)
+        made = await transfer(world, await served(world))
+        # Two services of 5 minutes, and the half of one that is under way.
+        assert (made.number, made.people_ahead, made.estimated_wait.seconds) == ("B-003", 2, 750)
+        low, high = made.estimated_wait_low.seconds, made.estimated_wait_high.seconds
+        assert low <= 750 <= high
+        assert (low % 300, high % 300) == (0, 0)
+
+    async def test_class_and_ground_go_with_the_patient(self, world: World) -> None:
+        ticket = await world.stub.CreateTicket(
+            requests.CreateTicketRequest(
+                institution_id=world.place.facility,
+                service_id=world.place.service,
+                patient_id=uid(),
+                priority_grounds=[PriorityGround.PRIORITY_GROUND_PREGNANT],
+            ),
+            metadata=world.operator,
+        )
+        urgent = await world.take(URGENT)
+        found = []
+        for counter, one in enumerate((ticket, urgent)):
+            await world.call(one, counter)
+            await world.move(one, SERVING)
+            made = await transfer(world, one)
+            found.append((made.priority, made.priority_ground))
+        assert found == [
+            (HIGH, PriorityGround.PRIORITY_GROUND_PREGNANT),
+            (URGENT, PriorityGround.PRIORITY_GROUND_STAFF),
+        ]
+
+    async def test_a_visit_goes_on_through_several_services(self, world: World) -> None:
+        laboratory = world.facilities.add(world.place.facility, "Laboratorium", "L")
+        first = await served(world)
+        ticket, chain = first, [first.id]
+        for service in (laboratory, world.place.service, world.place.pharmacy):
+            world.clock.forward(minutes=2)
+            ticket = await transfer(world, ticket, service)
+            chain.append(ticket.id)
+            assert ticket.journey_id == first.id
+            assert ticket.arrive_time == first.create_time
+            await world.call(ticket)
+            await world.move(ticket, SERVING)
+        visit = await journey(world, first.id, world.operator)
+        assert [one.id for one in visit.tickets] == chain
+        assert [one.previous_ticket_id for one in visit.tickets] == ["", *chain[:-1]]
+        assert [one.next_ticket_id for one in visit.tickets] == [*chain[1:], ""]
+
+    @pytest.mark.parametrize(
+        ("steps", "allowed"),
+        [
+            ([], "CALLED,CANCELLED"),
+            ([CALLED], "WAITING,CALLED,SERVING,SKIPPED,NO_SHOW,CANCELLED"),
+            ([CALLED, SKIPPED], "WAITING,NO_SHOW,CANCELLED"),
+            ([CALLED, SERVING, DONE], ""),
+            ([CALLED, NO_SHOW], ""),
+            ([CANCELLED], ""),
+        ],
+    )
+    async def test_only_who_is_being_served_is_sent_on(
+        self, world: World, steps: list[TicketStatus.ValueType], allowed: str
+    ) -> None:
+        ticket = await world.take()
+        state = "WAITING"
+        for step in steps:
+            await (world.call(ticket) if step == CALLED else world.move(ticket, step))
+            state = TicketStatus.Name(step).removeprefix("TICKET_STATUS_")
+        before = await world.get(ticket)
+        error = await refusal(transfer(world, ticket))
+        assert (error.kind.value, error.reason) == (
+            "FAILED_PRECONDITION",
+            "TRANSITION_NOT_ALLOWED",
+        )
+        assert error.metadata == {"from": state, "allowed": allowed}
+        assert await world.get(ticket) == before
+
+    async def test_a_patient_is_sent_on_once(self, world: World) -> None:
+        ticket = await served(world)
+        await transfer(world, ticket)
+        error = await refusal(transfer(world, ticket))
+        assert (error.reason, error.metadata["from"]) == ("TRANSITION_NOT_ALLOWED", "TRANSFERRED")
+
+    async def test_nobody_is_sent_to_where_they_are(self, world: World) -> None:
+        ticket = await served(world)
+        call = transfer(world, ticket, world.place.service)
+        assert await problem(call) == ("INVALID_ARGUMENT", "SAME_SERVICE")
+        assert await world.get(ticket) == ticket
+
+    async def test_nobody_is_sent_to_a_service_that_the_facility_does_not_have(
+        self, world: World
+    ) -> None:
+        ticket = await served(world)
+        for service in (uid(), world.facilities.open().pharmacy):
+            assert (await problem(transfer(world, ticket, service)))[0] == "NOT_FOUND"
+        assert await world.get(ticket) == ticket
+
+    async def test_who_waits_there_already_stays_here(self, world: World) -> None:
+        patient = uid()
+        pharmacy = Place(world.place.facility, world.place.pharmacy, world.place.counters, "")
+        there = await world.take(patient=patient, place=pharmacy)
+        ticket = await served(world, patient)
+        board = requests.GetBoardRequest(institution_id=world.place.facility)
+        before = await world.stub.GetBoard(board)
+        call = transfer(world, ticket)
+        assert await problem(call) == ("ALREADY_EXISTS", "ACTIVE_TICKET_EXISTS")
+        after = await world.stub.GetBoard(board)
+        assert after.services == before.services
+        assert await world.get(ticket) == ticket
+        assert [one.version for one in await history(world, ticket)] == [1, 2, 3]
+        # No number is lost either.
+        await world.move(there, CANCELLED)
+        assert (await transfer(world, ticket)).number == "B-002"
+
+    async def test_a_repeated_request_gives_the_same_ticket(self, world: World) -> None:
+        ticket, key = await served(world), uid()
+        made = await transfer(world, ticket, request_id=key)
+        world.clock.forward(minutes=1)
+        assert await transfer(world, ticket, request_id=key) == made
+        other = transfer(world, ticket, reason="lain", request_id=key)
+        assert await problem(other) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+        visit = await journey(world, ticket.id, world.operator)
+        assert len(visit.tickets) == 2
+
+    async def test_the_same_request_twenty_times_at_once(self, world: World) -> None:
+        ticket, key = await served(world), uid()
+        made = await asyncio.gather(
+            *(transfer(world, ticket, request_id=key) for _ in range(20))
+        )
+        assert {one.id for one in made} == {made[0].id}
+        assert len((await journey(world, ticket.id, world.operator)).tickets) == 2
+
+    async def test_transfers_that_cross_do_not_wait_for_each_other(self, world: World) -> None:
+        pharmacy = Place(world.place.facility, world.place.pharmacy, world.place.counters, "")
+        here = [await world.take() for _ in range(6)]
+        there = [await world.take(place=pharmacy) for _ in range(6)]
+        for counter, one in enumerate((*here, *there)):
+            await world.call(one, counter % 8)
+            await world.move(one, SERVING)
+        async with asyncio.timeout(20):
+            made = await asyncio.gather(
+                *(
+                    transfer(world, one, service)
+                    for pair in zip(here, there, strict=True)
+                    for one, service in zip(
+                        pair, (world.place.pharmacy, world.place.service), strict=True
+                    )
+                )
+            )
+        assert sorted(one.number for one in made) == [
+            *(f"A-{number:03d}" for number in range(7, 13)),
+            *(f"B-{number:03d}" for number in range(7, 13)),
+        ]
+        for old in (*here, *there):
+            assert (await world.get(old)).status == TRANSFERRED
+
+    async def test_the_same_patient_is_sent_on_from_two_counters_at_once(
+        self, world: World
+    ) -> None:
+        ticket = await served(world)
+        found = await asyncio.gather(
+            *(transfer(world, ticket, request_id=uid()) for _ in range(4)),
+            return_exceptions=True,
+        )
+        made = [one for one in found if isinstance(one, Ticket)]
+        refused = [
+            from_rpc_error(one).reason for one in found if isinstance(one, grpc.aio.AioRpcError)
+        ]
+        assert (len(made), refused) == (1, ["TRANSITION_NOT_ALLOWED"] * 3)
+
+    async def test_strangers_and_patients_send_nobody_on(self, world: World) -> None:
+        patient = uid()
+        ticket = await served(world, patient)
+        request = requests.TransferTicketRequest(id=ticket.id, service_id=world.place.pharmacy)
+        other = world.operator_of(world.facilities.open())
+        call = world.stub.TransferTicket(request, metadata=other)
+        assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")
+        call = world.stub.TransferTicket(request, metadata=world.patient(patient))
+        assert await problem(call) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
+
+
+class TestVisit:
+    async def test_the_patient_sees_both_tickets(self, world: World) -> None:
+        patient = uid()
+        ticket = await served(world, patient)
+        made = await transfer(world, ticket)
+        for metadata in (world.patient(patient), world.session(patient)):
+            visit = await journey(world, ticket.id, metadata)
+            assert [one.number for one in visit.tickets] == ["A-001", "B-001"]
+            assert (visit.id, visit.patient_id) == (ticket.id, patient)
+            mine = await world.stub.ListMyTickets(
+                requests.ListMyTicketsRequest(), metadata=metadata
+            )
+            assert [one.id for one in mine.tickets] == [made.id]
+            for one in (ticket, made):
+                request = requests.GetTicketRequest(id=one.id)
+                assert (await world.stub.GetTicket(request, metadata=metadata)).id == one.id
+
+    async def test_a_visit_does_not_exist_for_others(self, world: World) -> None:
+        ticket = await served(world)
+        await transfer(world, ticket)
+        strangers = [
+            world.patient(uid()),
+            world.session(uid()),
+            world.operator_of(world.facilities.open()),
+            world.mesh.token(Role.ROLE_OPERATOR),
+        ]
+        for metadata in strangers:
+            call = journey(world, ticket.id, metadata)
+            assert await problem(call) == ("NOT_FOUND", "JOURNEY_NOT_FOUND")
+        call = journey(world, uid(), world.operator)
+        assert await problem(call) == ("NOT_FOUND", "JOURNEY_NOT_FOUND")
+        network = world.mesh.token(Role.ROLE_ADMIN_FASKES)
+        assert len((await journey(world, ticket.id, network)).tickets) == 2
+
+    async def test_the_visit_in_the_words_of_bpjs_and_satusehat(self, world: World) -> None:
+        ticket = await served(world)
+        world.clock.forward(minutes=6)
+        made = await transfer(world, ticket)
+        visit = await journey(world, ticket.id, world.operator)
+        assert [task.task_id for task in visit.bpjs_tasks] == [3, 4, 5]
+        assert [one.status for one in visit.status_history] == ["arrived", "in-progress"]
+        assert not visit.status_history[-1].HasField("end_time")
+        world.clock.forward(minutes=3)
+        await world.call(made, 1)
+        await world.move(made, SERVING)
+        world.clock.forward(minutes=4)
+        await world.move(made, DONE)
+        visit = await journey(world, ticket.id, world.operator)
+        start = MORNING.timestamp()
+        assert [(one.task_id, one.occur_time.seconds - start) for one in visit.bpjs_tasks] == [
+            (3, 0),
+            (4, 6 * 60),
+            (5, 12 * 60),
+            (6, 15 * 60),
+            (7, 19 * 60),
+        ]
+        assert [one.status for one in visit.status_history] == [
+            *("arrived", "in-progress", "finished")
+        ]
+        for before, after in zip(visit.status_history, visit.status_history[1:], strict=False):
+            assert before.end_time == after.start_time
+        assert visit.arrive_time.ToDatetime(datetime.UTC) == MORNING
+
+
+class TestHistory:
+    async def test_who_did_what_where_when_and_why(self, world: World) -> None:
+        operator, patient = uid(), uid()
+        world.operator = world.mesh.token(
+            Role.ROLE_OPERATOR, subject=operator, institution_id=world.place.facility
+        )
+        ticket = await world.stub.CreateTicket(
+            requests.CreateTicketRequest(
+                institution_id=world.place.facility, service_id=world.place.service
+            ),
+            metadata=world.patient(patient),
+        )
+        world.clock.forward(minutes=2)
+        await world.stub.SetTicketPriority(
+            requests.SetTicketPriorityRequest(id=ticket.id, priority=URGENT, reason="sesak napas"),
+            metadata=world.operator,
+        )
+        world.clock.forward(minutes=3)
+        await world.call(ticket, counter=1)
+        await world.move(ticket, SERVING)
+        world.clock.forward(minutes=5)
+        await transfer(world, ticket, reason="ambil obat")
+        changes = await history(world, ticket)
+        kinds = TicketEventType
+        assert [
+            (one.version, one.type, one.status, one.priority, one.counter_name, one.reason)
+            for one in changes
+        ] == [
+            (1, kinds.TICKET_EVENT_TYPE_ISSUED, WAITING, NORMAL, "", ""),
+            (2, kinds.TICKET_EVENT_TYPE_UPDATED, WAITING, URGENT, "", "sesak napas"),
+            (3, kinds.TICKET_EVENT_TYPE_CALLED, CALLED, URGENT, "Loket 2", ""),
+            (4, kinds.TICKET_EVENT_TYPE_STARTED, SERVING, URGENT, "Loket 2", ""),
+            (5, kinds.TICKET_EVENT_TYPE_TRANSFERRED, TRANSFERRED, URGENT, "Loket 2", "ambil obat"),
+        ]
+        assert [one.actor for one in changes] == [patient, *[operator] * 4]
+        assert {one.time_zone for one in changes} == {"Asia/Jakarta"}
+        start = MORNING.timestamp()
+        assert [one.occur_time.seconds - start for one in changes] == [0, 120, 300, 300, 600]
+
+    async def test_the_new_ticket_says_why_it_was_made(self, world: World) -> None:
+        made = await transfer(world, await served(world), reason="ambil obat")
+        (issued,) = await history(world, made)
+        assert (issued.version, issued.reason) == (1, "ambil obat")
+        assert issued.type == TicketEventType.TICKET_EVENT_TYPE_ISSUED
+
+    async def test_the_saga_is_named_as_a_service(self, world: World) -> None:
+        ticket = await world.internal.IssueTicket(
+            requests.IssueTicketRequest(
+                request_id=uid(),
+                institution_id=world.place.facility,
+                service_id=world.place.service,
+                patient_id=uid(),
+            )
+        )
+        assert [one.actor for one in await history(world, ticket)] == ["service"]
+
+    async def test_only_staff_of_the_facility_read_it(self, world: World) -> None:
+        patient = uid()
+        ticket = await world.take(patient=patient)
+        request = requests.GetTicketHistoryRequest(id=ticket.id)
+        other = world.operator_of(world.facilities.open())
+        call = world.stub.GetTicketHistory(request, metadata=other)
+        assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")
+        call = world.stub.GetTicketHistory(request, metadata=world.patient(patient))
+        assert await problem(call) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
+
+
+class TestExport:
+    @pytest.fixture
+    async def exporting(self, mesh: Mesh, tmp_path: Path) -> AsyncIterator[World]:
+        """A service that is set to give visits out."""
+        url = f"sqlite:///{tmp_path / 'export.db'}"
+        async with world_of(mesh, url, fhir_export=True) as made:
+            yield made
+
+    async def test_it_is_off_unless_it_is_set(self, world: World) -> None:
+        ticket = await served(world)
+        call = world.stub.ExportEncounter(
+            requests.ExportEncounterRequest(id=ticket.id), metadata=world.operator
+        )
+        assert await problem(call) == ("UNIMPLEMENTED", "EXPORT_OFF")
+
+    async def test_a_visit_is_a_valid_encounter(self, exporting: World) -> None:
+        world, patient = exporting, uid()
+        ticket = await served(world, patient)
+        world.clock.forward(minutes=6)
+        made = await transfer(world, ticket)
+        await world.call(made, 1)
+        await world.move(made, SERVING)
+        world.clock.forward(minutes=2)
+        await world.move(made, DONE)
+        body = await world.stub.ExportEncounter(
+            requests.ExportEncounterRequest(id=ticket.id), metadata=world.operator
+        )
+        assert body.content_type == "application/fhir+json"
+        document = json.loads(body.data)
+        Encounter.model_validate(document)
+        assert document["status"] == "finished"
+        assert document["subject"]["identifier"]["value"] == patient
+        assert [one["status"] for one in document["statusHistory"]] == [
+            *("arrived", "in-progress", "finished")
+        ]
+        assert document["period"]["start"] == "2026-03-02T02:00:00+00:00"
+        assert [one["location"]["display"] for one in document["location"]] == [
+            *("Poli Umum", "Apotek")
+        ]
+
+    async def test_a_visit_of_another_facility_is_not_given_out(self, exporting: World) -> None:
+        ticket = await served(exporting)
+        request = requests.ExportEncounterRequest(id=ticket.id)
+        other = exporting.operator_of(exporting.facilities.open())
+        call = exporting.stub.ExportEncounter(request, metadata=other)
+        assert await problem(call) == ("NOT_FOUND", "JOURNEY_NOT_FOUND")
+        patient = exporting.patient(ticket.patient_id)
+        call = exporting.stub.ExportEncounter(request, metadata=patient)
+        assert await problem(call) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
