@@ -316,7 +316,10 @@ class Client:
 
 def _foreign(plan: Plan) -> set[str]:
     """Variables of this project that the plan did not set."""
-    own = {"MEDIQ_HOME", *(f"MEDIQ_{n.upper()}_{k}" for n in plan.ports for k in ("PORT", "ADDRESS"))}
+    own = {
+        "MEDIQ_HOME",
+        *(f"MEDIQ_{n.upper()}_{k}" for n in plan.ports for k in ("PORT", "ADDRESS")),
+    }
     return {name for name in os.environ if name.startswith("MEDIQ_")} - own
 
 

@@ -4,7 +4,7 @@ import datetime
 
 from sqlalchemy import (
     BigInteger,
-    Float,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -49,9 +49,9 @@ class QueueRow(Base):
     prefix: Mapped[str] = mapped_column(String(2))
     service_minutes: Mapped[int]
     kind: Mapped[ServiceKind] = mapped_column(SmallInteger())
-    rate_high: Mapped[float] = mapped_column(Float(53))
-    rate_normal: Mapped[float] = mapped_column(Float(53))
-    rate_low: Mapped[float] = mapped_column(Float(53))
+    rate_high: Mapped[float] = mapped_column(Double())
+    rate_normal: Mapped[float] = mapped_column(Double())
+    rate_low: Mapped[float] = mapped_column(Double())
     standard_minutes: Mapped[int]
     opens: Mapped[str] = mapped_column(String(5))
     closes: Mapped[str] = mapped_column(String(5))

@@ -111,9 +111,11 @@ class FacilityReader(Reader):
             for key in set(keys.values())
         }
 
-    def tallies(self, queues: Sequence[Queue]) -> dict[int, dict[Part, Tally]]:
-        """The numbers of queues, by queue."""
-        return tallies(self._session, [queue.id for queue in queues])
+    def tallies(
+        self, queues: Sequence[Queue], *, samples: bool = True
+    ) -> dict[int, dict[Part, Tally]]:
+        """The numbers of queues, by queue; without the measured times unless they are needed."""
+        return tallies(self._session, [queue.id for queue in queues], samples=samples)
 
     def board(
         self, institution_id: str, days: Collection[str], service_id: str = ""

@@ -130,6 +130,11 @@ class Ticket:
         return self.status not in FINAL
 
     @property
+    def returned(self) -> bool:
+        """Whether the patient came back after being skipped."""
+        return self.queue_time > self.create_time
+
+    @property
     def waits(self) -> bool:
         """Whether the ticket stands in the line."""
         return self.status is Status.WAITING
@@ -228,7 +233,9 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
     if change.status is Status.SERVING:
         return replace(after, serve_time=time)
     if change.status is Status.WAITING:
-        wait_ms = None if ticket.status in AT_COUNTER else ticket.wait_ms
+        # A call that is taken back takes its wait along, unless that was of an earlier call.
+        first = ticket.status in AT_COUNTER and not ticket.returned
+        wait_ms = None if first else ticket.wait_ms
         return replace(
             after, counter=None, call_time=None, serve_time=None, calls=0, wait_ms=wait_ms
         )
@@ -310,14 +317,12 @@ def queue_empty() -> MeshError:
 def back_in(
     own: datetime.datetime, others: Sequence[datetime.datetime], places: int
 ) -> datetime.datetime:
-    """From when waiting counts for a patient who comes back after being skipped.
+    """From when waiting counts for a patient who comes back after being skipped: later than before.
 
     Args:
         own: From when it counted before.
         others: The same of those of the class who wait, oldest first.
         places: How many of them go first.
     """
-    if not others:
-        return own
-    last = others[min(places, len(others)) - 1]
-    return max(own, last + datetime.timedelta(microseconds=1))
+    last = others[min(places, len(others)) - 1] if others else own
+    return max(own, last) + datetime.timedelta(microseconds=1)

@@ -72,15 +72,18 @@ class Numbers(Part):
         start, end = parse_day("first_day", first), parse_day("last_day", last)
         if not start <= end < start + datetime.timedelta(days=MOST_DAYS):
             raise invalid("last_day", f"1 to {MOST_DAYS} days from first_day", "DAYS_INVALID")
-        found = await self._numbers(request.institution_id, days_between(start, end))
+        days = days_between(start, end)
+        found = await self._numbers(request.institution_id, days, samples=False)
         return HttpBody(content_type="text/csv; charset=utf-8", data=reports.csv_document(found))
 
-    async def _numbers(self, institution_id: str, days: Sequence[str]) -> Days:
+    async def _numbers(
+        self, institution_id: str, days: Sequence[str], *, samples: bool = True
+    ) -> Days:
         """Queues and numbers of each day."""
 
         def look(reader: FacilityReader) -> Days:
             queues = reader.queues(institution_id, days)
-            tallies = reader.tallies(queues)
+            tallies = reader.tallies(queues, samples=samples)
             return {day: ([one for one in queues if one.day == day], tallies) for day in days}
 
         return await self._look(institution_id, look)

@@ -78,9 +78,7 @@ async def set_class(
     )
 
 
-def prefer(
-    world: World, elderly_age: int, **classes: PriorityMessage.ValueType
-) -> None:
+def prefer(world: World, elderly_age: int, **classes: PriorityMessage.ValueType) -> None:
     """Sets the facility's rules, by ground."""
     facts = world.facilities.facts[world.place.facility]
     facts.institution.priority_rules.CopyFrom(

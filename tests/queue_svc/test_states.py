@@ -1,6 +1,7 @@
 """Which changes exist, and what they do to a ticket."""
 
 import datetime
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -156,6 +157,13 @@ def test_a_call_taken_back_never_happened_but_a_skip_did() -> None:
     assert reduce(tickets.changed, visit, a_ticket()).wait_ms == 10 * 60_000
 
 
+def test_a_later_call_taken_back_leaves_the_wait_of_the_first() -> None:
+    skipped = reduce(tickets.changed, [after(10, S.CALLED), after(11, S.SKIPPED)], a_ticket())
+    back = replace(skipped, queue_time=tickets.back_in(skipped.queue_time, [], 3))
+    visit = [after(12, S.WAITING), after(20, S.CALLED), after(21, S.WAITING)]
+    assert reduce(tickets.changed, visit, back).wait_ms == 10 * 60_000
+
+
 def test_history_gives_every_state_again() -> None:
     visit = [after(10, S.CALLED), after(12, S.SERVING), after(13, S.WAITING), after(14, S.CALLED)]
     states = [a_ticket()]
@@ -170,9 +178,9 @@ def test_who_was_skipped_comes_back_some_places_later() -> None:
     tick = datetime.timedelta(microseconds=1)
     assert tickets.back_in(NOW, others, 3) == others[2] + tick
     assert tickets.back_in(NOW, others[:1], 3) == others[0] + tick
-    assert tickets.back_in(NOW, [], 3) == NOW
+    assert tickets.back_in(NOW, [], 3) == NOW + tick
     late = NOW + datetime.timedelta(hours=1)
-    assert tickets.back_in(late, others, 3) == late
+    assert tickets.back_in(late, others, 3) == late + tick
 
 
 @pytest.mark.parametrize(("sequence", "number"), [(1, "A-001"), (12, "A-012"), (1000, "A-1000")])

@@ -72,9 +72,7 @@ async def served(world: World, patient: str = "", counter: int = 0) -> Ticket:
 
 
 async def journey(world: World, identifier: str, metadata: Metadata) -> requests.Journey:
-    return await world.stub.GetJourney(
-        requests.GetJourneyRequest(id=identifier), metadata=metadata
-    )
+    return await world.stub.GetJourney(requests.GetJourneyRequest(id=identifier), metadata=metadata)
 
 
 async def history(world: World, ticket: Ticket) -> list[requests.TicketChange]:
@@ -229,9 +227,7 @@ class TestTransfer:
 
     async def test_the_same_request_twenty_times_at_once(self, world: World) -> None:
         ticket, key = await served(world), uid()
-        made = await asyncio.gather(
-            *(transfer(world, ticket, request_id=key) for _ in range(20))
-        )
+        made = await asyncio.gather(*(transfer(world, ticket, request_id=key) for _ in range(20)))
         assert {one.id for one in made} == {made[0].id}
         assert len((await journey(world, ticket.id, world.operator)).tickets) == 2
 

@@ -40,9 +40,9 @@ def upgrade() -> None:
     with op.batch_alter_table("queues", schema=None) as batch_op:
         for name, kind, value in (
             ("kind", sa.SmallInteger(), "2"),
-            ("rate_high", sa.Float(precision=53), "4"),
-            ("rate_normal", sa.Float(precision=53), "2"),
-            ("rate_low", sa.Float(precision=53), "1"),
+            ("rate_high", sa.Double(), "4"),
+            ("rate_normal", sa.Double(), "2"),
+            ("rate_low", sa.Double(), "1"),
             ("standard_minutes", sa.Integer(), "60"),
             ("opens", sa.String(length=5), ""),
             ("closes", sa.String(length=5), ""),

@@ -1,0 +1,312 @@
+"""The baseline: what queue_svc writes, as plain code would, with PyMySQL and a commit each.
+
+Nothing else is done: no contract, no encryption, no estimate, no relay of the outbox.
+"""
+
+import datetime
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from uuid import uuid4
+
+from pymysql.cursors import Cursor, DictCursor
+
+from bench.queue_client import SHARES
+from bench.queue_stack import connect, query
+from queue_svc.domain.quantiles import bucket_of
+from queue_svc.domain.states import Act, Status
+from queue_svc.domain.tickets import Service
+from queue_svc.rows import new_queue
+
+DAY = "2026-01-05"
+SCOPE = "mediq.queue.v1.CreateTicketRequest/bench"
+ANSWER = bytes(420)
+EVENT = bytes(260)
+"""As long as the real ones."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one round came to."""
+
+    per_second: float
+    """Operations that were committed."""
+    cpu_seconds: float
+    """Processor time of this process for 1,000 of them."""
+
+
+def _insert(table: str, *columns: str) -> str:
+    values = ", ".join(f"%({column})s" for column in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
+
+
+_KNOWN = "SELECT * FROM idempotency WHERE (scope, request_id) IN ((%(scope)s, %(request_id)s))"
+_FIND = (
+    "SELECT id FROM queues WHERE institution_id = %(institution_id)s "
+    "AND service_id = %(service_id)s AND day = %(day)s"
+)
+_LOCK = "SELECT * FROM queues WHERE id = %(queue_id)s FOR UPDATE"
+_PRESENT = (
+    "SELECT open_patient_id, id FROM tickets "
+    "WHERE queue_id = %(queue_id)s AND open_patient_id IN (%(patient_id)s)"
+)
+_TICKET = _insert(
+    "tickets",
+    *("id", "queue_id", "sequence", "number", "patient_id", "open_patient_id", "priority"),
+    *("ground", "status", "version", "calls", "queue_time", "create_time", "update_time"),
+    *("journey_id", "arrive_time", "predicted_ms", "predicted_high_ms"),
+)
+_CHANGE = _insert(
+    "ticket_changes",
+    *("ticket_id", "version", "queue_id", "revision", "act", "status", "priority", "waiting"),
+    *("time", "actor", "counter_id", "counter_name"),
+)
+_COUNTS = (
+    *("issued", "called", "done", "no_show", "cancelled", "transferred", "within_standard"),
+    *("wait_ms", "service_ms", "compared", "within_ten_minutes", "under_upper_bound"),
+)
+_ROLLUP = (
+    _insert("rollups", "queue_id", "hour", "priority", "counter_id", "counter_name", *_COUNTS)
+    + " ON DUPLICATE KEY UPDATE counter_name = VALUES(counter_name), "
+    + ", ".join(f"{name} = {name} + VALUES({name})" for name in _COUNTS)
+)
+_SAMPLE = (
+    _insert(
+        "rollup_samples", "queue_id", "hour", "priority", "counter_id", "sample", "bucket", "count"
+    )
+    + " ON DUPLICATE KEY UPDATE count = count + VALUES(count)"
+)
+_ISSUED = (
+    "UPDATE queues SET last_number = %(sequence)s, revision = %(revision)s, "
+    "waiting = %(waiting)s, last_change_time = %(time)s WHERE id = %(queue_id)s"
+)
+_EVENT = _insert("outbox", "event_id", "topic", "payload", "create_time")
+_REMEMBER = _insert("idempotency", "scope", "request_id", "fingerprint", "answer", "create_time")
+_HEADS = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT * FROM tickets WHERE queue_id = %(queue_id)s AND status = 1 "  # noqa: S608
+    f"AND priority = {priority} ORDER BY queue_time, sequence LIMIT 1) AS head{priority}"
+    for priority in (1, 2, 3, 4)
+)
+_CALL = (
+    "UPDATE tickets SET status = %(status)s, version = version + 1, calls = calls + 1, "
+    "update_time = %(time)s, call_time = %(time)s, counter_id = %(counter_id)s, "
+    "counter_name = %(counter_name)s, wait_ms = %(wait_ms)s "
+    "WHERE id = %(ticket_id)s AND version = %(before)s"
+)
+_CALLED = (
+    "UPDATE queues SET last_called_number = %(number)s, last_call_time = %(time)s, "
+    "revision = %(revision)s, waiting = %(waiting)s, last_change_time = %(time)s "
+    "WHERE id = %(queue_id)s"
+)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def _priority() -> int:
+    return random.choices((1, 2, 3, 4), SHARES)[0]  # noqa: S311
+
+
+class Raw:
+    """Plain code on one queue of its own."""
+
+    def __init__(self, database: str) -> None:
+        """Makes the queue.
+
+        Args:
+            database: Name of a database with the tables of queue_svc.
+        """
+        self._database = database
+        service = Service(
+            institution_id=str(uuid4()),
+            institution_name="Bench",
+            time_zone="Asia/Jakarta",
+            service_id=str(uuid4()),
+            service_name="Poli Umum",
+            prefix="A",
+            service_minutes=10,
+        )
+        self._place = {
+            "institution_id": service.institution_id,
+            "service_id": service.service_id,
+            "day": DAY,
+        }
+        values = new_queue(service, DAY, _now())
+        with closing(connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(_insert("queues", *values), values)
+            self._queue_id = int(cursor.lastrowid)
+            connection.commit()
+
+    def issue(self, tickets: int, threads: int, rolled_back: float) -> Rate:
+        """Issues tickets.
+
+        Args:
+            tickets: How many, the ones rolled back included.
+            threads: Threads, a connection each.
+            rolled_back: Share of transactions that are rolled back.
+        """
+
+        def work(cursor: Cursor, _: str) -> bool:
+            self._issue(cursor)
+            return random.random() >= rolled_back  # noqa: S311
+
+        return self._run(work, tickets, threads)
+
+    def call(self, tickets: int, threads: int) -> Rate:
+        """Calls tickets that it puts into the queue before; each thread is a counter."""
+        self._fill(tickets)
+        return self._run(self._call, tickets, threads)
+
+    def _run(self, work: Callable[[Cursor, str], bool], operations: int, threads: int) -> Rate:
+        left, committed = iter(range(operations)), [0] * threads
+        ready = threading.Barrier(threads + 1)
+
+        def thread(number: int) -> None:
+            counter = str(uuid4())
+            with closing(connect(self._database)) as connection:
+                cursor = connection.cursor(DictCursor)
+                ready.wait()
+                # The next of a shared range is one step of the interpreter.
+                for _ in left:
+                    if work(cursor, counter):
+                        connection.commit()
+                        committed[number] += 1
+                    else:
+                        connection.rollback()
+
+        running = [threading.Thread(target=thread, args=(number,)) for number in range(threads)]
+        for one in running:
+            one.start()
+        ready.wait()
+        began, cpu = time.monotonic(), time.process_time()
+        for one in running:
+            one.join()
+        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+        return Rate(sum(committed) / seconds, cpu * 1000 / sum(committed))
+
+    def _begin(self, cursor: Cursor) -> tuple[dict[str, object], dict[str, object]]:
+        """Looks for an old answer, locks the queue: the request's key and the queue's row."""
+        key: dict[str, object] = {"scope": SCOPE, "request_id": str(uuid4())}
+        cursor.execute(_KNOWN, key)
+        cursor.fetchall()
+        cursor.execute(_FIND, self._place)
+        (found,) = cursor.fetchall()
+        cursor.execute(_LOCK, {"queue_id": found["id"]})
+        (queue,) = cursor.fetchall()
+        return key, queue
+
+    def _issue(self, cursor: Cursor) -> None:
+        key, queue = self._begin(cursor)
+        ticket = _new(queue["id"], queue["last_number"] + 1)
+        cursor.execute(_PRESENT, ticket)
+        assert not cursor.fetchall()
+        cursor.execute(_TICKET, ticket)
+        self._note(cursor, queue, ticket, Act.ISSUED, +1)
+        cursor.execute(_ROLLUP, _rollup(ticket, issued=1))
+        cursor.execute(_ISSUED, ticket)
+        self._end(cursor, key, ticket)
+
+    def _call(self, cursor: Cursor, counter: str) -> bool:
+        key, queue = self._begin(cursor)
+        cursor.execute(_HEADS, {"queue_id": queue["id"]})
+        heads = cursor.fetchall()
+        now, rates = _now(), {1: 1.0, 2: 2.0, 3: 4.0, 4: 1e9}
+        head = max(heads, key=lambda one: rates[one["priority"]] * (now - one["queue_time"]))
+        wait_ms = round((now - head["create_time"]).total_seconds() * 1000)
+        ticket = {
+            **head,
+            "ticket_id": head["id"],
+            "before": head["version"],
+            "version": head["version"] + 1,
+            "status": int(Status.CALLED),
+            "time": now,
+            "wait_ms": wait_ms,
+            "counter_id": counter,
+            "counter_name": "Loket 1",
+        }
+        assert cursor.execute(_CALL, ticket) == 1
+        self._note(cursor, queue, ticket, Act.CALLED, -1)
+        cursor.execute(_ROLLUP, _rollup(ticket, called=1, wait_ms=wait_ms, within_standard=1))
+        samples = [
+            {**ticket, "hour": 8, "sample": sample, "bucket": bucket_of(wait_ms), "count": 1}
+            for sample in (1, 3)
+        ]
+        cursor.executemany(_SAMPLE, samples)
+        cursor.execute(_CALLED, ticket)
+        self._end(cursor, key, ticket)
+        return True
+
+    def _note(
+        self,
+        cursor: Cursor,
+        queue: dict[str, object],
+        ticket: dict[str, object],
+        act: Act,
+        waiting: int,
+    ) -> None:
+        ticket["revision"] = queue["revision"] + 1
+        ticket["waiting"] = queue["waiting"] + waiting
+        cursor.execute(_CHANGE, {**ticket, "act": int(act), "actor": ticket["patient_id"]})
+
+    def _end(self, cursor: Cursor, key: dict[str, object], ticket: dict[str, object]) -> None:
+        event = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": EVENT}
+        cursor.execute(_EVENT, {**event, "create_time": ticket["time"]})
+        answer = {"fingerprint": "0" * 64, "answer": ANSWER, "create_time": ticket["time"]}
+        cursor.execute(_REMEMBER, {**key, **answer})
+
+    def _fill(self, tickets: int) -> None:
+        first = query(
+            self._database, "SELECT last_number FROM queues WHERE id = %s", self._queue_id
+        )
+        numbers = range(first[0][0] + 1, first[0][0] + 1 + tickets)
+        with closing(connect(self._database)) as connection, connection.cursor() as cursor:
+            cursor.executemany(_TICKET, [_new(self._queue_id, number) for number in numbers])
+            cursor.execute(
+                "UPDATE queues SET last_number = %s, waiting = waiting + %s WHERE id = %s",
+                (numbers[-1], tickets, self._queue_id),
+            )
+            connection.commit()
+
+
+def _new(queue_id: int, sequence: int) -> dict[str, object]:
+    now, identifier, patient = _now(), str(uuid4()), str(uuid4())
+    return {
+        "id": identifier,
+        "ticket_id": identifier,
+        "journey_id": identifier,
+        "queue_id": queue_id,
+        "sequence": sequence,
+        "number": f"A-{sequence:03}",
+        "patient_id": patient,
+        "open_patient_id": patient,
+        "priority": _priority(),
+        "ground": 5,
+        "status": int(Status.WAITING),
+        "version": 1,
+        "calls": 0,
+        "time": now,
+        "queue_time": now,
+        "create_time": now,
+        "update_time": now,
+        "arrive_time": now,
+        "predicted_ms": 600_000,
+        "predicted_high_ms": 1_200_000,
+        "counter_id": None,
+        "counter_name": None,
+    }
+
+
+def _rollup(ticket: dict[str, object], **counts: int) -> dict[str, object]:
+    return {
+        **dict.fromkeys(_COUNTS, 0),
+        **counts,
+        "queue_id": ticket["queue_id"],
+        "hour": 8,
+        "priority": ticket["priority"],
+        "counter_id": ticket["counter_id"] or "",
+        "counter_name": ticket["counter_name"] or "",
+    }
