@@ -1,4 +1,4 @@
-"""The load, in a process of its own: python -m bench.queue_client. Job on stdin, result on stdout."""
+"""The load, in a process of its own: a job comes in on stdin, its result goes to stdout."""
 
 import asyncio
 import json
@@ -219,7 +219,9 @@ def main() -> None:
     """Does one job."""
     job, result = Job(**json.loads(sys.stdin.readline())), Result()
     uvloop.run(KINDS[job.kind](job, result))
-    print(json.dumps(asdict(result)), flush=True)
+    # An unbuffered sys.stdout drops what one write to the pipe does not take.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as output:
+        output.write(json.dumps(asdict(result)).encode() + b"\n")
 
 
 if __name__ == "__main__":

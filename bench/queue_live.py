@@ -103,7 +103,8 @@ def boards(stack: Stack, watchers: int, calls: int) -> list[Row]:
         if when and round(_seconds(when), 6) in answers
     ]
     note = f"{calls} calls, from the change inside the transaction; {missed} events missed"
-    behind = f"behind the caller's answer: {percentile(after, 0.5):.1f} and {percentile(after, 0.99):.1f} ms"
+    half, most = percentile(after, 0.5), percentile(after, 0.99)
+    behind = f"behind the caller's answer: {half:.1f} and {most:.1f} ms"
     name = f"change to {watchers} board watchers"
     return [
         Row(f"{name}, p50", percentile(delays, 0.5), "ms", 20, False, note),
@@ -147,7 +148,7 @@ def hall(stack: Stack, watchers: int, calls: int) -> list[Row]:
         _paced(stack, place, calls, HALL_SECONDS)
         after = _megabytes(server)
         seen = client.stop()
-    expected = {revision + 1 for revision in range(calls, 2 * calls)}
+    expected = set(range(calls + 1, 2 * calls + 1))
     whole = sum({revision for _, _, revision in news} == expected for news in seen.news)
     delays = _delays(seen)
     note = f"p50 {percentile(delays, 0.5):.1f}, p99 {percentile(delays, 0.99):.1f} ms"

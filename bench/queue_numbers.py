@@ -3,7 +3,7 @@
 import statistics
 import threading
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ _SEQUENCES = (
 _CALLS = (
     "SELECT tickets.id, tickets.priority, queue_time, sequence FROM ticket_changes "
     "JOIN tickets ON tickets.id = ticket_id JOIN queues ON queues.id = tickets.queue_id "
-    "WHERE institution_id = %s AND act = %s ORDER BY revision"
+    "WHERE institution_id = %s AND act = %s ORDER BY ticket_changes.revision"
 )
 
 
@@ -79,7 +79,7 @@ class Issues:
     raw: list[Rate] = field(default_factory=list)
     ours: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
-    cpu: Counter[str] = field(default_factory=Counter)
+    cpu: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Processor seconds by process."""
     found: Counter[str] = field(default_factory=Counter)
     """Tickets and faults, by name."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from pymysql.cursors import Cursor, DictCursor
@@ -188,9 +189,9 @@ class Raw:
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
         return Rate(sum(committed) / seconds, cpu * 1000 / sum(committed))
 
-    def _begin(self, cursor: Cursor) -> tuple[dict[str, object], dict[str, object]]:
+    def _begin(self, cursor: Cursor) -> tuple[dict[str, Any], dict[str, Any]]:
         """Looks for an old answer, locks the queue: the request's key and the queue's row."""
-        key: dict[str, object] = {"scope": SCOPE, "request_id": str(uuid4())}
+        key: dict[str, Any] = {"scope": SCOPE, "request_id": str(uuid4())}
         cursor.execute(_KNOWN, key)
         cursor.fetchall()
         cursor.execute(_FIND, self._place)
@@ -243,8 +244,8 @@ class Raw:
     def _note(
         self,
         cursor: Cursor,
-        queue: dict[str, object],
-        ticket: dict[str, object],
+        queue: dict[str, Any],
+        ticket: dict[str, Any],
         act: Act,
         waiting: int,
     ) -> None:
@@ -252,7 +253,7 @@ class Raw:
         ticket["waiting"] = queue["waiting"] + waiting
         cursor.execute(_CHANGE, {**ticket, "act": int(act), "actor": ticket["patient_id"]})
 
-    def _end(self, cursor: Cursor, key: dict[str, object], ticket: dict[str, object]) -> None:
+    def _end(self, cursor: Cursor, key: dict[str, Any], ticket: dict[str, Any]) -> None:
         event = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": EVENT}
         cursor.execute(_EVENT, {**event, "create_time": ticket["time"]})
         answer = {"fingerprint": "0" * 64, "answer": ANSWER, "create_time": ticket["time"]}
@@ -272,7 +273,7 @@ class Raw:
             connection.commit()
 
 
-def _new(queue_id: int, sequence: int) -> dict[str, object]:
+def _new(queue_id: int, sequence: int) -> dict[str, Any]:
     now, identifier, patient = _now(), str(uuid4()), str(uuid4())
     return {
         "id": identifier,
@@ -300,7 +301,7 @@ def _new(queue_id: int, sequence: int) -> dict[str, object]:
     }
 
 
-def _rollup(ticket: dict[str, object], **counts: int) -> dict[str, object]:
+def _rollup(ticket: dict[str, Any], **counts: int) -> dict[str, Any]:
     return {
         **dict.fromkeys(_COUNTS, 0),
         **counts,

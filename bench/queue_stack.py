@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -125,6 +126,7 @@ class Stack:
         self.token = ""
         """Of a network administrator."""
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._log = folder / "servers.log"
 
     def __enter__(self) -> Self:
         try:
@@ -160,12 +162,19 @@ class Stack:
             "queue_svc": [sys.executable, "-m", "queue_svc"],
             "envoy": edge.command(path, workers=1, log_level="off"),
         }
-        for name, command in commands.items():
-            process = subprocess.Popen(command, env=environment)
-            self._processes.append(process)
-            self.children[name] = psutil.Process(process.pid)
-        asyncio.run(self._services_ready())
-        self._edge_ready()
+        with self._log.open("wb") as log:
+            for name, command in commands.items():
+                process = subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=subprocess.STDOUT
+                )
+                self._processes.append(process)
+                self.children[name] = psutil.Process(process.pid)
+        try:
+            asyncio.run(self._services_ready())
+            self._edge_ready()
+        except TimeoutError as error:
+            text = self._log.read_text("utf-8", "replace")[-2000:]
+            raise SystemExit(f"the servers did not become ready:\n{text}") from error
 
     def _stop(self) -> None:
         for process in reversed(self._processes):
@@ -179,7 +188,7 @@ class Stack:
     async def _services_ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
             for name in ("institution_svc", "queue_svc"):
-                await until(lambda name=name: serving(self.plan, name))
+                await until(partial(serving, self.plan, name))
 
     def _edge_ready(self) -> None:
         ends = time.monotonic() + READY_SECONDS
@@ -192,7 +201,7 @@ class Stack:
                 if answers == [httpx.codes.OK, httpx.codes.NOT_FOUND]:
                     return
             time.sleep(0.2)
-        raise SystemExit("Envoy did not become ready")
+        raise TimeoutError
 
     def place(self) -> Place:
         """A new facility with one service and its counters, made through the API."""

@@ -24,7 +24,7 @@ class Cache(Protocol):
         ...
 
     async def generation(self, group: str) -> str | None:
-        """Names the present generation of a group of copies; None when the cache does not answer."""
+        """The present generation of a group of copies; None when the cache does not answer."""
         ...
 
     async def bump(self, group: str) -> None:

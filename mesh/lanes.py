@@ -2,11 +2,14 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Hashable, Sequence, Sized
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+POLL_SECONDS = 0.0005
+LANES_REMEMBERED = 1000
 
 
 class Lanes(Generic[Item, Answer]):
@@ -16,16 +19,24 @@ class Lanes(Generic[Item, Answer]):
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]], most: int
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        most: int,
+        patience_seconds: float = 0.0,
     ) -> None:
         """Prepares lanes; they come and go with their work.
 
         Args:
             run: Does a batch; gives an answer or an error for each item.
             most: Largest batch.
+            patience_seconds: How long a batch waits to become as large as the one before it, when
+                that has just ended: those who got an answer mostly come again. Without it half of
+                them wait while the other half is served.
         """
         self._run = run
         self._most = most
+        self._patience_seconds = patience_seconds
+        self._before: dict[Hashable, tuple[int, float]] = {}
         self._waiting: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,6 +61,7 @@ class Lanes(Generic[Item, Answer]):
     async def _drain(self, lane: Hashable) -> None:
         waiting = self._waiting[lane]
         while waiting:
+            await self._gather(lane, waiting)
             batch = [pair for pair in waiting[: self._most] if not pair[1].done()]
             del waiting[: self._most]
             if not batch:
@@ -66,4 +78,18 @@ class Lanes(Generic[Item, Answer]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+            self._note(lane, len(batch))
         del self._waiting[lane]
+
+    async def _gather(self, lane: Hashable, waiting: Sized) -> None:
+        """Waits a little for as many as were there before."""
+        size, ended = self._before.pop(lane, (0, 0.0))
+        ends = min(ended, time.monotonic()) + self._patience_seconds
+        while len(waiting) < size and time.monotonic() < ends:
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _note(self, lane: Hashable, size: int) -> None:
+        if self._patience_seconds and size > 1:
+            if len(self._before) >= LANES_REMEMBERED:
+                self._before.clear()
+            self._before[lane] = size, time.monotonic()

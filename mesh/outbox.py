@@ -93,18 +93,28 @@ class _Rows:
         self._table = table
         self._database = database
         self._shared = shared
+        self._turn = False
 
-    async def take(self) -> tuple[list[Event], list[int], int] | None:
+    async def take(self, done: Sequence[int]) -> tuple[list[Event], list[int], int] | None:
         """The first events, their positions, and how many wait; None when others have the turn.
 
-        Waits up to a second for the turn.
-        """
-        return await self._database.read(self._take)
+        Waits up to a second for the turn, and keeps it.
 
-    def _take(self, session: Session) -> tuple[list[Event], list[int], int] | None:
-        if self._shared and session.execute(_TAKE_TURN).scalar_one() != 1:
-            return None
+        Args:
+            done: Positions that are published: they go first.
+        """
+        if self._shared and not self._turn:
+            self._turn = await self._database.read(
+                lambda session: session.execute(_TAKE_TURN).scalar_one() == 1
+            )
+            if not self._turn:
+                return None
+        return await self._database.write(lambda session: self._take(session, done))
+
+    def _take(self, session: Session, done: Sequence[int]) -> tuple[list[Event], list[int], int]:
         table = self._table
+        if done:
+            session.execute(delete(table).where(table.c.position.in_(done)))
         rows = session.execute(select(table).order_by(table.c.position).limit(BATCH)).all()
         events = [Event(row.event_id, row.topic, row.payload, row.create_time) for row in rows]
         depth = len(rows)
@@ -119,7 +129,8 @@ class _Rows:
 
     async def end_turn(self) -> None:
         """Lets another replica go on."""
-        if self._shared:
+        if self._turn:
+            self._turn = False
             await self._database.read(lambda session: session.execute(_END_TURN).scalar_one())
 
 
@@ -160,7 +171,7 @@ class Outbox:
             }
             for event in events
         ]
-        session.execute(insert(self._table).values(rows))
+        session.execute(insert(self._table), rows)
 
     def wake(self) -> None:
         """Tells the relay that there is something to publish."""
@@ -177,17 +188,16 @@ class Outbox:
             while True:
                 self._wake.clear()
                 try:
-                    more = await self._publish_batch(rows)
+                    await self._publish(rows)
                 except MeshError as error:
                     logger().warning("events wait for the bus", reason=error.reason)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                if not more:
-                    try:
-                        async with asyncio.timeout(IDLE_SECONDS):
-                            await self._wake.wait()
-                    except TimeoutError:
-                        pass
+                try:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
 
     @asynccontextmanager
     async def _rows(self) -> AsyncIterator[_Rows]:
@@ -202,32 +212,33 @@ class Outbox:
         finally:
             await own.close()
 
-    async def _publish_batch(self, rows: _Rows) -> bool:
-        """Publishes the first events; whether there may be more.
+    async def _publish(self, rows: _Rows) -> None:
+        """Publishes what waits, as long as something does.
 
         Raises:
             MeshError: The bus does not take an event, or the database does not answer.
         """
+        done: list[int] = []
         try:
-            taken = await rows.take()
-            if taken is None:
-                return True
-            events, positions, depth = taken
-            published = 0
-            try:
-                if events:
+            while taken := await rows.take(done):
+                done = []
+                events, positions, depth = taken
+                lag = (utc_now() - events[0].time).total_seconds() if events else 0.0
+                self._metrics.waiting(depth, lag)
+                if not events:
+                    return
+                published = 0
+                try:
                     await self._bus.publish_all(events)
-                published = len(events)
-            except NotPublished as error:
-                published = error.published
-                raise
-            finally:
-                if published:
-                    await rows.drop(positions[:published])
-                    self._metrics.published(published)
-                left = events[published:]
-                lag = (utc_now() - left[0].time).total_seconds() if left else 0.0
-                self._metrics.waiting(depth - published, lag)
+                    published = len(events)
+                except NotPublished as error:
+                    published = error.published
+                    raise
+                finally:
+                    done = positions[:published]
+                    if done:
+                        self._metrics.published(published)
         finally:
+            if done:
+                await rows.drop(done)
             await rows.end_turn()
-        return len(events) == BATCH

@@ -8,9 +8,10 @@ does not.
 import datetime
 import threading
 from bisect import bisect_left, insort
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
@@ -46,9 +47,12 @@ class _Copy:
         default_factory=lambda: {priority: [] for priority in Priority}
     )
     places: dict[str, Waiting] = field(default_factory=dict)
-    arrivals: dict[Priority, deque[float]] = field(
-        default_factory=lambda: {priority: deque() for priority in Priority}
+    arrivals: dict[Priority, list[float]] = field(
+        default_factory=lambda: {priority: [] for priority in Priority}
     )
+    """When tickets were issued, by their class now, oldest first."""
+    arrived: dict[str, tuple[float, Priority]] = field(default_factory=dict)
+    """The same by ticket, oldest first."""
     since: float | None = None
     """When the first ticket was issued; None when there was none."""
     counters: dict[str, float] = field(default_factory=dict)
@@ -64,13 +68,24 @@ class _Copy:
             self.places[ticket_id] = waiting
             insort(self.classes[waiting.priority], waiting)
 
-    def arrive(self, priority: Priority, moment: float) -> None:
-        """Counts an arrival. What a fresh copy has counted already is not newer than its last."""
-        seen = self.arrivals[priority]
-        if not seen or moment > seen[-1]:
-            seen.append(moment)
+    def arrive(self, ticket_id: str, priority: Priority, moment: float) -> None:
+        """Counts an arrival, once, for the class that the ticket has now."""
+        known = self.arrived.get(ticket_id)
+        if known is not None:
+            moment = known[0]
+            times = self.arrivals[known[1]]
+            del times[bisect_left(times, moment)]
+        self.arrived[ticket_id] = moment, priority
+        insort(self.arrivals[priority], moment)
         if self.since is None:
             self.since = moment
+
+    def forget(self, before: float) -> None:
+        """Drops the arrivals before a moment."""
+        for ticket_id in list(takewhile(lambda one: self.arrived[one][0] < before, self.arrived)):
+            del self.arrived[ticket_id]
+        for times in self.arrivals.values():
+            del times[: bisect_left(times, before)]
 
     def call(self, counter_id: str, moment: float) -> None:
         """Notes the call of a counter."""
@@ -112,7 +127,10 @@ class Lines:
         with self._lock:
             for row in rows:
                 self._refresh(session, row, now)
-            return {key: self._line(days, now) for key, days in groups.items()}
+            lines = {key: self._line(days, now) for key, days in groups.items()}
+            while len(self._copies) > COPIES:
+                self._copies.popitem(last=False)
+            return lines
 
     def fresh(self, session: Session, service: Service, now: datetime.datetime) -> Line | None:
         """The line of one service, read whole: also for a session that has written.
@@ -147,8 +165,6 @@ class Lines:
         elif row.revision > copy.revision:
             _catch_up(session, row.id, copy)
         self._copies.move_to_end(row.id)
-        while len(self._copies) > COPIES:
-            self._copies.popitem(last=False)
 
     def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Copy:
         copy = _Copy(row.revision)
@@ -164,12 +180,12 @@ class Lines:
             line.sort()
         window = datetime.timedelta(seconds=ARRIVAL_WINDOW_SECONDS)
         arrivals = (
-            select(ticket.priority, ticket.create_time)
+            select(ticket.id, ticket.priority, ticket.create_time)
             .where(ticket.queue_id == row.id, ticket.create_time >= now - window)
             .order_by(ticket.create_time)
         )
-        for priority, create_time in session.execute(arrivals):
-            copy.arrivals[Priority(priority)].append(create_time.timestamp())
+        for identifier, priority, create_time in session.execute(arrivals):
+            copy.arrive(identifier, Priority(priority), create_time.timestamp())
         first = session.scalar(
             select(ticket.create_time).where(ticket.queue_id == row.id, ticket.sequence == 1)
         )
@@ -198,7 +214,6 @@ def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
         select(
             change.revision,
             change.act,
-            change.priority,
             change.time,
             change.counter_id,
             ticket.id,
@@ -213,17 +228,15 @@ def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
     )
     for row in session.execute(missed):
         copy.revision = row.revision
-        moment = row.time.timestamp()
-        if row.act == Act.ISSUED:
-            copy.arrive(Priority(row.priority), moment)
+        moment, priority = row.time.timestamp(), Priority(row.class_now)
+        if row.act == Act.ISSUED or (row.act == Act.UPDATED and row.id in copy.arrived):
+            copy.arrive(row.id, priority, moment)
         if row.act in (Act.CALLED, Act.RECALLED) and row.counter_id is not None:
             copy.call(row.counter_id, moment)
         waits = row.status == Status.WAITING
         copy.place(
             row.id,
-            Waiting(row.queue_time.timestamp(), row.sequence, row.id, Priority(row.class_now))
-            if waits
-            else None,
+            Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority) if waits else None,
         )
 
 
@@ -234,9 +247,13 @@ def _merged(
     moment = now.timestamp()
     newest = queues[-1]
     for copy in copies:
-        for seen in copy.arrivals.values():
-            while seen and seen[0] < moment - ARRIVAL_WINDOW_SECONDS:
-                seen.popleft()
+        copy.forget(moment - ARRIVAL_WINDOW_SECONDS)
+    arrivals: Mapping[Priority, Sequence[float]] = copies[-1].arrivals
+    if len(copies) > 1:
+        arrivals = {
+            priority: sorted(time for copy in copies for time in copy.arrivals[priority])
+            for priority in Priority
+        }
     opened = moment - rules.counter_window.total_seconds()
     counters = {
         counter for copy in copies for counter, called in copy.counters.items() if called >= opened
@@ -248,14 +265,7 @@ def _merged(
         now=moment,
         service_seconds=service_seconds(newest),
         counters=max(1, len(counters)),
-        arrival_rates=arrival_rates(
-            {
-                priority: [time for copy in copies for time in copy.arrivals[priority]]
-                for priority in Priority
-            },
-            moment,
-            min(since, default=moment),
-        ),
+        arrival_rates=arrival_rates(arrivals, moment, min(since, default=moment)),
         open_seconds=seconds_until(now, newest.service.time_zone, newest.service.closes),
         last_called_number=max(queues, key=last_call).last_called_number,
     )

@@ -283,10 +283,13 @@ class Live:
             for _ in range(TRIES):
                 services, shown = reader.board(place.institution_id, days, service_id)
                 every = reader.revisions(place.institution_id, days)
-                if all(every[queue_id] == revision for queue_id, revision in shown.items()):
+                mine = reader.revisions(place.institution_id, days, service_id)
+                if mine == shown:
                     break
             board = board_message(place.institution_id, place.name, place.time_zone, services, now)
-            seen = every | shown
+            # A queue that began meanwhile is not shown: its events are still to be told.
+            others = {one: revision for one, revision in every.items() if one not in mine}
+            seen = others | shown
             return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
 
         return await self._database.read(read)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from queue_svc.domain.days import service_day
 from queue_svc.domain.tickets import Service
 from queue_svc.models import QueueRow
+from queue_svc.reader import Query
 from queue_svc.rows import new_queue
 
 
@@ -22,7 +23,11 @@ class Locks:
 
     def joined(self, service: Service, now: datetime.datetime) -> QueueRow:
         """The locked queue that a service's next ticket joins, with the newest facts."""
-        queue = self.hold(self.ensured(service, now))
+        query = _today(select(QueueRow), service, now).with_for_update()
+        queue = self._session.scalar(query)
+        if queue is None:
+            queue = self.hold(self.ensured(service, now))
+        self._held[queue.id] = queue
         for name, value in vars(service).items():
             if getattr(queue, name) != value:
                 setattr(queue, name, value)
@@ -30,15 +35,11 @@ class Locks:
 
     def ensured(self, service: Service, now: datetime.datetime) -> int:
         """The queue of a service's today, made when it is missing."""
-        day = service_day(now, service.time_zone)
-        query = select(QueueRow.id).where(
-            QueueRow.institution_id == service.institution_id,
-            QueueRow.service_id == service.service_id,
-            QueueRow.day == day,
-        )
+        query = _today(select(QueueRow.id), service, now)
         found = self._session.scalar(query)
         if found is not None:
             return found
+        day = service_day(now, service.time_zone)
         values = new_queue(service, day, now)
         if self._session.get_bind().dialect.name == "sqlite":
             self._session.execute(sqlite.insert(QueueRow).values(values).on_conflict_do_nothing())
@@ -56,3 +57,11 @@ class Locks:
                 QueueRow, queue_id, with_for_update=True, populate_existing=True
             )
         return self._held[queue_id]
+
+
+def _today(query: Query, service: Service, now: datetime.datetime) -> Query:
+    return query.where(
+        QueueRow.institution_id == service.institution_id,
+        QueueRow.service_id == service.service_id,
+        QueueRow.day == service_day(now, service.time_zone),
+    )

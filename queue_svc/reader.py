@@ -28,13 +28,13 @@ HEADS = union_all(
                 TICKET.c.priority == priority,
             )
             .order_by(TICKET.c.queue_time, TICKET.c.sequence)
-            .limit(1)
+            .limit(bindparam("most"))
             .subquery()
         )
         for priority in Priority
     )
 )
-"""The oldest waiting ticket of each class of a queue; built once, which costs more than asking."""
+"""The oldest waiting tickets of each class of a queue; built once, which costs more than asking."""
 
 
 class Reader:
@@ -87,10 +87,10 @@ class Reader:
     ) -> list[Queue]:
         return [queue_of(row) for row in self._queue_rows(institution_id, days, service_id)]
 
-    def _heads(self, queue_ids: Collection[int]) -> Sequence[Row[Any]]:
-        """The oldest waiting ticket of each class and queue."""
+    def _heads(self, queue_ids: Collection[int], most: int = 1) -> Sequence[Row[Any]]:
+        """The oldest waiting tickets of each class and queue."""
         return [
             row
             for queue_id in queue_ids
-            for row in self._session.execute(HEADS, {"queue_id": queue_id})
+            for row in self._session.execute(HEADS, {"queue_id": queue_id, "most": most})
         ]

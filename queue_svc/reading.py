@@ -69,6 +69,7 @@ class TicketReader(Reader):
                     row.actor,
                     counter_of(row.counter_id, row.counter_name),
                     self._reason(row),
+                    Priority(row.priority) if row.act == Act.UPDATED else None,
                 ),
             )
             for row in self._session.scalars(query)

@@ -7,11 +7,11 @@ changes may share a transaction; `finish` writes what they have in common.
 
 import datetime
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.crypto import FieldCipher
@@ -71,6 +71,9 @@ class TicketStore(TicketReader):
         session.autoflush = False
         self.entries_made: list[Entry] = []
         """What happened in this unit of work, in order."""
+        self.calls_expected = 1
+        """Calls of the next patient that the unit of work may make."""
+        self._fronts: dict[int, dict[Priority, deque[Waiting]]] = {}
         self._rollups = Rollups(session)
         self._changes: list[dict[str, object]] = []
         self._locks = Locks(session)
@@ -130,7 +133,8 @@ class TicketStore(TicketReader):
             MeshError: QUEUE_EMPTY; nothing is ended then.
         """
         queues = self._locked_queues(place, days)
-        heads = [_waiting_row(row) for row in self._heads(queues)]
+        lines = {queue_id: self._front(queue_id) for queue_id in queues}
+        heads = [line[0] for classes in lines.values() for line in classes.values() if line]
         chosen = pick(heads, _rates(queues), now.timestamp())
         if chosen is None:
             raise domain.queue_empty()
@@ -139,7 +143,25 @@ class TicketStore(TicketReader):
         row = self._session.execute(ONE, {"of": chosen.id}).one()
         queue = queues[row.queue_id]
         ticket = ticket_of(row, queue_of(queue))
-        return self._change(ticket, queue, Change(Status.CALLED, now, actor, counter))
+        called = self._change(ticket, queue, Change(Status.CALLED, now, actor, counter))
+        front = lines[queue.id]
+        front[chosen.priority].popleft()
+        # An end of what was read is not the end of the class.
+        if front[chosen.priority]:
+            self._fronts[queue.id] = front
+        return called
+
+    def _front(self, queue_id: int) -> dict[Priority, deque[Waiting]]:
+        """The first who wait of each class, enough for the calls of the unit of work."""
+        front = self._fronts.get(queue_id)
+        if front is None:
+            front = {priority: deque() for priority in Priority}
+            for row in self._heads([queue_id], self.calls_expected):
+                one = Waiting(
+                    row.queue_time.timestamp(), row.sequence, row.id, Priority(row.priority)
+                )
+                front[one.priority].append(one)
+        return front
 
     def call(self, ticket_id: str, counter: Counter, actor: str, now: datetime.datetime) -> Ticket:
         """Calls one ticket out of order, or repeats its call.
@@ -206,8 +228,10 @@ class TicketStore(TicketReader):
         if present:
             raise domain.active_ticket_exists(present[ticket.patient_id])
         issue = Issue(ticket.patient_id, ticket.priority, ticket.ground)
+        # A clock that was put back does not make the second ticket older than the first.
+        time = max(now, queue.last_change_time)
         joined = replace(
-            self._new(target, issue, now),
+            self._new(target, issue, time),
             journey_id=ticket.journey_id,
             arrive_time=ticket.arrive_time,
             previous_id=ticket.id,
@@ -285,6 +309,7 @@ class TicketStore(TicketReader):
         reason: str,
         acting: Counter | None = None,
     ) -> None:
+        self._fronts.pop(queue.id, None)
         queue.revision += 1
         queue.last_change_time = after.update_time
         queue.waiting += after.waits - (before.waits if before else False)
@@ -394,10 +419,6 @@ def _rates(queues: Mapping[int, QueueRow]) -> Rates:
 
 def _waiting(ticket: Ticket) -> Waiting:
     return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
-
-
-def _waiting_row(row: Row[Any]) -> Waiting:
-    return Waiting(row.queue_time.timestamp(), row.sequence, row.id, Priority(row.priority))
 
 
 def _predicted(ticket: Ticket, line: Line) -> Ticket:

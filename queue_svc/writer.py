@@ -22,6 +22,8 @@ from queue_svc.translation import event_of, ticket_message
 
 BATCH = 64
 """Most changes in one transaction."""
+PATIENCE_SECONDS = 0.006
+"""How long the tickets of a busy service wait for each other: less than one write to the disk."""
 RIVALS = 2
 """Unique keys that a change may lose to another replica: one of its effect, and the request's."""
 Outcome = messages.Ticket | MeshError
@@ -79,7 +81,7 @@ class Writer:
         self._store = store
         self._cache = cache
         self._clock = clock
-        self._joining = Lanes(self._join_all, BATCH)
+        self._joining = Lanes(self._join_all, BATCH, PATIENCE_SECONDS)
         self._changing = Lanes(self._change_all, BATCH)
 
     async def issue(self, lane: Hashable, joining: Joining) -> messages.Ticket:
@@ -208,6 +210,7 @@ class Writer:
     def _change(self, store: TicketStore, asked: Sequence[Changing]) -> list[Outcome]:
         """Makes the changes of a batch, one after the other."""
         results: list[Ticket | MeshError] = []
+        store.calls_expected = len(asked)
         for one in asked:
             store.reach = one.reach
             try:

@@ -19,6 +19,8 @@ REQUIREMENT = "token"
 KEYS_METHOD = "/mediq.user.v1.AuthService/GetJwks"
 LOOPBACK = "edge"
 """Cluster of the edge itself."""
+TOKENS_REMEMBERED = 1000
+"""Tokens of each worker whose signature was found right."""
 CLAIMS = "claims"
 """Where the verified claims lie in the request's metadata."""
 _RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
@@ -35,6 +37,8 @@ def _provider(keys: Config) -> Config:
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "forward": True,
         "payload_in_metadata": CLAIMS,
+        # A signature is checked once a token, its times at every call.
+        "jwt_cache_config": {"jwt_cache_size": TOKENS_REMEMBERED},
         **keys,
     }
 

@@ -26,7 +26,7 @@ RESIDUAL = 0.5
 """Share of the pace until the next counter is free when all are busy, by simulation."""
 GRAIN = 600
 """The first 2 x GRAIN places are exact, those after them to within 1 %: see `calling_blocks`."""
-NEWEST = 50
+NEWEST = 64
 """Last of each class that are found without an index of all."""
 ROUNDING_SECONDS = 300
 MOST_ROUNDS = 100

@@ -185,3 +185,33 @@ async def test_a_batch_does_not_run_as_one_of_its_callers() -> None:
     lanes: Lanes[str, str] = Lanes(whose, 10)
     caller.set("Budi")
     assert await lanes.submit("lane", "a") == "nobody"
+
+
+async def test_a_patient_lane_waits_for_as_many_as_came_before() -> None:
+    """Those who got an answer come again at once: they make one batch, not two halves."""
+    sizes: list[int] = []
+
+    async def run(items: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(items))
+        await asyncio.sleep(0.01)
+        return items
+
+    lanes: Lanes[int, int] = Lanes(run, 64, patience_seconds=1.0)
+
+    async def client(number: int) -> None:
+        for turn in range(5):
+            assert await lanes.submit("lane", number) == number
+            await asyncio.sleep(0.001 * (number + turn))
+
+    await asyncio.gather(*(client(number) for number in range(8)))
+    assert sizes == [8] * 5
+
+
+async def test_patience_ends() -> None:
+    async def run(items: Sequence[int]) -> Sequence[int]:
+        return items
+
+    lanes: Lanes[int, int] = Lanes(run, 64, patience_seconds=0.02)
+    await asyncio.gather(*(lanes.submit("lane", number) for number in range(8)))
+    async with asyncio.timeout(5):
+        assert await lanes.submit("lane", 1) == 1
