@@ -190,10 +190,12 @@ class Lines:
             select(ticket.create_time).where(ticket.queue_id == row.id, ticket.sequence == 1)
         )
         copy.since = None if first is None else first.timestamp()
-        calls = select(ticket.counter_id, ticket.call_time).where(
-            ticket.queue_id == row.id,
-            ticket.call_time >= now - self._rules.counter_window,
-            ticket.counter_id.is_not(None),
+        change = CHANGE.c
+        calls = select(change.counter_id, change.time).where(
+            change.queue_id == row.id,
+            change.revision > row.revision - CATCH_UP,
+            change.act.in_((Act.CALLED, Act.RECALLED)),
+            change.time >= now - self._rules.counter_window,
         )
         for counter_id, call_time in session.execute(calls):
             copy.call(counter_id, call_time.timestamp())

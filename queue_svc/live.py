@@ -210,7 +210,9 @@ class Live:
                     yield WatchCounterResponse(end=reason, cursor=cursor)
                     return
                 woken = await stream.wait()
-                changed_here = any(one.entry.service_id == service_id for one in stream.news())
+                news = any(one.entry.service_id == service_id for one in stream.news())
+                # In silence too: the order shifts as priority grows.
+                changed_here = news or not woken
 
     @asynccontextmanager
     async def _following(self, place: Place, until: float) -> AsyncIterator[Stream]:

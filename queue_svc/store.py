@@ -216,6 +216,8 @@ class TicketStore(TicketReader):
             MeshError: TICKET_NOT_FOUND, TRANSITION_NOT_ALLOWED, SAME_SERVICE or
                 ACTIVE_TICKET_EXISTS.
         """
+        # Refused before the other service gets a queue; looked at again under the locks.
+        checks.check_transfer(self.get(ticket_id), service.service_id)
         target_id = self._locks.ensured(service, now)
         own_id = self._queue_of(ticket_id)
         # In one order everywhere: two transfers that cross do not wait for each other.

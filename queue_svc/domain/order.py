@@ -55,9 +55,10 @@ def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
     """
 
     def rank(one: Waiting) -> tuple[bool, float, Priority, float, int]:
-        waited = max(0.0, now - one.queue_time)
-        score = rates.of(one.priority) * waited
-        return one.priority is Priority.URGENT, score, one.priority, waited, -one.sequence
+        score = rates.of(one.priority) * max(0.0, now - one.queue_time)
+        # Not the time waited: before a clock that was put back nobody has waited, and the numbers
+        # of two days do not compare.
+        return one.priority is Priority.URGENT, score, one.priority, -one.queue_time, -one.sequence
 
     return max(heads, key=rank, default=None)
 

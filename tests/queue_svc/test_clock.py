@@ -11,7 +11,6 @@ from mediq.queue.v1.queue_pb2 import Ticket
 from mesh.storage import make_engine
 from tests.queue_svc import ledger
 from tests.queue_svc.conftest import (
-    CANCELLED,
     DONE,
     HIGH,
     LOW,
@@ -213,23 +212,25 @@ async def test_yesterdays_patient_comes_first_when_the_clock_says_nobody_has_wai
     world: World,
 ) -> None:
     """Both are of one class: the numbers of two days do not compare."""
-    world.clock.now = MORNING.replace(hour=16, minute=55)
-    for _ in range(2):
-        await world.move(await world.take(), CANCELLED)
+    midnight = MORNING.replace(hour=17)
+
+    def at(minutes: int) -> None:
+        world.clock.now = midnight + datetime.timedelta(minutes=minutes)
+
+    at(-5)
+    first = await world.take()
+    at(5)
+    await world.call(first)
+    at(-2)
     yesterday = await world.take()
-    world.clock.forward(minutes=10)
+    at(10)
     today = await world.take()
-    assert (yesterday.number, today.number) == ("A-003", "A-001")
-    # Back to before either came, but after midnight as the facility counts.
-    world.clock.forward(minutes=-5, seconds=1)
-    await world.call(yesterday)
-    world.clock.forward(minutes=5)
-    await world.move(yesterday, SKIPPED)
-    back = await world.move(yesterday, WAITING)
-    world.clock.forward(minutes=-4)
-    assert back.status == WAITING
+    assert (yesterday.number, today.number) == ("A-002", "A-001")
+    assert yesterday.service_day < today.service_day
+    at(2)
     assert await world.upcoming() == [yesterday.number, today.number]
     assert (await world.next()).id == yesterday.id
+    assert (await world.next()).id == today.id
 
 
 @pytest.mark.parametrize(("zone", "hours"), ZONES.items())
