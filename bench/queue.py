@@ -78,6 +78,7 @@ def measure(folder: Path, load: Load) -> list[Row]:
         tell("issuing")
         found, place = numbers.issue(stack, raw, load.issue_rounds, load.issued)
         rows += found
+        rows += numbers.throughput(stack, raw, load.issue_rounds, load.issued)
         tell("a long queue")
         rows += sizes(stack, place, load.issued, load.waiting, load.repeats)
         tell("calling")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from mesh.contracts import SERVICES
 from mesh.storage import make_engine
@@ -34,6 +36,13 @@ def upgrade(service: str, url: str, revision: str = "head") -> None:
     command.upgrade(config_for(service, url), revision)
 
 
+def _without_foreign_keys(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """A table of SQLite is changed by a copy, which takes the place of one that rows refer to."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
+
+
 def run_env(metadata: MetaData) -> None:
     """What a service's migrations/env.py calls."""
 
@@ -48,6 +57,8 @@ def run_env(metadata: MetaData) -> None:
             context.run_migrations()
 
     engine = make_engine(context.config.attributes["url"], 1)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _without_foreign_keys)
     with engine.connect() as connection:
         migrate(connection)
         connection.commit()

@@ -103,15 +103,15 @@ class _Rows:
         Args:
             done: Positions that are published: they go first.
         """
-        if self._shared and not self._turn:
-            self._turn = await self._database.read(
-                lambda session: session.execute(_TAKE_TURN).scalar_one() == 1
-            )
-            if not self._turn:
-                return None
         return await self._database.write(lambda session: self._take(session, done))
 
-    def _take(self, session: Session, done: Sequence[int]) -> tuple[list[Event], list[int], int]:
+    def _take(
+        self, session: Session, done: Sequence[int]
+    ) -> tuple[list[Event], list[int], int] | None:
+        if self._shared and not self._turn:
+            self._turn = session.execute(_TAKE_TURN).scalar_one() == 1
+            if not self._turn:
+                return None
         table = self._table
         if done:
             session.execute(delete(table).where(table.c.position.in_(done)))

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
 from sqlalchemy.orm import Session
 
 from mesh.cache import Cache
-from mesh.events import GAP, EventBus
+from mesh.events import GAP, Event, EventBus
 from mesh.logs import logger
 from mesh.storage import Database
 from queue_svc.domain.tickets import Entry, Reach
@@ -74,11 +75,29 @@ class _Facility:
     stale: bool = True
     """Whether something may have happened since the last read began."""
     begun: bool = False
+    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Revision of the last change in the log, by service and day."""
 
     @property
     def end(self) -> int:
         """Position after the newest change."""
         return self.first + len(self.log)
+
+    def add(self, entry: Entry) -> None:
+        """Adds the next change of a queue, and tells everyone."""
+        self.seen[entry.queue_id] = entry.revision
+        self.told[entry.service_id, entry.day] = entry.revision
+        seen = dict(self.seen)
+        self.log.append(Told(entry, seen, told(entry, seen)))
+        if len(self.log) > KEPT:
+            self.first += 1
+            del self.log[0]
+        for follower in self.followers:
+            follower.wake()
+
+
+def _event(event: Event) -> TicketEvent:
+    return TicketEvent.FromString(event.payload)
 
 
 class Follower:
@@ -143,16 +162,42 @@ class Histories:
                 events = [await subscription.queue.get()]
                 while not subscription.queue.empty():
                     events.append(subscription.queue.get_nowait())
-                topics = {event.topic for event in events}
-                if GAP in topics:
+                if any(event.topic == GAP for event in events):
                     touched = set(self._facilities)
                 else:
-                    touched = {topic.partition(".")[0] for topic in topics}
+                    touched = {one.institution_id for one in map(_event, events) if self._new(one)}
                 for institution_id in touched:
-                    if institution_id in self._facilities:
-                        self._start(institution_id)
-                for institution_id in touched:
+                    self._look(institution_id)
                     await self._cache.bump(institution_id)
+
+    def tell(self, entries: Sequence[Entry]) -> None:
+        """Says what this process has just committed: its streams need not wait for the bus.
+
+        What does not follow what is known here is read instead: another one was faster.
+        """
+        for entry in entries:
+            facility = self._facilities.get(entry.institution_id)
+            if facility is None:
+                continue
+            if facility.begun and entry.revision == facility.seen.get(entry.queue_id, 0) + 1:
+                facility.add(entry)
+            elif entry.revision > facility.seen.get(entry.queue_id, 0):
+                self._look(entry.institution_id)
+
+    def _look(self, institution_id: str) -> None:
+        facility = self._facilities.get(institution_id)
+        if facility is None:
+            return
+        facility.stale = True
+        task = asyncio.create_task(self._read(institution_id, facility))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _new(self, event: TicketEvent) -> bool:
+        """Whether an event tells what no stream of this process has been told."""
+        facility = self._facilities.get(event.institution_id)
+        known = facility.told if facility is not None else {}
+        return event.revision > known.get((event.service_id, event.service_day), 0)
 
     @asynccontextmanager
     async def follow(self, institution_id: str, days: Days) -> AsyncIterator[Follower]:
@@ -173,13 +218,6 @@ class Histories:
             facility.followers.discard(follower)
             if not facility.followers and self._facilities.get(institution_id) is facility:
                 del self._facilities[institution_id]
-
-    def _start(self, institution_id: str) -> None:
-        facility = self._facilities[institution_id]
-        facility.stale = True
-        task = asyncio.create_task(self._read(institution_id, facility))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _read(self, institution_id: str, facility: _Facility) -> None:
         """Reads what happened. Of those who wait for the lock, the next one reads for all."""
@@ -214,17 +252,9 @@ class Histories:
             facility.seen.update(revisions)
             facility.begun = True
             return
-        for queue_id in set(facility.seen) - set(revisions):
+        for queue_id in set(known) - set(revisions):
             del facility.seen[queue_id]
         for entry in entries:
-            facility.seen[entry.queue_id] = entry.revision
-            seen = dict(facility.seen)
-            facility.log.append(Told(entry, seen, told(entry, seen)))
+            if entry.revision > facility.seen.get(entry.queue_id, 0):
+                facility.add(entry)
         facility.stale = facility.stale or len(entries) == READ
-        over = len(facility.log) - KEPT
-        if over > 0:
-            del facility.log[:over]
-            facility.first += over
-        if entries:
-            for follower in facility.followers:
-                follower.wake()

@@ -1,6 +1,6 @@
 """Changes of tickets: each with its event and its answer in one transaction, many in one commit."""
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from mesh.lanes import Lanes
 from mesh.outbox import Outbox
 from mesh.storage import Database
 from queue_svc.domain.days import Clock
-from queue_svc.domain.tickets import Reach, Service, Ticket
+from queue_svc.domain.tickets import Entry, Reach, Service, Ticket
 from queue_svc.store import Issue, OpenStore, TicketStore
 from queue_svc.translation import event_of, ticket_message
 
@@ -64,6 +64,7 @@ class Writer:
         store: OpenStore,
         cache: Cache,
         clock: Clock,
+        tell: Callable[[Sequence[Entry]], None],
     ) -> None:
         """Writes to `database`.
 
@@ -74,6 +75,7 @@ class Writer:
             store: Opens the store.
             cache: Holds copies of what a change makes old.
             clock: Gives the time.
+            tell: Takes what was committed, before the bus does.
         """
         self._database = database
         self._idempotency = idempotency
@@ -81,6 +83,7 @@ class Writer:
         self._store = store
         self._cache = cache
         self._clock = clock
+        self._tell = tell
         self._joining = Lanes(self._join_all, BATCH, PATIENCE_SECONDS)
         self._changing = Lanes(self._change_all, BATCH)
 
@@ -122,7 +125,7 @@ class Writer:
         """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
         for _ in range(RIVALS + 1):
             try:
-                outcomes, touched = await self._database.write(
+                outcomes, entries = await self._database.write(
                     lambda session: self._once(session, asked, effect)
                 )
             except MeshError as error:
@@ -136,7 +139,8 @@ class Writer:
                     continue
             else:
                 self._outbox.wake()
-                for institution_id in touched:
+                self._tell(entries)
+                for institution_id in {entry.institution_id for entry in entries}:
                     await self._cache.bump(institution_id)
                 return [
                     await self._settled(one, outcome)
@@ -160,8 +164,8 @@ class Writer:
         session: Session,
         asked: Sequence[Asked],
         effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
-    ) -> tuple[list[Outcome], Collection[str]]:
-        """Does what was not done before; gives the outcomes, and the facilities that changed."""
+    ) -> tuple[list[Outcome], Sequence[Entry]]:
+        """Does what was not done before; gives the outcomes, and what happened."""
         known = self._idempotency.replay_all(
             session, [(one.caller, one.request) for one in asked], messages.Ticket
         )
@@ -191,7 +195,7 @@ class Writer:
                 same = one.request == asked[leader].request
                 answer = outcomes[leader] if same else reused()
             answers.append(answer)
-        return answers, {entry.institution_id for entry in store.entries_made}
+        return answers, store.entries_made
 
     def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Outcome]:
         """Issues the tickets of a batch, which are all of one service."""

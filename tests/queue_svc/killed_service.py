@@ -1,8 +1,8 @@
 """The queue service, which kills itself in the middle of a change: just before a statement.
 
-The first statement of a change looks for an answer that was given before. From there on
-statements, commits and the returns of connections to their pool count, those of other work too;
-MEDIQ_TEST_KILL_AT says which one is not reached.
+The first statement of a change looks for an answer that was given before. From there on the
+statements of its thread count, the commit, and the return of the connection to its pool; after
+that those of all threads. MEDIQ_TEST_KILL_AT says which one is not reached.
 """
 
 import json
@@ -29,29 +29,32 @@ class Countdown:
     def __init__(self, kill_at: int) -> None:
         """Kills before the step of this number; the first one is 1."""
         self._left = kill_at
-        self._begun = False
+        self._thread: int | None = None
+        self._committed = False
         self._lock = threading.Lock()
 
     def statement(self, _c: object, _u: object, statement: str, *_: object) -> None:
         """Before a statement."""
-        with self._lock:
-            self._begun = self._begun or FIRST in statement
-            self._count()
+        if self._thread is None and FIRST in statement:
+            self._thread = threading.get_ident()
+        self._count()
 
     def commit(self, _: object) -> None:
         """Before a commit."""
-        with self._lock:
-            self._count()
+        self._count()
 
     def returned(self, _c: object, _r: object) -> None:
         """After a connection was used."""
-        with self._lock:
-            self._count()
+        self._count()
+        self._committed = self._committed or threading.get_ident() == self._thread
 
     def _count(self) -> None:
-        self._left -= self._begun
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._lock:
+            own = threading.get_ident() == self._thread
+            if self._thread is not None and (own or self._committed):
+                self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def serve(environment: dict[str, str]) -> None:

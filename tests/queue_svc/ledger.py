@@ -149,8 +149,9 @@ def check_ticket(ticket: Row[Any], changes: Rows) -> None:
         assert (one.counter_id is not None) or one.status not in (CALLED, SERVING)
         before = one
     assert [one.revision for one in changes] == sorted(one.revision for one in changes)
-    assert (before.status, before.priority) == (ticket.status, ticket.priority)
-    assert before.time == ticket.update_time
+    last = changes[-1]
+    assert (last.status, last.priority) == (ticket.status, ticket.priority)
+    assert last.time == ticket.update_time
     assert changes[0].time == ticket.create_time
     assert ticket.arrive_time <= ticket.create_time <= ticket.queue_time
     passed = [ticket.create_time, ticket.call_time, ticket.serve_time, ticket.close_time]

@@ -287,6 +287,11 @@ class Machine(RuleBasedStateMachine):
         if called := self.clinic.those(CALLED):
             self.moved(called[index % len(called)], status, "")
 
+    @rule(index=ANY)
+    def take_a_call_back(self, index: int) -> None:
+        if held := [*self.clinic.those(CALLED), *self.clinic.those(SERVING)]:
+            self.moved(held[index % len(held)], WAITING, "alasan" if index % 4 else "")
+
     @rule(index=ANY, times=st.integers(1, 4))
     def call_again(self, index: int, times: int) -> None:
         if called := self.clinic.those(CALLED):
@@ -469,7 +474,7 @@ class Machine(RuleBasedStateMachine):
             )
             for status in (SERVING, CANCELLED)
         ]
-        (won,) = [one for one in self.run(self.together(asked)) if isinstance(one, Ticket)]
+        (won,) = [got for got in self.run(self.together(asked)) if isinstance(got, Ticket)]
         self.clinic.moved(one, won.status)
 
     # What always holds.
@@ -537,6 +542,6 @@ def test_any_requests_in_any_order(stage: Stage) -> None:
         pass
 
     Here.stage, Here.seen = stage, Counter()
-    run_state_machine_as_test(Here, settings=PROFILE)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Here, settings=PROFILE)
     # It has been everywhere.
     assert set(TicketEventType.keys()[1:]) | REFUSALS | set(METHODS.values()) <= Here.seen.keys()

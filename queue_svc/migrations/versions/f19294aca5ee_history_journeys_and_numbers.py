@@ -142,7 +142,10 @@ def fill_history(
 ) -> None:
     tickets, changes = tables.tables["tickets"], tables.tables["ticket_changes"]
     rows = connection.execute(
-        sa.select(changes.c.ticket_id, changes.c.version, changes.c.status, tickets.c.priority)
+        sa.select(
+            *(changes.c.ticket_id, changes.c.version, changes.c.status, changes.c.time),
+            tickets.c.priority,
+        )
         .join(tickets, tickets.c.id == changes.c.ticket_id)
         .where(tickets.c.queue_id == queue.id)
         .order_by(changes.c.time, tickets.c.sequence, changes.c.version)
@@ -179,8 +182,12 @@ def fill_history(
             filled,
         )
     queues = tables.tables["queues"]
+    # Until now the time of the last issue: the history must not go back from what came after it.
+    time = max([queue.last_change_time, *(row.time for row in rows)])
     connection.execute(
-        queues.update().where(queues.c.id == queue.id).values(revision=len(rows), waiting=waiting)
+        queues.update()
+        .where(queues.c.id == queue.id)
+        .values(revision=len(rows), waiting=waiting, last_change_time=time)
     )
 
 
