@@ -19,7 +19,7 @@ ROLLED_BACK = 0.05
 """Share of transactions that fail, here and in the baseline."""
 KILL_SECONDS = 1.0
 """Pause between two transactions that are killed."""
-CONNECTIONS = 64
+CONNECTIONS = 128
 """Of the throughput: 16 wait for each other more than for the servers."""
 SLOW_WRITERS = 4
 """Writers that 16 operators wait for."""

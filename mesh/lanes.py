@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 POLL_SECONDS = 0.0005
+ENOUGH = 24
+"""A batch of this size waits for nobody: half of a crowd is served while the other half comes."""
 LANES_REMEMBERED = 1000
 
 
@@ -85,7 +87,7 @@ class Lanes(Generic[Item, Answer]):
         """Waits a little for as many as were there before."""
         size, ended = self._before.pop(lane, (0, 0.0))
         ends = min(ended, time.monotonic()) + self._patience_seconds
-        while len(waiting) < size and time.monotonic() < ends:
+        while len(waiting) < min(size, ENOUGH) and time.monotonic() < ends:
             await asyncio.sleep(POLL_SECONDS)
 
     def _note(self, lane: Hashable, size: int) -> None:

@@ -76,7 +76,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     idempotency = Idempotency(IDEMPOTENCY, cipher, database)
     parts = Parts(
         database=database,
-        writer=Writer(database, idempotency, outbox, store, cache, clock, histories.tell),
+        writer=Writer(database, idempotency, outbox, store, lines, cache, clock, histories.tell),
         reader=reader,
         overview=overview,
         facilities=Facilities(channels, cache, settings.facts_seconds),

@@ -26,7 +26,7 @@ from queue_svc.domain.estimates import (
 from queue_svc.domain.order import Rates, Waiting
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Act, Priority, Status
-from queue_svc.domain.tickets import Queue, Service
+from queue_svc.domain.tickets import Entry, Queue, Service, Ticket
 from queue_svc.models import QueueRow, TicketRow
 from queue_svc.rows import CHANGE, TICKET, queue_of
 
@@ -34,6 +34,7 @@ COPIES = 500
 """Queues that are kept; the one that was read longest ago goes first."""
 CATCH_UP = 2000
 """Changes that are replayed; who has missed more reads the queue anew."""
+CALLS = frozenset({Act.CALLED, Act.RECALLED})
 Key = tuple[str, str]
 """Facility and service."""
 
@@ -87,6 +88,19 @@ class _Copy:
         for times in self.arrivals.values():
             del times[: bisect_left(times, before)]
 
+    def change(
+        self,
+        ticket_id: str,
+        act: Act,
+        priority: Priority,
+        time: datetime.datetime,
+        waiting: Waiting | None,
+    ) -> None:
+        """Follows a change of a ticket; `waiting` says where it stands now."""
+        if act is Act.ISSUED or (act is Act.UPDATED and ticket_id in self.arrived):
+            self.arrive(ticket_id, priority, time.timestamp())
+        self.place(ticket_id, waiting)
+
     def call(self, counter_id: str, moment: float) -> None:
         """Notes the call of a counter."""
         self.counters[counter_id] = max(moment, self.counters.get(counter_id, 0.0))
@@ -131,6 +145,21 @@ class Lines:
             while len(self._copies) > COPIES:
                 self._copies.popitem(last=False)
             return lines
+
+    def committed(self, changes: Iterable[tuple[Entry, Ticket]]) -> None:
+        """Takes what this process has just committed, so that it need not be read.
+
+        What does not follow what is known here is read with the next line.
+        """
+        with self._lock:
+            for entry, ticket in changes:
+                copy = self._copies.get(entry.queue_id)
+                if copy is not None and copy.revision == entry.revision - 1:
+                    copy.revision = entry.revision
+                    waiting = waiting_of(ticket) if ticket.waits else None
+                    copy.change(ticket.id, entry.act, ticket.priority, entry.time, waiting)
+                    if entry.act in CALLS and entry.counter is not None:
+                        copy.call(entry.counter.id, entry.time.timestamp())
 
     def fresh(self, session: Session, service: Service, now: datetime.datetime) -> Line | None:
         """The line of one service, read whole: also for a session that has written.
@@ -194,7 +223,7 @@ class Lines:
         calls = select(change.counter_id, change.time).where(
             change.queue_id == row.id,
             change.revision > row.revision - CATCH_UP,
-            change.act.in_((Act.CALLED, Act.RECALLED)),
+            change.act.in_(CALLS),
             change.time >= now - self._rules.counter_window,
         )
         for counter_id, call_time in session.execute(calls):
@@ -230,16 +259,13 @@ def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
     )
     for row in session.execute(missed):
         copy.revision = row.revision
-        moment, priority = row.time.timestamp(), Priority(row.class_now)
-        if row.act == Act.ISSUED or (row.act == Act.UPDATED and row.id in copy.arrived):
-            copy.arrive(row.id, priority, moment)
-        if row.act in (Act.CALLED, Act.RECALLED) and row.counter_id is not None:
-            copy.call(row.counter_id, moment)
-        waits = row.status == Status.WAITING
-        copy.place(
-            row.id,
-            Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority) if waits else None,
-        )
+        priority = Priority(row.class_now)
+        waiting = None
+        if row.status == Status.WAITING:
+            waiting = Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority)
+        copy.change(row.id, Act(row.act), priority, row.time, waiting)
+        if row.act in CALLS and row.counter_id is not None:
+            copy.call(row.counter_id, row.time.timestamp())
 
 
 def _merged(
@@ -281,6 +307,11 @@ def _classes(copies: Collection[_Copy]) -> Mapping[Priority, Sequence[Waiting]]:
         priority: sorted(one for copy in copies for one in copy.classes[priority])
         for priority in Priority
     }
+
+
+def waiting_of(ticket: Ticket) -> Waiting:
+    """A waiting ticket as far as the order depends on it."""
+    return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
 
 
 def rates_of(service: Service) -> Rates:

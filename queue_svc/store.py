@@ -23,7 +23,7 @@ from queue_svc.domain.order import Rates, Waiting, pick
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import SERVED, Ground, Priority, Status
 from queue_svc.domain.tickets import Change, Counter, Entry, Prediction, Reach, Service, Ticket
-from queue_svc.lines import Lines
+from queue_svc.lines import Lines, waiting_of
 from queue_svc.locks import Locks
 from queue_svc.models import QueueRow
 from queue_svc.reading import TicketReader, reason_place
@@ -69,8 +69,8 @@ class TicketStore(TicketReader):
         super().__init__(session, reach, rules, cipher, lines)
         # A queue's row is written once, at the end, however many changes it has seen.
         session.autoflush = False
-        self.entries_made: list[Entry] = []
-        """What happened in this unit of work, in order."""
+        self.made: list[tuple[Entry, Ticket]] = []
+        """What happened in this unit of work, in order, and each ticket after it."""
         self.calls_expected = 1
         """Calls of the next patient that the unit of work may make."""
         self._fronts: dict[int, dict[Priority, deque[Waiting]]] = {}
@@ -281,7 +281,7 @@ class TicketStore(TicketReader):
             return {}, None
         service = tickets[0].queue.service
         line = self._lines.read(self._session, [service], now)[service.key]
-        line = line.joining([_waiting(ticket) for ticket in tickets])
+        line = line.joining([waiting_of(ticket) for ticket in tickets])
         told = {ticket.id: _predicted(ticket, line) for ticket in tickets}
         self._session.execute(insert(TICKET), [ticket_values(one) for one in told.values()])
         return told, line
@@ -332,7 +332,7 @@ class TicketStore(TicketReader):
             time=after.update_time,
             counter=acting,
         )
-        self.entries_made.append(entry)
+        self.made.append((entry, after))
         self._rollups.add(queue.id, before, after)
         place = reason_place(after.id, after.version)
         self._changes.append(
@@ -417,10 +417,6 @@ def _rates(queues: Mapping[int, QueueRow]) -> Rates:
         return Rates()
     newest = max(queues.values(), key=lambda queue: queue.day)
     return Rates(newest.rate_high, newest.rate_normal, newest.rate_low)
-
-
-def _waiting(ticket: Ticket) -> Waiting:
-    return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
 
 
 def _predicted(ticket: Ticket, line: Line) -> Ticket:

@@ -17,6 +17,7 @@ from mesh.outbox import Outbox
 from mesh.storage import Database
 from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Entry, Reach, Service, Ticket
+from queue_svc.lines import Lines
 from queue_svc.store import Issue, OpenStore, TicketStore
 from queue_svc.translation import event_of, ticket_message
 
@@ -62,6 +63,7 @@ class Writer:
         idempotency: Idempotency,
         outbox: Outbox,
         store: OpenStore,
+        lines: Lines,
         cache: Cache,
         clock: Clock,
         tell: Callable[[Sequence[Entry]], None],
@@ -73,6 +75,7 @@ class Writer:
             idempotency: Remembers answers.
             outbox: Takes events.
             store: Opens the store.
+            lines: Who waits.
             cache: Holds copies of what a change makes old.
             clock: Gives the time.
             tell: Takes what was committed, before the bus does.
@@ -81,6 +84,7 @@ class Writer:
         self._idempotency = idempotency
         self._outbox = outbox
         self._store = store
+        self._lines = lines
         self._cache = cache
         self._clock = clock
         self._tell = tell
@@ -125,7 +129,7 @@ class Writer:
         """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
         for _ in range(RIVALS + 1):
             try:
-                outcomes, entries = await self._database.write(
+                outcomes, made = await self._database.write(
                     lambda session: self._once(session, asked, effect)
                 )
             except MeshError as error:
@@ -139,6 +143,8 @@ class Writer:
                     continue
             else:
                 self._outbox.wake()
+                self._lines.committed(made)
+                entries = [entry for entry, _ in made]
                 self._tell(entries)
                 for institution_id in {entry.institution_id for entry in entries}:
                     await self._cache.bump(institution_id)
@@ -164,7 +170,7 @@ class Writer:
         session: Session,
         asked: Sequence[Asked],
         effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
-    ) -> tuple[list[Outcome], Sequence[Entry]]:
+    ) -> tuple[list[Outcome], Sequence[tuple[Entry, Ticket]]]:
         """Does what was not done before; gives the outcomes, and what happened."""
         known = self._idempotency.replay_all(
             session, [(one.caller, one.request) for one in asked], messages.Ticket
@@ -178,7 +184,7 @@ class Writer:
         store = self._store(session, Reach())
         made = effect(store, [asked[index] for index in fresh])
         outcomes = dict(zip(fresh, made, strict=True))
-        self._outbox.add_all(session, [event_of(entry) for entry in store.entries_made])
+        self._outbox.add_all(session, [event_of(entry) for entry, _ in store.made])
         self._idempotency.remember_all(
             session,
             [
@@ -195,7 +201,7 @@ class Writer:
                 same = one.request == asked[leader].request
                 answer = outcomes[leader] if same else reused()
             answers.append(answer)
-        return answers, store.entries_made
+        return answers, store.made
 
     def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Outcome]:
         """Issues the tickets of a batch, which are all of one service."""

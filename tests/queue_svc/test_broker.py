@@ -152,13 +152,16 @@ async def test_work_goes_on_without_the_broker(around: Surroundings, cable: Cabl
         )
         assert shown.services[0].waiting == 3
         assert around.depth() == 10
-        # The stream lives; whether it tells this at once or late, it tells it once.
-        await anext(stream)
-        await cable.plug()
+        # A stream of the same replica is told at once, and not again later.
         events, _ = await until(stream, 10)
         assert [one.revision for one in events] == list(range(2, 12))
+        assert around.depth() == 10
+        await cable.plug()
         await around.drained()
         assert lines(await heard(subscription, 11)) == around.changes()
+        await world.take()
+        (event,), _ = await until(stream, 1)
+        assert event.revision == 12
 
 
 async def test_a_service_that_starts_without_the_broker(around: Surroundings, cable: Cable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Awaitable, Callable
 
 import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
@@ -111,7 +112,7 @@ class TestPutBack:
         self, world: World, back: dict[str, float]
     ) -> None:
         ticket = await world.take()
-        steps = [
+        steps: list[Callable[[], Awaitable[Ticket]]] = [
             lambda: world.call(ticket),
             lambda: world.move(ticket, WAITING, "salah tekan"),
             lambda: world.call(ticket),

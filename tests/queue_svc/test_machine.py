@@ -30,12 +30,12 @@ from mesh.storage import make_engine
 from tests.queue_svc import ledger
 from tests.queue_svc.clinic_model import EMPTY, PRESENT, URGENT, Clinic, Patient, Refused
 from tests.queue_svc.conftest import MORNING, Metadata, Place, World, uid, world_of
-from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, NO_SHOW, SERVING, SKIPPED, WAITING
+from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, DONE, NO_SHOW, SERVING, SKIPPED, WAITING
 from tests.support.mesh import Mesh, problem
 
 Result = TypeVar("Result")
 PROFILE = settings(
-    max_examples=60,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -119,6 +119,12 @@ class Machine(RuleBasedStateMachine):
         self.subscription: Subscription = self.run(
             self.listening.enter_async_context(world.bus.subscribe(f"{self.place.facility}.#"))
         )
+        # The morning has begun: one is served, one is called, some wait.
+        for patient in range(8):
+            self.take(patient, CLINIC, patient % 3, "")
+        for counter in range(2):
+            self.call_next(CLINIC, counter, False)
+        self.come_or_not(0, SERVING)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return self.stage.runner.run(work)
@@ -288,8 +294,14 @@ class Machine(RuleBasedStateMachine):
             self.moved(called[index % len(called)], status, "")
 
     @rule(index=ANY)
+    def end_service(self, index: int) -> None:
+        if served := self.clinic.those(SERVING):
+            self.moved(served[index % len(served)], DONE, "")
+
+    @rule(index=ANY)
     def take_a_call_back(self, index: int) -> None:
-        if held := [*self.clinic.those(CALLED), *self.clinic.those(SERVING)]:
+        held = [*self.clinic.those(CALLED), *self.clinic.those(SERVING)]
+        if held:
             self.moved(held[index % len(held)], WAITING, "alasan" if index % 4 else "")
 
     @rule(index=ANY, times=st.integers(1, 4))
@@ -447,11 +459,11 @@ class Machine(RuleBasedStateMachine):
         assert {one.patient_id for one in taken} == set(wanted)
         assert len(taken) == len(wanted)
         assert {one for one in found[: len(patients)] if isinstance(one, tuple)} <= {PRESENT}
-        ahead = [self.clinic.waiting(CLINIC)]
-        for one in sorted(taken, key=lambda one: one.number):
-            made = self.clinic.issued(one.id, one.patient_id, CLINIC, 2)
-            assert one.number == f"A-{made.sequence:03d}"
-            assert one.people_ahead <= len(ahead[0]) + len(taken)
+        ahead = len(self.clinic.waiting(CLINIC))
+        for ticket in sorted(taken, key=lambda one: one.number):
+            made = self.clinic.issued(ticket.id, ticket.patient_id, CLINIC, 2)
+            assert ticket.number == f"A-{made.sequence:03d}"
+            assert ticket.people_ahead < ahead + len(taken)
         called = found[len(patients) :]
         answers = [one for one in called if isinstance(one, Ticket)]
         assert len({one.id for one in answers}) == len(answers) >= min(calls, waiting)
