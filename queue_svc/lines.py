@@ -35,6 +35,8 @@ COPIES = 500
 CATCH_UP = 2000
 """Changes that are replayed; who has missed more reads the queue anew."""
 CALLS = frozenset({Act.CALLED, Act.RECALLED})
+RECENT = 2000
+"""Changes among which open counters are looked for: a day's history is not read for them."""
 Key = tuple[str, str]
 """Facility and service."""
 
@@ -222,7 +224,7 @@ class Lines:
         change = CHANGE.c
         calls = select(change.counter_id, change.time).where(
             change.queue_id == row.id,
-            change.revision > row.revision - CATCH_UP,
+            change.revision > row.revision - RECENT,
             change.act.in_(CALLS),
             change.time >= now - self._rules.counter_window,
         )

@@ -54,8 +54,8 @@ class Surroundings:
         self.facilities, self.clock = Facilities(), Clock()
         self.place: Place = self.facilities.open()
 
-    async def replica(self, broker: str = AMQP_URL) -> World:
-        """One instance of the service."""
+    async def replica(self, broker: str = AMQP_URL, bus: EventBus | None = None) -> World:
+        """One instance of the service, with a bus of its own or at a broker."""
         settings = QueueSettings(
             home=self.mesh.home,
             port=0,
@@ -64,7 +64,7 @@ class Surroundings:
             drain_seconds=0.2,
         )
         world = World(self.mesh, settings, self.clock, self.facilities, self.place, self.stack)
-        bus: EventBus = RabbitBus(broker, self.feed)
+        bus = bus or RabbitBus(broker, self.feed)
         self.stack.push_async_callback(bus.close)
         world.bus = bus  # type: ignore[assignment]
         await world.start()
@@ -229,6 +229,32 @@ async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
         )
         assert [one.number for one in shown.services[0].current] == [ticket.number]
     waiting.cancel()
+
+
+class Slow(RabbitBus):
+    """A bus whose first connection takes its time."""
+
+    def __init__(self, url: str, feed: Feed) -> None:
+        super().__init__(url, feed)
+        self.go_on = asyncio.Event()
+
+    async def _try(self) -> None:
+        await self.go_on.wait()
+        await super()._try()
+
+
+async def test_a_stream_that_began_before_the_broker_was_reached(around: Surroundings) -> None:
+    """As after a restart, when all boards come back at once."""
+    bus = Slow(AMQP_URL, around.feed)
+    here, there = await around.replica(), await around.replica(bus=bus)
+    async with board(there) as stream:
+        assert (await anext(stream)).HasField("board")
+        await here.take()
+        await here.take()
+        await around.drained()
+        bus.go_on.set()
+        events, _ = await until(stream, 2)
+        assert [one.revision for one in events] == [1, 2]
 
 
 async def test_a_replica_that_lost_the_broker_catches_up(

@@ -51,6 +51,18 @@ REASONS = st.sampled_from(["", "alasan"])
 ANY = st.integers(0, 999)
 """Stands for one of the tickets there are."""
 MOVES = {status: sorted({end for start, end in ACTS if start == status}) for status in range(1, 9)}
+WAYS = {
+    "start": (CALLED, SERVING),
+    "skip": (CALLED, SKIPPED),
+    "recall": (CALLED, CALLED),
+    "give up": (CALLED, NO_SHOW),
+    "undo": (CALLED, WAITING),
+    "stop": (SERVING, WAITING),
+    "end": (SERVING, DONE),
+    "transfer": (SERVING, ledger.TRANSFERRED),
+    "return": (SKIPPED, WAITING),
+}
+ACTIONS = [*WAYS, "start", "start", "transfer"]
 METHODS = {
     requests.CreateTicketRequest: "CreateTicket",
     requests.IssueTicketRequest: "IssueTicket",
@@ -124,7 +136,7 @@ class Machine(RuleBasedStateMachine):
             self.take(patient, CLINIC, patient % 3, "")
         for counter in range(2):
             self.call_next(CLINIC, counter, False)
-        self.come_or_not(0, SERVING)
+        self.go_on(0, "start", "")
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return self.stage.runner.run(work)
@@ -288,33 +300,21 @@ class Machine(RuleBasedStateMachine):
             status = MOVES[one.status][likely % len(MOVES[one.status])]
         self.moved(one, status, reason)
 
-    @rule(index=ANY, status=st.sampled_from([SERVING, SERVING, SKIPPED, NO_SHOW]))
-    def come_or_not(self, index: int, status: int) -> None:
-        if called := self.clinic.those(CALLED):
-            self.moved(called[index % len(called)], status, "")
-
-    @rule(index=ANY)
-    def end_service(self, index: int) -> None:
-        if served := self.clinic.those(SERVING):
-            self.moved(served[index % len(served)], DONE, "")
-
-    @rule(index=ANY)
-    def take_a_call_back(self, index: int) -> None:
-        held = [*self.clinic.those(CALLED), *self.clinic.those(SERVING)]
-        if held:
-            self.moved(held[index % len(held)], WAITING, "alasan" if index % 4 else "")
-
-    @rule(index=ANY, times=st.integers(1, 4))
-    def call_again(self, index: int, times: int) -> None:
-        if called := self.clinic.those(CALLED):
-            one = called[index % len(called)]
-            for _ in range(times):
-                self.call_one(self.clinic.tickets[::-1].index(one), 0, True)
-
-    @rule(index=ANY)
-    def come_back(self, index: int) -> None:
-        if skipped := self.clinic.those(SKIPPED):
-            self.moved(skipped[index % len(skipped)], WAITING, "")
+    @rule(index=ANY, act=st.sampled_from(ACTIONS), reason=REASONS)
+    def go_on(self, index: int, act: str, reason: str) -> None:
+        """The likely next step of somebody; one rule, because each example leaves out some."""
+        source, status = WAYS[act]
+        if not (found := self.clinic.those(source)):
+            return
+        one = found[index % len(found)]
+        place = self.clinic.tickets[::-1].index(one)
+        if act == "recall":
+            for _ in range(1 + index % 4):
+                self.call_one(place, 0, True)
+        elif act == "transfer":
+            self.transfer(place, PHARMACY if index % 5 else CLINIC)
+        else:
+            self.moved(one, status, reason)
 
     def moved(self, one: Patient, status: int, reason: str) -> None:
         request = requests.UpdateTicketStatusRequest(
@@ -340,12 +340,11 @@ class Machine(RuleBasedStateMachine):
         if self.ask(request, refused, self.stage.world.session(who)):
             self.clinic.moved(one, CANCELLED)
 
-    @rule(index=ANY, service=st.sampled_from([PHARMACY, PHARMACY, CLINIC]), sure=st.integers(0, 4))
-    def transfer(self, index: int, service: int, sure: int) -> None:
-        served = self.clinic.those(SERVING)
-        if not served:
+    @rule(index=ANY, service=st.sampled_from([PHARMACY, CLINIC]))
+    def transfer(self, index: int, service: int) -> None:
+        if not self.clinic.tickets:
             return
-        one = served[index % len(served)] if sure else self.some(index)
+        one = self.some(index)
         request = requests.TransferTicketRequest(
             request_id=uid(), id=one.id, service_id=self.services[service], reason="obat"
         )
