@@ -158,6 +158,9 @@ class Histories:
     async def run(self) -> None:
         """Listens to the bus, for ever."""
         async with self._bus.subscribe("#") as subscription:
+            # Streams may have begun before the bus was reached.
+            for institution_id in self._facilities:
+                self._look(institution_id)
             while True:
                 events = [await subscription.queue.get()]
                 while not subscription.queue.empty():

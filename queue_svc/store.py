@@ -292,8 +292,7 @@ class TicketStore(TicketReader):
         if after.status is Status.CALLED:
             queue.last_called_number, queue.last_call_time = after.number, after.update_time
         if after.status in SERVED and after.call_time is not None:
-            busy = after.update_time - after.call_time
-            busy_ms = round(busy.total_seconds() * 1000)
+            busy_ms = domain.milliseconds(after.call_time, after.update_time)
             queue.busy_ms = rolling_mean(queue.busy_ms, queue.served, busy_ms)
             queue.served += 1
         values = {"of": ticket.id, "at": ticket.version, **state_values(after)}

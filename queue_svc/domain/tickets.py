@@ -17,6 +17,10 @@ from queue_svc.domain.states import (
     Status,
 )
 
+LONGEST_MS = 2**31 - 1
+"""Longest time that is kept, some 25 days: what a column of 32 bits holds. A ticket that was
+forgotten may be closed later than that."""
+
 
 @dataclass(frozen=True)
 class Counter:
@@ -215,8 +219,9 @@ def number_of(prefix: str, sequence: int) -> str:
     return f"{prefix}-{sequence:03d}"
 
 
-def _milliseconds(start: datetime.datetime, end: datetime.datetime) -> int:
-    return max(0, round((end - start).total_seconds() * 1000))
+def milliseconds(start: datetime.datetime, end: datetime.datetime) -> int:
+    """The time between two moments; never negative, and at most LONGEST_MS."""
+    return min(LONGEST_MS, max(0, round((end - start).total_seconds() * 1000)))
 
 
 def changed(ticket: Ticket, change: Change) -> Ticket:
@@ -245,7 +250,7 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
 def _called(ticket: Ticket, counter: Counter | None) -> Ticket:
     wait_ms = ticket.wait_ms
     if wait_ms is None:
-        wait_ms = _milliseconds(ticket.create_time, ticket.update_time)
+        wait_ms = milliseconds(ticket.create_time, ticket.update_time)
     return replace(
         ticket,
         counter=counter,
@@ -259,7 +264,7 @@ def _closed(ticket: Ticket, change: Change) -> Ticket:
     time = ticket.update_time
     if ticket.status not in SERVED:
         return replace(ticket, close_time=time)
-    service_ms = _milliseconds(ticket.serve_time or time, time)
+    service_ms = milliseconds(ticket.serve_time or time, time)
     return replace(ticket, close_time=time, service_ms=service_ms, next_id=change.next_id)
 
 

@@ -232,15 +232,17 @@ async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
 
 
 class Slow(RabbitBus):
-    """A bus whose first connection takes its time."""
+    """A bus that takes its time until it listens."""
 
     def __init__(self, url: str, feed: Feed) -> None:
         super().__init__(url, feed)
         self.go_on = asyncio.Event()
 
-    async def _try(self) -> None:
+    @asynccontextmanager
+    async def subscribe(self, pattern: str) -> AsyncIterator[Subscription]:
         await self.go_on.wait()
-        await super()._try()
+        async with super().subscribe(pattern) as subscription:
+            yield subscription
 
 
 async def test_a_stream_that_began_before_the_broker_was_reached(around: Surroundings) -> None:

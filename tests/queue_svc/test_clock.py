@@ -173,28 +173,74 @@ class TestPutBack:
         await nothing_is_negative(world)
         sound(world)
 
-    async def test_a_board_hears_everything_in_order(
-        self, world: World, back: dict[str, float]
-    ) -> None:
+
+@pytest.mark.parametrize("back", BACK[:2], ids=str)
+async def test_a_board_hears_everything_in_order(world: World, back: dict[str, float]) -> None:
+    await world.take()
+    async with board(world) as stream:
+        assert (await anext(stream)).HasField("board")
+        world.clock.forward(hours=1)
+        other = await world.take()
+        world.clock.forward(hours=-1)
+        world.clock.forward(**{name: -amount for name, amount in back.items()})
+        await world.call(other)
+        await world.move(other, NO_SHOW)
+        world.clock.now = MORNING
         await world.take()
-        async with board(world) as stream:
-            assert (await anext(stream)).HasField("board")
-            world.clock.forward(hours=1)
-            other = await world.take()
-            world.clock.forward(hours=-1)
-            world.clock.forward(**{name: -amount for name, amount in back.items()})
-            await world.call(other)
-            await world.move(other, NO_SHOW)
-            world.clock.now = MORNING
-            await world.take()
-            events, cursor = await until(stream, 4)
-        assert [one.revision for one in events] == [2, 3, 4, 5]
-        times = [one.occur_time.ToDatetime() for one in events]
-        assert times == sorted(times)
-        async with board(world, cursor) as stream:
-            await world.take()
-            (event,), _ = await until(stream, 1)
-            assert event.revision == 6
+        events, cursor = await until(stream, 4)
+    assert [one.revision for one in events] == [2, 3, 4, 5]
+    times = [one.occur_time.ToDatetime() for one in events]
+    assert times == sorted(times)
+    async with board(world, cursor) as stream:
+        await world.take()
+        (event,), _ = await until(stream, 1)
+        assert event.revision == 6
+
+
+@pytest.mark.parametrize("back", BACK[2:], ids=str)
+async def test_a_board_of_another_day_begins_anew(world: World, back: dict[str, float]) -> None:
+    """The clock goes to another day and back: what the board shows then is right."""
+    ticket = await world.take()
+    async with board(world) as stream:
+        assert (await anext(stream)).board.services[0].waiting == 1
+        world.clock.forward(**{name: -amount for name, amount in back.items()})
+        other = await world.take()
+        await world.call(ticket)
+        world.clock.now = MORNING
+        last = await world.take()
+        shown: dict[str, int] = {}
+        while shown.get(last.id) != WAITING:
+            message = await anext(stream)
+            assert not message.HasField("end")
+            if message.HasField("board"):
+                days = message.board.services
+                shown = {one.ticket_id: one.status for two in days for one in two.current}
+                if sum(one.waiting for one in days) == 1 and ticket.id in shown:
+                    shown[last.id] = WAITING
+            if message.HasField("event"):
+                shown[message.event.ticket_id] = message.event.status
+        assert other.id not in shown or other.service_day != last.service_day
+        now = await world.stub.GetBoard(
+            requests.GetBoardRequest(institution_id=world.place.facility)
+        )
+        assert [one.ticket_id for one in now.services[0].current] == [ticket.id]
+        assert now.services[0].waiting == 1
+    sound(world)
+
+
+async def test_a_ticket_that_was_forgotten_for_a_month_can_be_closed(world: World) -> None:
+    """Its times are longer than a column of 32 bits holds in milliseconds."""
+    waiting, served = await world.take(), await world.take()
+    await world.move(await world.call(served), SERVING)
+    world.clock.forward(days=31)
+    done = await world.move(served, DONE)
+    assert done.close_time.seconds - done.serve_time.seconds == 31 * 24 * 3600
+    await world.call(waiting, counter=1)
+    await world.move(waiting, SERVING)
+    await world.move(waiting, DONE)
+    (book,) = sound(world)
+    assert book.queue.waiting == 0
+    assert (await world.take()).estimated_wait.seconds >= 0
 
 
 async def test_before_everybody_came_the_order_is_that_of_the_classes(world: World) -> None:

@@ -35,7 +35,7 @@ from tests.support.mesh import Mesh, problem
 
 Result = TypeVar("Result")
 PROFILE = settings(
-    max_examples=50,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -55,6 +55,7 @@ WAYS = {
     "start": (CALLED, SERVING),
     "skip": (CALLED, SKIPPED),
     "recall": (CALLED, CALLED),
+    "recall to the limit": (CALLED, CALLED),
     "give up": (CALLED, NO_SHOW),
     "undo": (CALLED, WAITING),
     "stop": (SERVING, WAITING),
@@ -304,12 +305,19 @@ class Machine(RuleBasedStateMachine):
     def go_on(self, index: int, act: str, reason: str) -> None:
         """The likely next step of somebody; one rule, because each example leaves out some."""
         source, status = WAYS[act]
+        if not self.clinic.those(source):
+            if source == CALLED:
+                self.call_next(CLINIC, index % 4, False)
+            else:
+                self.go_on(index, "start" if source == SERVING else "skip", "")
         if not (found := self.clinic.those(source)):
             return
         one = found[index % len(found)]
         place = self.clinic.tickets[::-1].index(one)
         if act == "recall":
-            for _ in range(1 + index % 4):
+            self.call_one(place, 0, True)
+        elif act == "recall to the limit":
+            for _ in range(4):
                 self.call_one(place, 0, True)
         elif act == "transfer":
             self.transfer(place, PHARMACY if index % 5 else CLINIC)
