@@ -43,10 +43,16 @@ CALLS = frozenset(
 """Who calls whom. The gateway is not here: it asks for nothing but health."""
 WITHOUT_REQUEST_ID = {
     "RefreshToken": "the refresh token is good for one use, so it is the key itself",
+    "BeginTotpEnrolment": "each one makes a new secret, and only the last can be confirmed",
+    "ConfirmTotpEnrolment": "a one-time code is good for one use, so it is the key itself",
     "Logout": "ending an ended session is no error, so a repetition changes nothing",
 }
 """Changes that need no request_id, and why."""
-WITHOUT_IDEMPOTENCY = {"RefreshToken": "a repetition with a used token ends the session"}
+WITHOUT_IDEMPOTENCY = {
+    "BeginTotpEnrolment": "a repetition makes another secret",
+    "ConfirmTotpEnrolment": "a repetition finds the code used",
+    "RefreshToken": "a repetition with a used token ends the session",
+}
 """Methods that must not be repeated, and why."""
 ORIGINAL_ROUTES = """
 POST /auth/login/admin

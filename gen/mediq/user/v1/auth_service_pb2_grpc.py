@@ -57,6 +57,26 @@ class AuthServiceStub:
                 request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.BeginTotpEnrolment = channel.unary_unary(
+                '/mediq.user.v1.AuthService/BeginTotpEnrolment',
+                request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.BeginTotpEnrolmentRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.TotpEnrolment.FromString,
+                _registered_method=True)
+        self.ConfirmTotpEnrolment = channel.unary_unary(
+                '/mediq.user.v1.AuthService/ConfirmTotpEnrolment',
+                request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ConfirmTotpEnrolmentRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.RecoveryCodes.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/mediq.user.v1.AuthService/ListSessions',
+                request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/mediq.user.v1.AuthService/EndSession',
+                request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.EndSessionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/mediq.user.v1.AuthService/GetJwks',
                 request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.GetJwksRequest.SerializeToString,
@@ -101,6 +121,34 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginTotpEnrolment(self, request, context):
+        """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmTotpEnrolment(self, request, context):
+        """Confirms the enrolment with a first code. Answers with the recovery codes, which are shown once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists the open sessions of the caller, or of an account that the caller administers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """Ends a session of the caller, or of an account that the caller administers. Its tokens are refused everywhere within seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJwks(self, request, context):
         """Gets the public keys that verify access tokens, as a JSON Web Key Set (RFC 7517).
         """
@@ -136,6 +184,26 @@ def add_AuthServiceServicer_to_server(servicer, server):
             'Logout': grpc.unary_unary_rpc_method_handler(
                     servicer.Logout,
                     request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BeginTotpEnrolment': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginTotpEnrolment,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.BeginTotpEnrolmentRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.TotpEnrolment.SerializeToString,
+            ),
+            'ConfirmTotpEnrolment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmTotpEnrolment,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ConfirmTotpEnrolmentRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.RecoveryCodes.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.EndSessionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
@@ -257,6 +325,114 @@ class AuthService:
             target,
             '/mediq.user.v1.AuthService/Logout',
             mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginTotpEnrolment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.AuthService/BeginTotpEnrolment',
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.BeginTotpEnrolmentRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.TotpEnrolment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmTotpEnrolment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.AuthService/ConfirmTotpEnrolment',
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.ConfirmTotpEnrolmentRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.RecoveryCodes.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.AuthService/ListSessions',
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.AuthService/EndSession',
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.EndSessionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

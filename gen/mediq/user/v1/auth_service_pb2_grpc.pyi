@@ -43,6 +43,14 @@ class AuthServiceStub:
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]
     """Ends the session of this refresh token. An unknown token is no error."""
+    BeginTotpEnrolment: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.BeginTotpEnrolmentRequest, _auth_service_pb2.TotpEnrolment]
+    """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed."""
+    ConfirmTotpEnrolment: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpEnrolmentRequest, _auth_service_pb2.RecoveryCodes]
+    """Confirms the enrolment with a first code. Answers with the recovery codes, which are shown once."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ListSessionsRequest, _auth_service_pb2.ListSessionsResponse]
+    """Lists the open sessions of the caller, or of an account that the caller administers."""
+    EndSession: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.EndSessionRequest, _empty_pb2.Empty]
+    """Ends a session of the caller, or of an account that the caller administers. Its tokens are refused everywhere within seconds."""
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.GetJwksRequest, _httpbody_pb2.HttpBody]
     """Gets the public keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
     IssueNarrowSession: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.IssueNarrowSessionRequest, _auth_service_pb2.NarrowSession]
@@ -61,6 +69,14 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Ends the session of this refresh token. An unknown token is no error."""
+    BeginTotpEnrolment: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.BeginTotpEnrolmentRequest, _auth_service_pb2.TotpEnrolment]  # type: ignore[assignment]
+    """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed."""
+    ConfirmTotpEnrolment: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpEnrolmentRequest, _auth_service_pb2.RecoveryCodes]  # type: ignore[assignment]
+    """Confirms the enrolment with a first code. Answers with the recovery codes, which are shown once."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ListSessionsRequest, _auth_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the open sessions of the caller, or of an account that the caller administers."""
+    EndSession: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.EndSessionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Ends a session of the caller, or of an account that the caller administers. Its tokens are refused everywhere within seconds."""
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.GetJwksRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Gets the public keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
     IssueNarrowSession: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.IssueNarrowSessionRequest, _auth_service_pb2.NarrowSession]  # type: ignore[assignment]
@@ -100,6 +116,38 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Ends the session of this refresh token. An unknown token is no error."""
+
+    @_abc_1.abstractmethod
+    def BeginTotpEnrolment(
+        self,
+        request: _auth_service_pb2.BeginTotpEnrolmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_service_pb2.TotpEnrolment, _abc.Awaitable[_auth_service_pb2.TotpEnrolment]]:
+        """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed."""
+
+    @_abc_1.abstractmethod
+    def ConfirmTotpEnrolment(
+        self,
+        request: _auth_service_pb2.ConfirmTotpEnrolmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_service_pb2.RecoveryCodes, _abc.Awaitable[_auth_service_pb2.RecoveryCodes]]:
+        """Confirms the enrolment with a first code. Answers with the recovery codes, which are shown once."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _auth_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_service_pb2.ListSessionsResponse, _abc.Awaitable[_auth_service_pb2.ListSessionsResponse]]:
+        """Lists the open sessions of the caller, or of an account that the caller administers."""
+
+    @_abc_1.abstractmethod
+    def EndSession(
+        self,
+        request: _auth_service_pb2.EndSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Ends a session of the caller, or of an account that the caller administers. Its tokens are refused everywhere within seconds."""
 
     @_abc_1.abstractmethod
     def GetJwks(
