@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 THIRD := $(VENV)/share/protos
 CARD ?=
 TRAIN ?= .mediq/train
+PACKAGES := mesh gateway user_svc ocr_svc ocr_engine queue_svc institution_svc tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-backends check format gen lock bench bench-ocr bench-queue bench-queue-sim train clean
+.PHONY: help demo run test test-backends check audit format gen lock bench bench-ocr bench-queue bench-queue-sim train clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -36,7 +37,7 @@ test: $(READY) ## All tests that need no server from outside
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(BIN)/pytest -m backends
 
-check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code
+check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, unsafe code, secrets
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -45,7 +46,14 @@ check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, genera
 	$(BIN)/buf lint
 	$(BIN)/python -m tools.breaking
 	$(BIN)/python -m tools.generate --check
+	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
+	$(BIN)/python -m tools.secrets_scan
 	$(BIN)/pip check
+
+audit: $(READY) ## Known vulnerabilities of the locked packages; asks pypi.org, so it needs the network
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install -qq --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --no-deps -r requirements.lock
 
 format: $(READY) ## Rewrite the sources in the standard format
 	$(BIN)/ruff format .

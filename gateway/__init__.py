@@ -1,1 +1,1 @@
-"""The edge service: API documentation and system status."""
+"""The edge service: API documentation, system status and global rate limits."""

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 
+from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer_to_server
 from mediq.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
+from mediq.policy.v1.policy_pb2 import Peer
 
 from gateway.assets import ApiDocs
 from gateway.clients import HealthCache, HealthClient
+from gateway.limits import RateLimitServicer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from mesh.config import address_of
+from mesh.limits import make_counters
 from mesh.server import Server, run
 
 
@@ -36,6 +40,13 @@ async def build(
     health = HealthCache(client.look, settings.health_age_seconds)
     docs = ApiDocs.load(settings.openapi_file.read_bytes())
     server.add(add_GatewayServiceServicer_to_server, GatewayServicer(health, docs))
+    counters = make_counters(settings.redis_url, "gateway:limits:")
+    server.on_close(counters.close)
+    server.add_foreign(
+        add_RateLimitServiceServicer_to_server,
+        RateLimitServicer(counters, settings.allowances),
+        callers=(Peer.PEER_EDGE,),
+    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ class Principal:
     """Session that the token belongs to."""
     expires_at: float
     """When the token ends, in seconds since the epoch."""
+    issued_at: float = 0.0
+    """When the token was signed, in whole seconds since the epoch."""
 
     @property
     def is_staff(self) -> bool:

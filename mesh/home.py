@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mesh.contracts import SERVICES
 from mesh.crypto import ensure_data_key
+from mesh.keys import ensure_signing_key
 from mesh.tls import ensure_identities
-from mesh.tokens import ensure_signing_key
 
 MIN_FREE_BYTES = 200 * 1024 * 1024
 

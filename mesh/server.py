@@ -5,22 +5,27 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import grpc
 import uvloop
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
+from mediq.policy.v1.policy_pb2 import Access, Peer, Policy
 
 from mesh import logs, telemetry
 from mesh.config import ServiceSettings
-from mesh.contracts import MAX_MESSAGE_BYTES, max_request_bytes_of, methods, services_of
+from mesh.contracts import MAX_MESSAGE_BYTES, Method, max_request_bytes_of, methods, services_of
+from mesh.identity import IdentityError, IdentityFiles
+from mesh.keys import KeyFolderError
 from mesh.metrics import Metrics
 from mesh.pipeline import Handler, Pipeline, is_coroutine_handler
 from mesh.policy import require_policy
-from mesh.tls import server_credentials
+from mesh.revocations import make_revocations
 from mesh.tokens import TokenVerifier
 
 Servicer = TypeVar("Servicer")
@@ -29,6 +34,8 @@ CHECK_SECONDS = 2.0
 SWITCH_SECONDS = 0.0005
 """How long a database thread may hold up the event loop; Python's default is 5 ms."""
 CHECK_TIMEOUT_SECONDS = 1.5
+WARN_SECONDS = 86_400.0
+"""How often a certificate that ends soon is warned of."""
 GC_THRESHOLDS = (20_000, 20, 20)
 """Python's own are 700, 10 and 10: under load a tenth of the time went into looking for cycles."""
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -60,6 +67,21 @@ class _Collector:
         self.handlers[service] = handlers
 
 
+def _foreign(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
+    """A method of a contract that is not ours, with the policy that ours would have."""
+    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    return Method(
+        server=server,
+        service=service,
+        name=name,
+        policy=Policy(access=Access.ACCESS_SERVICE, callers=callers),
+        rules=(),
+        retriable=False,
+        streaming=descriptor.server_streaming,
+        descriptor=descriptor,
+    )
+
+
 class Server:
     """One gRPC server with mTLS, health, reflection and the pipeline of every call."""
 
@@ -67,18 +89,23 @@ class Server:
         """Prepares a server; nothing listens before `start`.
 
         Raises:
-            FileNotFoundError: A certificate or the key set is missing.
+            FileNotFoundError: The key set is missing.
+            KeyFolderError: The key set is damaged.
         """
         self.settings = settings
         self._server = grpc.aio.server(options=_options(settings.service))
-        self._pipeline = Pipeline(TokenVerifier(settings.keys / "jwks.json"))
+        self.revocations = make_revocations(settings.keys, settings.redis_url)
+        """Access tokens that ended early; the account service adds to them."""
+        self._pipeline = Pipeline(
+            TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked)
+        )
         self._health = health_aio.HealthServicer()
         self._metrics = Metrics(settings)
         self.meter = self._metrics.meter
         """Makes the instruments of the service; they do nothing unless it has a metrics port."""
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
-        self._work: list[Callable[[], Awaitable[None]]] = []
-        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._work: list[Callable[[], Awaitable[None]]] = [self.revocations.follow]
+        self._closers: list[Callable[[], Awaitable[None]]] = [self.revocations.close]
         self._tasks: list[asyncio.Task[None]] = []
         self._services: set[str] = set()
         self.missing: dict[str, str] = {}
@@ -94,16 +121,47 @@ class Server:
             LookupError: A method has no policy.
             TypeError: A method is not written for the event loop.
         """
+        known = dict(methods())
+        self._add(
+            register, servicer, lambda service, name: require_policy(known, f"/{service}/{name}")
+        )
+
+    def add_foreign(
+        self,
+        register: Callable[[Servicer, grpc.aio.Server], None],
+        servicer: Servicer,
+        callers: Sequence[Peer.ValueType],
+    ) -> None:
+        """Registers a servicer whose contract is not ours, such as one of Envoy's protocols.
+
+        Its calls pass the same stages. No person stands behind them: all that is checked is the
+        certificate.
+
+        Args:
+            register: The generated function.
+            servicer: What answers.
+            callers: Who may call it.
+
+        Raises:
+            TypeError: A method is not written for the event loop.
+        """
+        own = self.settings.service
+        self._add(register, servicer, lambda service, name: _foreign(own, service, name, callers))
+
+    def _add(
+        self,
+        register: Callable[[Servicer, grpc.aio.Server], None],
+        servicer: Servicer,
+        find: Callable[[str, str], Method],
+    ) -> None:
         collector = _Collector()
         register(servicer, collector)  # type: ignore[arg-type]
-        known = dict(methods())
         for service, handlers in collector.handlers.items():
             wrapped: dict[str, Handler] = {}
             for name, handler in handlers.items():
                 if not is_coroutine_handler(handler.unary_unary or handler.unary_stream):
                     raise TypeError(f"/{service}/{name} is not async: it would block the loop")
-                method = require_policy(known, f"/{service}/{name}")
-                wrapped[name] = self._pipeline.wrap(method, handler)
+                wrapped[name] = self._pipeline.wrap(find(service, name), handler)
             generic = grpc.method_handlers_generic_handler(service, wrapped)
             self._server.add_generic_rpc_handlers((generic,))
             self._services.add(service)
@@ -128,16 +186,18 @@ class Server:
 
         Raises:
             RuntimeError: The port, or that of the metrics, is taken.
+            FileNotFoundError: The certificate is missing.
+            IdentityError: The certificate is damaged.
         """
         settings = self.settings
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*sorted(self._services), REFLECTION, "grpc.health.v1.Health")
         reflection.enable_server_reflection(names, self._server)
         await self._announce(ready=False)
-        credentials = server_credentials(settings.tls, settings.service)
+        identity = IdentityFiles(settings.tls, settings.service)
         try:
             port = self._server.add_secure_port(
-                f"{settings.host}:{settings.listen_port}", credentials
+                f"{settings.host}:{settings.listen_port}", identity.server_credentials()
             )
         except RuntimeError as error:
             raise RuntimeError(
@@ -145,9 +205,11 @@ class Server:
                 f"set MEDIQ_{settings.service.upper()}_PORT"
             ) from error
         self._metrics.start()
+        await self.revocations.refresh()
         await self._server.start()
         await self._look()
         self._tasks = [asyncio.create_task(self._keep_looking())]
+        self._tasks.append(asyncio.create_task(_warn_of_ends(identity)))
         self._tasks += [asyncio.create_task(self._keep_working(work)) for work in self._work]
         logs.logger().info("listening", port=port)
         return port
@@ -202,6 +264,13 @@ class Server:
                 await asyncio.sleep(CHECK_SECONDS)
 
 
+async def _warn_of_ends(identity: IdentityFiles) -> None:
+    while True:
+        for name, end in identity.current().ending(datetime.now(UTC)).items():
+            logs.logger().warning("certificate ends soon", certificate=name, end=end.isoformat())
+        await asyncio.sleep(WARN_SECONDS)
+
+
 def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -> None:
     """Runs a service until SIGTERM or SIGINT.
 
@@ -232,7 +301,7 @@ def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -
 
     try:
         uvloop.run(main())
-    except (FileNotFoundError, RuntimeError) as error:
+    except (FileNotFoundError, RuntimeError, IdentityError, KeyFolderError) as error:
         raise SystemExit(f"{settings.service}: cannot start: {error}") from error
     finally:
         provider.shutdown()

@@ -175,5 +175,5 @@ class Database:
                     raise unavailable(
                         "the database does not answer", "DATABASE_UNAVAILABLE"
                     ) from error
-                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311 - spreads retries
+                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311  # nosec B311 # spreads retries
         raise AssertionError("unreachable")

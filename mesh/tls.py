@@ -1,13 +1,17 @@
 """Identities: a certificate authority of the mesh, a certificate a service, mTLS credentials.
 
 A peer is named by a SPIFFE URI in its certificate, spiffe://mediq/<name>
-(https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md).
+(https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md). Servers and clients take
+renewed files while they run; docs/identity-certificates.md says how.
 """
 
 import datetime
+import fcntl
 import ipaddress
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -18,8 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mediq.policy.v1.policy_pb2 import Peer
 
 from mesh.contracts import peer_name
+from mesh.identity import TRUST_DOMAIN, IdentityFiles, client_credentials, read_identity
 
-TRUST_DOMAIN = "spiffe://mediq/"
 CA_DAYS = 3650
 LEAF_DAYS = 398
 """The longest life of a leaf that browsers accept; services follow the same habit."""
@@ -91,11 +95,19 @@ def _create_ca(folder: Path) -> None:
     write_private(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _create_leaf(folder: Path, name: str) -> None:
-    ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
-    ca = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """The key that signs, and its certificate: one of several while the authority changes."""
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{folder / 'ca.key'} is not an EC key")
+    for certificate in x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes()):
+        if certificate.public_key() == key.public_key():
+            return key, certificate
+    raise ValueError(f"{folder / 'ca.crt'} has no certificate of ca.key")
+
+
+def _create_leaf(folder: Path, name: str) -> None:
+    ca_key, ca = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [
         x509.UniformResourceIdentifier(f"{TRUST_DOMAIN}{name}"),
@@ -115,8 +127,56 @@ def _create_leaf(folder: Path, name: str) -> None:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    write_private(folder / f"{name}.key", _pem(key))
-    write_private(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    _place(folder, name, _pem(key), pem, f"{certificate.serial_number:x}")
+
+
+def _link(path: Path, target: str) -> None:
+    """Makes a symbolic link, or turns it elsewhere, in one step."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(target)
+    scratch.replace(path)
+
+
+def _place(folder: Path, name: str, key: bytes, certificate: bytes, version: str) -> None:
+    """Puts a pair of files in the place of another, both in one step.
+
+    The layout is that of a Kubernetes volume: NAME.key and NAME.crt are links into ..NAME, which
+    is a link to the folder of one version. Only ..NAME turns. The version before stays, for those
+    who read at this moment.
+    """
+    current, files = folder / f"..{name}", (f"{name}.key", f"{name}.crt")
+
+    def store(version: str, contents: Sequence[bytes]) -> None:
+        for file, content in zip(files, contents, strict=True):
+            write_private(folder / f"..{name}.{version}" / file, content)
+        _link(current, f"..{name}.{version}")
+
+    # Plain files of an older installation become a version first: nothing changes for readers.
+    plain = [folder / file for file in files]
+    if not current.is_symlink() and all(file.exists() for file in plain):
+        store("first", [file.read_bytes() for file in plain])
+        for file in files:
+            _link(folder / file, f"..{name}/{file}")
+    before = current.readlink().name if current.is_symlink() else ""
+    store(version, (key, certificate))
+    for file in files:
+        if not (folder / file).is_symlink():
+            _link(folder / file, f"..{name}/{file}")
+    for old in folder.glob(f"..{name}.*"):
+        if old.name not in (before, f"..{name}.{version}"):
+            shutil.rmtree(old)
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Lets one process at a time change the folder."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ensure_identities(folder: Path, names: Sequence[str] = tuple(PEERS)) -> None:
@@ -125,39 +185,57 @@ def ensure_identities(folder: Path, names: Sequence[str] = tuple(PEERS)) -> None
     Args:
         folder: Where NAME.crt and NAME.key go.
         names: Identities to make.
+
+    Raises:
+        OSError: The folder cannot be written.
+        ValueError: The authority's files are damaged.
     """
-    if not (folder / "ca.crt").exists():
-        _create_ca(folder)
-    for name in names:
-        if not (folder / f"{name}.crt").exists():
+    if all((folder / f"{name}.crt").exists() for name in ("ca", *names)):
+        return
+    with _changing(folder):
+        if not (folder / "ca.crt").exists():
+            _create_ca(folder)
+        for name in names:
+            if not (folder / f"{name}.crt").exists():
+                _create_leaf(folder, name)
+
+
+def renew_identities(folder: Path, names: Sequence[str]) -> None:
+    """Makes new keys and certificates. Whoever reads finds the old pair or the new one.
+
+    Args:
+        folder: Where the authority and the identities are.
+        names: Identities to renew.
+
+    Raises:
+        OSError: The authority's key is not here, or the folder cannot be written.
+        ValueError: The authority's files are damaged.
+    """
+    with _changing(folder):
+        for name in names:
             _create_leaf(folder, name)
-
-
-def _read(folder: Path, name: str) -> tuple[bytes, bytes, bytes]:
-    files = (folder / f"{name}.key", folder / f"{name}.crt", folder / "ca.crt")
-    return files[0].read_bytes(), files[1].read_bytes(), files[2].read_bytes()
 
 
 def server_credentials(folder: Path, name: str) -> grpc.ServerCredentials:
     """Credentials of a server that demands a certificate from every client.
 
+    Renewed files count from the next connection on.
+
     Raises:
         FileNotFoundError: A file of the identity is missing.
+        IdentityError: The files are damaged or do not belong together.
     """
-    key, certificate, ca = _read(folder, name)
-    return grpc.ssl_server_credentials(
-        [(key, certificate)], root_certificates=ca, require_client_auth=True
-    )
+    return IdentityFiles(folder, name).server_credentials()
 
 
 def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows the certificate of `name`.
+    """Credentials of a client that shows the certificate of `name` as it is now.
 
     Raises:
         FileNotFoundError: A file of the identity is missing.
+        IdentityError: The files are damaged or do not belong together.
     """
-    key, certificate, ca = _read(folder, name)
-    return grpc.ssl_channel_credentials(ca, key, certificate)
+    return client_credentials(read_identity(folder, name))
 
 
 def peer_of(identities: Iterable[bytes] | None) -> Peer.ValueType:

@@ -4,25 +4,34 @@ ES256 JWTs (RFC 7519, RFC 7518 section 3.4). The verifier follows RFC 8725: one 
 audience and expiry required, keys only from the local set, never from the token.
 """
 
-import json
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.context import Principal
 from mesh.contracts import role_name, scope_name
 from mesh.errors import Kind, MeshError
-from mesh.tls import write_private
+from mesh.keys import (
+    ALGORITHM,
+    KEY_SET,
+    LONGEST_TOKEN_SECONDS,
+    KeyFolderError,
+    PublicKey,
+    read_key_set,
+    read_private_keys,
+    signing_key,
+    verification_keys,
+)
+from mesh.watch import Watched
 
 ISSUER = "mediq"
 AUDIENCE = "mediq"
-ALGORITHM = "ES256"
 LEEWAY_SECONDS = 5
 REREAD_SECONDS = 1.0
 """How often the key set file is looked at for a change."""
@@ -31,48 +40,45 @@ _ROLES = {role_name(value): value for value in Role.values()}
 _SCOPES = {scope_name(value): value for value in Scope.values()}
 
 
-def ensure_signing_key(folder: Path) -> None:
-    """Makes the signing key and the public key set, when they are missing."""
-    key_file, jwks_file = folder / "jwt-signing.pem", folder / "jwks.json"
-    if not key_file.exists():
-        private = ec.generate_private_key(ec.SECP256R1())
-        write_private(
-            key_file,
-            private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ),
-        )
-        jwks_file.unlink(missing_ok=True)
-    if not jwks_file.exists():
-        signer = TokenSigner(folder)
-        write_private(jwks_file, json.dumps({"keys": [signer.public_jwk()]}).encode())
+@dataclass(frozen=True)
+class _Signing:
+    keys: list[PublicKey]
+    private: dict[str, ec.EllipticCurvePrivateKey]
+
+
+def _read_signing(key_set: Path) -> _Signing:
+    keys, private = read_key_set(key_set), read_private_keys(key_set.parent)
+    first = keys.index(signing_key(keys, time.time()))
+    for key in keys[first:]:
+        if key.key_id not in private:
+            raise KeyFolderError(f"{key_set.parent} lacks the private key of {key.key_id}")
+    return _Signing(keys, private)
 
 
 class TokenSigner:
-    """Signs access tokens. Only the account service has one."""
+    """Signs access tokens with the key whose time it is. Only the account service has one.
+
+    A rotation is followed without a restart.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Reads the private key jwt-signing.pem.
+        """Reads the key folder.
 
         Raises:
-            FileNotFoundError: The key does not exist.
-            ValueError: The file is not an EC private key.
+            FileNotFoundError: The key set does not exist.
+            KeyFolderError: A file is damaged, or the private half of a key that signs is missing.
         """
-        key = serialization.load_pem_private_key((folder / "jwt-signing.pem").read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{folder / 'jwt-signing.pem'} is not an EC private key")
-        self._key = key
-        point = key.public_key().public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
-        )
-        self.key_id = uuid.uuid5(uuid.NAMESPACE_OID, point.hex()).hex[:16]
+        self._signing = Watched(folder / KEY_SET, _read_signing)
 
-    def public_jwk(self) -> dict[str, object]:
-        """The public half as a JSON Web Key (RFC 7517)."""
-        public = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return {**public, "kid": self.key_id, "use": "sig", "alg": ALGORITHM}
+    @property
+    def key_id(self) -> str:
+        """Identifier of the key that signs now."""
+        return self._current()[0]
+
+    def _current(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
+        found = self._signing.content(REREAD_SECONDS)
+        identifier = signing_key(found.keys, time.time()).key_id
+        return identifier, found.private[identifier]
 
     def sign(
         self,
@@ -84,7 +90,14 @@ class TokenSigner:
         scope: Scope.ValueType = Scope.SCOPE_UNSPECIFIED,
         institution_id: str = "",
     ) -> tuple[str, float]:
-        """A token, and when it ends in seconds since the epoch."""
+        """A token, and when it ends in seconds since the epoch.
+
+        Raises:
+            ValueError: The token would outlive LONGEST_TOKEN_SECONDS, and so its key.
+        """
+        if lifetime_seconds > LONGEST_TOKEN_SECONDS:
+            raise ValueError(f"a token lives at most {LONGEST_TOKEN_SECONDS} seconds")
+        key_id, key = self._current()
         now = int(time.time())
         claims: dict[str, object] = {
             "iss": ISSUER,
@@ -102,59 +115,60 @@ class TokenSigner:
             claims["scope"] = scope_name(scope)
         if institution_id:
             claims["institution_id"] = institution_id
-        headers = {"kid": self.key_id, "typ": "at+jwt"}
-        return jwt.encode(claims, self._key, ALGORITHM, headers), now + lifetime_seconds
+        headers = {"kid": key_id, "typ": "at+jwt"}
+        return jwt.encode(claims, key, ALGORITHM, headers), now + lifetime_seconds
 
 
-@dataclass
-class _KeySet:
-    modified: float
-    looked: float
-    keys: dict[str, jwt.PyJWK]
+def _read_verification(key_set: Path) -> dict[str, jwt.PyJWK]:
+    return verification_keys(read_key_set(key_set))
+
+
+def _refuses_nothing(_: Principal) -> bool:
+    return False
 
 
 class TokenVerifier:
     """Verifies access tokens against the key set file, which may change at any time."""
 
-    def __init__(self, jwks_file: Path) -> None:
+    def __init__(
+        self, jwks_file: Path, revoked: Callable[[Principal], bool] = _refuses_nothing
+    ) -> None:
         """Reads the key set.
+
+        Args:
+            jwks_file: The key set.
+            revoked: Whether a good token was ended early; asked at every call, so it must be quick.
 
         Raises:
             FileNotFoundError: The file does not exist.
+            KeyFolderError: The file is damaged.
         """
-        self._file = jwks_file
         self._cache: dict[str, Principal] = {}
-        self._set = self._load()
-
-    def _load(self) -> _KeySet:
-        modified = self._file.stat().st_mtime
-        document = json.loads(self._file.read_bytes())
-        keys = {entry["kid"]: jwt.PyJWK(entry, ALGORITHM) for entry in document["keys"]}
-        return _KeySet(modified, time.monotonic(), keys)
-
-    def _keys(self) -> dict[str, jwt.PyJWK]:
-        now = time.monotonic()
-        if now - self._set.looked > REREAD_SECONDS:
-            self._set.looked = now
-            if self._file.stat().st_mtime != self._set.modified:
-                self._set = self._load()
-                self._cache.clear()
-        return self._set.keys
+        self._revoked = revoked
+        self._watched = Watched(jwks_file, _read_verification)
+        self._keys = self._watched.content(REREAD_SECONDS)
 
     def verify(self, token: str) -> Principal:
         """The principal of a valid token.
 
         Raises:
-            MeshError: UNAUTHENTICATED with reason TOKEN_EXPIRED or TOKEN_INVALID.
+            MeshError: UNAUTHENTICATED with reason TOKEN_EXPIRED, TOKEN_REVOKED or TOKEN_INVALID.
         """
-        keys = self._keys()
-        known = self._cache.get(token)
-        if known is not None and known.expires_at + LEEWAY_SECONDS > time.time():
-            return known
-        found = self._decode(token, keys)
-        if len(self._cache) >= CACHED_TOKENS:
+        keys = self._watched.content(REREAD_SECONDS)
+        if keys is not self._keys:
+            self._keys = keys
             self._cache.clear()
-        self._cache[token] = found
+        found = self._cache.get(token)
+        if found is None or found.expires_at + LEEWAY_SECONDS <= time.time():
+            found = self._decode(token, keys)
+            if len(self._cache) >= CACHED_TOKENS:
+                self._cache.clear()
+            self._cache[token] = found
+        # Asked of a remembered token too: it may have been revoked since.
+        if self._revoked(found):
+            raise MeshError(
+                "this session has ended, sign in again", Kind.UNAUTHENTICATED, "TOKEN_REVOKED"
+            )
         return found
 
     def _decode(self, token: str, keys: dict[str, jwt.PyJWK]) -> Principal:
@@ -178,6 +192,7 @@ class TokenVerifier:
                 institution_id=str(claims.get("institution_id", "")),
                 session_id=str(claims["sid"]),
                 expires_at=float(claims["exp"]),
+                issued_at=float(claims["iat"]),
             )
         except jwt.ExpiredSignatureError as error:
             raise MeshError(

@@ -171,7 +171,7 @@ class Saga:
 
     async def _put_off(self, found: Registration, owner: str, reason: str) -> None:
         # Spread, so that what failed together does not come back together.
-        pause = pause_seconds(found.attempts) * random.uniform(0.5, 1)  # noqa: S311
+        pause = pause_seconds(found.attempts) * random.uniform(0.5, 1)  # noqa: S311  # nosec B311 # spreads retries
         next_time = self._clock() + timedelta(seconds=pause)
         await self._note(self._repository.put_off, found.id, owner, next_time)
         logger().warning(

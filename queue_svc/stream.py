@@ -34,7 +34,7 @@ class Stream:
         self._slow = False
         self._beat = time.monotonic() + heartbeat_seconds
         # Not all at once: streams that began together would come back together.
-        life = LIFE_SECONDS * random.uniform(0.8, 1)  # noqa: S311
+        life = LIFE_SECONDS * random.uniform(0.8, 1)  # noqa: S311  # nosec B311 # spreads renewals
         self._renew = time.monotonic() + life
 
     def news(self) -> Sequence[Told]:

@@ -21,8 +21,10 @@ DERIVED = {
     "gen/openapi.json": "tools.openapi",
     "docs/access.md": "tools.access",
     "envoy/envoy.yaml": "mesh.edge",
+    "envoy/edge_certificate.yaml": "mesh.edge default edge_certificate.yaml",
+    "envoy/trusted_authorities.yaml": "mesh.edge default trusted_authorities.yaml",
 }
-"""Files by the module that prints them."""
+"""Files by the module that prints them, with its arguments."""
 PROTOC = [
     *(sys.executable, "-m", "grpc_tools.protoc"),
     f"--proto_path={ROOT / 'protos'}",
@@ -84,7 +86,7 @@ def derive(target: Path) -> None:
     """
     environment = {**os.environ, "PYTHONPATH": str(target / "gen")}
     for name, module in DERIVED.items():
-        command = [sys.executable, "-m", module]
+        command = [sys.executable, "-m", *module.split()]
         printed = subprocess.run(
             command, check=True, capture_output=True, cwd=ROOT, env=environment
         ).stdout

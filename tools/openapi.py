@@ -169,7 +169,8 @@ def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
         yield 401
     if signed_in:
         yield 403
-    if path_fields(rule) or any(name.endswith("_id") for name in things):
+    gets = method.name.startswith("Get") and bool(things)
+    if gets or path_fields(rule) or any(name.endswith("_id") for name in things):
         yield 404
     if method.mutating:
         yield 409

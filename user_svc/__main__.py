@@ -13,9 +13,10 @@ from mesh.idempotency import Idempotency
 from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
-from user_svc import throttle
+from user_svc import revoking, throttle
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
+from user_svc.second_factor import SecondFactors
 from user_svc.settings import UserSettings
 from user_svc.store import IDEMPOTENCY, Accounts, Sessions
 from user_svc.user_servicer import UserServicer
@@ -43,12 +44,15 @@ async def build(server: Server) -> None:
         add_AuthServiceServicer_to_server,
         AuthServicer(
             database,
+            idempotency,
             accounts,
             sessions,
+            SecondFactors(cipher),
             passwords,
             TokenSigner(settings.keys),
             settings.keys / "jwks.json",
             datetime.timedelta(seconds=settings.access_seconds),
+            require_admin_totp=settings.require_admin_totp,
         ),
     )
     server.add(
@@ -66,7 +70,11 @@ async def build(server: Server) -> None:
             await database.write(purge)
             await asyncio.sleep(PURGE_SECONDS)
 
+    async def keep_telling() -> None:
+        await revoking.keep_telling(database, server.revocations)
+
     server.background(keep_purging)
+    server.background(keep_telling)
 
 
 if __name__ == "__main__":

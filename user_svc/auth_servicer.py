@@ -4,92 +4,128 @@ import asyncio
 import datetime
 import hmac
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import auth_service_pb2 as messages
-from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from sqlalchemy.orm import Session
 
 from mesh.errors import not_found
+from mesh.idempotency import Idempotency
 from mesh.logs import logger
 from mesh.pipeline import Context
 from mesh.storage import Database
 from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
-from user_svc import domain, throttle
+from user_svc import domain, throttle, totp
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.passwords import Passwords
+from user_svc.second_factor import SecondFactors
+from user_svc.sessions_servicer import SessionsServicer
 from user_svc.store import Accounts, Opened, Sessions, write_again
 from user_svc.translate import role_message, user_message
 
+Result = TypeVar("Result")
+_WithPassword = (
+    messages.LoginAdminRequest
+    | messages.BeginTotpEnrolmentRequest
+    | messages.ConfirmTotpEnrolmentRequest
+)
 _NOBODY = "-"
 """Compared with the given name when no account has the NIK, so that both cases do the same work."""
 
 
-class AuthServicer(AuthServiceServicer):
+class AuthServicer(SessionsServicer):
     """Logins, tokens and sessions."""
 
     def __init__(
         self,
         database: Database,
+        idempotency: Idempotency,
         accounts: Accounts,
         sessions: Sessions,
+        factors: SecondFactors,
         passwords: Passwords,
         signer: TokenSigner,
         jwks_file: Path,
         access_life: datetime.timedelta,
+        *,
+        require_admin_totp: bool = False,
     ) -> None:
         """Serves from `database`.
 
         Args:
             database: The service's database.
+            idempotency: Repeats answers.
             accounts: Repository of accounts.
             sessions: Repository of sessions.
+            factors: Repository of second factors.
             passwords: Checks passwords.
             signer: Signs access tokens.
             jwks_file: Public keys, given out as they are.
             access_life: Life of an access token of staff.
+            require_admin_totp: Whether administrators need one-time codes to sign in.
         """
         self._database = database
+        self._idempotency = idempotency
         self._accounts = accounts
         self._sessions = sessions
+        self._factors = factors
         self._passwords = passwords
         self._signer = signer
         self._jwks_file = jwks_file
         self._access_life = access_life
+        self._require_admin_totp = require_admin_totp
 
     async def LoginAdmin(
         self, request: messages.LoginAdminRequest, context: Context
     ) -> messages.TokenPair:
-        login_index = self._accounts.email_index(request.email)
+        def open_session(session: Session, account: Account) -> tuple[Account, Opened]:
+            protected = self._factors.prove(
+                session, account.id, request.totp_code, request.recovery_code, utc_now()
+            )
+            if self._require_admin_totp and account.role is Role.ADMIN_FASKES and not protected:
+                raise totp.enrolment_required()
+            throttle.clear(session, self._accounts.email_index(request.email))
+            return account, self._sessions.open(session, account.id, utc_now())
 
-        def begin(session: Session) -> tuple[Account, str] | None:
-            throttle.charge(session, login_index, utc_now())
-            return self._accounts.credentials(session, request.email)
+        return self._pair(*await self._with_password(request, open_session))
 
-        known = await write_again(self._database, begin)
-        stored = known[1] if known is not None else None
-        if not await self._passwords.matches(request.password, stored) or stored is None:
-            raise domain.invalid_credentials()
-        renewed = stored
-        if self._passwords.outdated(stored):
-            renewed = await self._passwords.hash(request.password)
+    async def BeginTotpEnrolment(
+        self, request: messages.BeginTotpEnrolmentRequest, context: Context
+    ) -> messages.TotpEnrolment:
+        secret = totp.new_secret()
 
-        def open_session(session: Session) -> tuple[Account, Opened]:
-            # The account may have been closed while the password was checked.
-            current = self._accounts.credentials(session, request.email)
-            if current is None or current[1] != stored:
-                raise domain.invalid_credentials()
-            throttle.clear(session, login_index)
-            if renewed != stored:
-                self._accounts.set_password(session, current[0].id, renewed)
-            return current[0], self._sessions.open(session, current[0].id, utc_now())
+        def begin(session: Session, account: Account) -> tuple[str, datetime.datetime]:
+            self._factors.prove(
+                session, account.id, request.totp_code, request.recovery_code, utc_now()
+            )
+            return account.email, self._factors.begin(session, account.id, secret, utc_now())
 
-        return self._pair(*await self._database.write(open_session))
+        email, expire_time = await self._with_password(request, begin)
+        uri = totp.key_uri(secret, email)
+        return messages.TotpEnrolment(
+            secret=secret,
+            key_uri=uri,
+            qr_svg=await asyncio.to_thread(totp.qr_svg, uri),
+            expire_time=timestamp(expire_time),
+        )
+
+    async def ConfirmTotpEnrolment(
+        self, request: messages.ConfirmTotpEnrolmentRequest, context: Context
+    ) -> messages.RecoveryCodes:
+        codes = await self._with_password(
+            request,
+            lambda session, account: self._factors.confirm(
+                session, account.id, request.totp_code, utc_now()
+            ),
+        )
+        return messages.RecoveryCodes(codes=codes)
 
     async def LoginUser(
         self, request: messages.LoginUserRequest, context: Context
@@ -147,6 +183,41 @@ class AuthServicer(AuthServiceServicer):
         if account.role is not Role.PASIEN:
             raise not_found("user", subject)
         return self._narrow(request.scope, subject, domain.TICKETS_SESSION)
+
+    async def _with_password(
+        self, request: _WithPassword, work: Callable[[Session, Account], Result]
+    ) -> Result:
+        """Runs a unit of work on the staff account with this login, which it locks.
+
+        The try counts as failed until a login clears the count.
+
+        Raises:
+            MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, or RESOURCE_EXHAUSTED with
+                reason LOGIN_THROTTLED.
+        """
+
+        def begin(session: Session) -> tuple[Account, str] | None:
+            throttle.charge(session, self._accounts.email_index(request.email), utc_now())
+            return self._accounts.credentials(session, request.email)
+
+        known = await write_again(self._database, begin)
+        stored = known[1] if known is not None else None
+        right = await self._passwords.matches(request.password, stored)
+        renewed = None
+        if right and stored is not None and self._passwords.outdated(stored):
+            renewed = await self._passwords.hash(request.password)
+
+        def run(session: Session) -> Result:
+            # Looked up again: the account may have been closed while the password was checked.
+            # After a wrong password too, so that it takes as long as a wrong code.
+            current = self._accounts.credentials(session, request.email)
+            if not right or current is None or current[1] != stored:
+                raise domain.invalid_credentials()
+            if renewed is not None:
+                self._accounts.set_password(session, current[0].id, renewed)
+            return work(session, current[0])
+
+        return await self._database.write(run)
 
     def _pair(self, account: Account, opened: Opened) -> messages.TokenPair:
         life = min(self._access_life, opened.expire_time - utc_now())

@@ -332,9 +332,11 @@ class End(StrEnum):
     """Why a session ended before its time."""
 
     LOGOUT = "LOGOUT"
+    END_SESSION = "END_SESSION"
     REUSE = "REUSE"
     ROLE_CHANGED = "ROLE_CHANGED"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
+    TOTP_RESET = "TOTP_RESET"
 
 
 class Refresh(Enum):

@@ -19,8 +19,10 @@ class UserSettings(ServiceSettings):
     bcrypt_threads: int = Field(default=4, ge=1, le=64)
     """Passwords that are checked at the same time."""
     access_seconds: int = Field(default=600, ge=1, le=3600)
-    """Life of an access token: how long a role or account that ended still works."""
+    """Life of an access token of staff."""
     session_seconds: int = Field(default=12 * 3600, ge=1, le=24 * 3600)
     """Life of a staff session, whatever is refreshed."""
     refresh_grace_seconds: int = Field(default=10, ge=0, le=60)
     """How long after its use a refresh token still repeats its answer."""
+    require_admin_totp: bool = False
+    """Whether administrators need one-time codes to sign in. Production turns it on."""

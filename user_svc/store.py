@@ -62,6 +62,7 @@ class UserRow(Base):
         UniqueConstraint("email_index", name="uq_users_email_index"),
         Index("ix_users_newest", "create_time", "id"),
         Index("ix_users_institution", "institution_id", "create_time"),
+        Index("ix_users_closed", "close_time"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -91,7 +92,7 @@ class SessionRow(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
     create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     expire_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
-    end_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    end_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime(), index=True)
     end_reason: Mapped[str | None] = mapped_column(String(16))
 
 

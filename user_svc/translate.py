@@ -1,9 +1,14 @@
 """Translation between messages and the domain, for both services."""
 
+import datetime
+
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
+from mesh import pages
+from mesh.context import principal
 from mesh.contracts import role_name
+from mesh.errors import invalid
 from mesh.times import timestamp
 from user_svc import domain
 
@@ -30,3 +35,23 @@ def user_message(account: domain.Account) -> User:
         create_time=timestamp(account.create_time),
         update_time=timestamp(account.update_time),
     )
+
+
+def current_viewer() -> domain.Viewer:
+    """The administrator behind the call in progress."""
+    return domain.Viewer(principal().subject, principal().institution_id)
+
+
+def position_of(page_token: str) -> tuple[datetime.datetime, str] | None:
+    """Time and identifier after which a page begins; None for the first page.
+
+    Raises:
+        MeshError: INVALID_ARGUMENT with reason PAGE_TOKEN_INVALID.
+    """
+    found = pages.decode_token(page_token, 2)
+    if found is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(found[0]), found[1]
+    except ValueError as error:
+        raise invalid("page_token", "not a token of ours", "PAGE_TOKEN_INVALID") from error

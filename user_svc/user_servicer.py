@@ -1,7 +1,5 @@
 """UserService: accounts of patients and staff."""
 
-import datetime
-
 from google.protobuf.empty_pb2 import Empty
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import user_service_pb2 as messages
@@ -12,35 +10,21 @@ from sqlalchemy.orm import Session
 from mesh import pages
 from mesh.context import current_call, principal
 from mesh.contracts import peer_name
-from mesh.errors import invalid, not_found
+from mesh.errors import not_found
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
 from mesh.times import utc_now
-from user_svc import domain
-from user_svc.domain import End, Person, Viewer
+from user_svc import domain, second_factor
+from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
 from user_svc.store import Accounts, Sessions
-from user_svc.translate import role_of, user_message
-
-
-def _viewer() -> Viewer:
-    return Viewer(principal().subject, principal().institution_id)
+from user_svc.translate import current_viewer, position_of, role_of, user_message
 
 
 def _calling_service() -> str:
     call = current_call()
     return "" if call is None else peer_name(call.peer)
-
-
-def _position(token: str) -> tuple[datetime.datetime, str] | None:
-    found = pages.decode_token(token, 2)
-    if found is None:
-        return None
-    try:
-        return datetime.datetime.fromisoformat(found[0]), found[1]
-    except ValueError as error:
-        raise invalid("page_token", "not a token of ours", "PAGE_TOKEN_INVALID") from error
 
 
 class UserServicer(UserServiceServicer):
@@ -111,7 +95,9 @@ class UserServicer(UserServiceServicer):
     async def GetUser(self, request: messages.GetUserRequest, context: Context) -> User:
         return user_message(
             await self._database.read(
-                lambda session: self._accounts.visible(session, request.id.lower(), _viewer())
+                lambda session: self._accounts.visible(
+                    session, request.id.lower(), current_viewer()
+                )
             )
         )
 
@@ -119,10 +105,10 @@ class UserServicer(UserServiceServicer):
         self, request: messages.ListUsersRequest, context: Context
     ) -> messages.ListUsersResponse:
         size = pages.page_size(request.page_size)
-        after = _position(request.page_token)
+        after = position_of(request.page_token)
         role = None if request.role == Role.ROLE_UNSPECIFIED else role_of(request.role)
         found = await self._database.read(
-            lambda session: self._accounts.page(session, _viewer(), role, after, size + 1)
+            lambda session: self._accounts.page(session, current_viewer(), role, after, size + 1)
         )
         last = found[size - 1] if len(found) > size else None
         return messages.ListUsersResponse(
@@ -135,7 +121,7 @@ class UserServicer(UserServiceServicer):
     async def UpdateUserRole(
         self, request: messages.UpdateUserRoleRequest, context: Context
     ) -> User:
-        viewer, account_id, role = _viewer(), request.id.lower(), role_of(request.role)
+        viewer, account_id, role = current_viewer(), request.id.lower(), role_of(request.role)
 
         def change(session: Session) -> User:
             domain.require_other_account(viewer, account_id)
@@ -147,12 +133,13 @@ class UserServicer(UserServiceServicer):
         return await self._idempotency.once(viewer.account_id, request, User, change)
 
     async def DeleteUser(self, request: messages.DeleteUserRequest, context: Context) -> Empty:
-        viewer, account_id = _viewer(), request.id.lower()
+        viewer, account_id = current_viewer(), request.id.lower()
 
         def close(session: Session) -> Empty:
             domain.require_other_account(viewer, account_id)
             account = self._accounts.visible(session, account_id, viewer, lock=True)
             self._accounts.close(session, account, utc_now())
+            second_factor.remove(session, account_id)
             self._sessions.end_all(session, account_id, End.ACCOUNT_CLOSED, utc_now())
             return Empty()
 

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from mesh.cli import database, demo, status, up
+from mesh.cli import certificates, database, demo, keys, status, up
 
 GROUP = "mediq.commands"
 
@@ -24,7 +24,9 @@ def application(wanted: str | None = None) -> typer.Typer:
     app.command()(up.up)
     app.command()(demo.demo)
     app.command()(status.status)
+    app.add_typer(keys.app, name="keys", help="Keys that sign access tokens.")
     app.add_typer(database.app, name="db", help="Migrations of the services' databases.")
+    app.add_typer(certificates.app, name="certificates", help="Identities of the services.")
     for entry in entry_points(group=GROUP):
         if wanted is None or entry.name == wanted:
             loaded = entry.load()

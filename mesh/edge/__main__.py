@@ -1,18 +1,28 @@
-"""Prints Envoy's configuration: `python -m mesh.edge [kubernetes]`."""
+"""Prints Envoy's configuration: `python -m mesh.edge [kubernetes] [FILE]`."""
 
 import sys
 
-from mesh.edge.render import committed, kubernetes
+from mesh.edge.render import BOOTSTRAP, files, kubernetes_settings
+from mesh.edge.settings import EdgeSettings
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the default configuration, or the one for Kubernetes."""
-    forms = {"default": committed, "kubernetes": kubernetes}
-    form = forms.get(arguments[0] if arguments else "default")
-    if form is None:
-        print(f"usage: python -m mesh.edge [{'|'.join(forms)}]", file=sys.stderr)
+    """Prints a file of the default configuration, or of the one for Kubernetes.
+
+    Args:
+        arguments: The form, default or kubernetes, and the file's name, envoy.yaml when left out.
+
+    Returns:
+        0, or 2 when there is no such form or file.
+    """
+    forms = {"default": EdgeSettings(), "kubernetes": kubernetes_settings()}
+    form, name, *more = [*arguments, *("default", BOOTSTRAP)[len(arguments) :]]
+    names = files(EdgeSettings())
+    if form not in forms or name not in names or more:
+        usage = f"[{'|'.join(forms)}] [{'|'.join(names)}]"
+        print(f"usage: python -m mesh.edge {usage}", file=sys.stderr)
         return 2
-    print(form(), end="")
+    print(files(forms[form])[name], end="")
     return 0
 
 

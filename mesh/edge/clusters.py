@@ -6,12 +6,11 @@ import ipaddress
 from collections.abc import Sequence
 
 from mesh.edge.access import LOOPBACK
+from mesh.edge.secrets import CERTIFICATE, TRUST, secret_source
 from mesh.edge.settings import SERVERS, EdgeSettings, Endpoint
 from mesh.edge.typed import Config, extension, seconds, socket_address, typed
-from mesh.tls import TRUST_DOMAIN
+from mesh.identity import TRUST_DOMAIN
 
-EDGE = "edge"
-"""Name of the edge in its certificate."""
 STREAM_WINDOW_BYTES = 64 << 10
 """What a server may send ahead on one call whose client does not read."""
 
@@ -28,7 +27,6 @@ def _is_address(host: str) -> bool:
 
 
 def _tls(settings: EdgeSettings, server: str) -> Config:
-    folder = settings.tls_folder
     identity = {
         "san_type": "URI",
         "matcher": {"exact": f"{TRUST_DOMAIN}{server}"},
@@ -43,15 +41,10 @@ def _tls(settings: EdgeSettings, server: str) -> Config:
                 "tls_maximum_protocol_version": "TLSv1_3",
             },
             "alpn_protocols": ["h2"],
-            "tls_certificates": [
-                {
-                    "certificate_chain": {"filename": f"{folder}/{EDGE}.crt"},
-                    "private_key": {"filename": f"{folder}/{EDGE}.key"},
-                }
-            ],
-            "validation_context": {
-                "trusted_ca": {"filename": f"{folder}/ca.crt"},
-                "match_typed_subject_alt_names": [identity],
+            "tls_certificate_sds_secret_configs": [secret_source(settings, CERTIFICATE)],
+            "combined_validation_context": {
+                "default_validation_context": {"match_typed_subject_alt_names": [identity]},
+                "validation_context_sds_secret_config": secret_source(settings, TRUST),
             },
         },
     )

@@ -22,7 +22,8 @@ def cors(settings: EdgeSettings) -> Config:
         allow_origin_string_match=[{"exact": origin} for origin in settings.cors_origins],
         allow_methods="GET, POST, PUT, PATCH, DELETE",
         allow_headers="authorization, content-type, last-event-id, x-request-id",
-        expose_headers="retry-after, x-request-id",
+        expose_headers="retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, "
+        "x-request-id",
         max_age="600",
         allow_credentials=False,
     )

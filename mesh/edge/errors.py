@@ -36,6 +36,8 @@ class Reply:
     """For people. Empty: Envoy's own words, which may repeat input."""
     headers: tuple[tuple[str, str], ...] = ()
     """Further response headers."""
+    defaults: tuple[tuple[str, str], ...] = ()
+    """Response headers for the case that the filter behind the reply has not set them."""
     native: code_pb2.Code.ValueType | None = None
     """Code of native calls, where it is another one."""
     status: int | None = None
@@ -131,7 +133,8 @@ REPLIES = (
         code_pb2.RESOURCE_EXHAUSTED,
         "RATE_LIMITED",
         "too many requests, try again later",
-        (("retry-after", f"%METADATA(ROUTE:{METADATA}:{RETRY_AFTER})%"),),
+        # The global limit says how long; the local one does not.
+        defaults=(("retry-after", f"%METADATA(ROUTE:{METADATA}:{RETRY_AFTER})%"),),
     ),
     Reply(
         _status(431),
@@ -196,6 +199,7 @@ def _native() -> Config:
 
 def _mappers(reply: Reply) -> list[Config]:
     extra = [header(key, value) for key, value in reply.headers]
+    extra += [header(key, value, "ADD_IF_ABSENT") for key, value in reply.defaults]
     text = {"inline_string": reply.message or "%LOCAL_REPLY_BODY%"}
     native: Config = {
         "filter": _both(_native(), reply.when),

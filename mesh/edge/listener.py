@@ -6,6 +6,7 @@ from mesh.edge.access import jwt_filter, rbac_filter
 from mesh.edge.bodies import body_filter
 from mesh.edge.cors import cors_filter
 from mesh.edge.errors import local_replies
+from mesh.edge.global_limits import limit_filters
 from mesh.edge.headers import early_mutation, header_filter
 from mesh.edge.log import access_log
 from mesh.edge.rates import rate_filter
@@ -30,6 +31,7 @@ def _filters(settings: EdgeSettings) -> list[Config]:
         # First of the deciding filters: the ones below see native and transcoded calls alike.
         transcoder_filter(settings),
         rate_filter(settings),
+        *limit_filters(settings),
         jwt_filter(settings),
         rbac_filter(),
         body_filter(settings),

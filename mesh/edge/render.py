@@ -10,10 +10,13 @@ import yaml
 from mesh.contracts import SERVICES
 from mesh.edge.clusters import clusters
 from mesh.edge.listener import listener
+from mesh.edge.secrets import secret_files
 from mesh.edge.settings import SERVERS, EdgeSettings
 from mesh.edge.status import admin_cluster, status_listener
 from mesh.edge.typed import Config, extension, socket_address
 
+BOOTSTRAP = "envoy.yaml"
+"""Name of the document that Envoy starts with."""
 _HEADER = """\
 # Generated from the contracts by `make gen` (mesh/edge). Do not edit; see docs/edge.md.
 """
@@ -75,10 +78,24 @@ def to_yaml(document: Config) -> str:
     return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100)
 
 
+def files(settings: EdgeSettings) -> dict[str, str]:
+    """Every file of the configuration by name: the bootstrap document and the secrets."""
+    documents = {BOOTSTRAP: render(settings), **secret_files(settings)}
+    return {name: to_yaml(document) for name, document in documents.items()}
+
+
 def write(settings: EdgeSettings, file: Path) -> None:
-    """Writes the configuration that one Envoy starts with."""
+    """Writes the configuration that one Envoy starts with: the document, its secrets beside it.
+
+    Args:
+        settings: What differs between installations; `secrets_folder` becomes the file's folder.
+        file: The bootstrap document to write.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(to_yaml(render(settings)), encoding="utf-8")
+    texts = files(replace(settings, secrets_folder=str(file.parent)))
+    for name in secret_files(settings):
+        (file.parent / name).write_text(texts[name], encoding="utf-8")
+    file.write_text(texts[BOOTSTRAP], encoding="utf-8")
 
 
 def committed() -> str:
@@ -90,10 +107,11 @@ def kubernetes_settings() -> EdgeSettings:
     """The settings in Kubernetes: headless Services, mounted secrets and keys."""
     return replace(
         EdgeSettings(),
-        listen_host="0.0.0.0",  # noqa: S104 - a pod has no other way in
+        listen_host="0.0.0.0",  # noqa: S104  # nosec B104 # a pod has no other way in
         status_port=8609,
         upstreams={name: ((name.replace("_", "-"), SERVICES[name].port),) for name in SERVERS},
         tls_folder="/etc/mediq/tls",
+        secrets_folder="/etc/mediq/envoy",
         descriptor_set="/etc/mediq/contracts/mediq.binpb",
         jwks_file="/etc/mediq/keys/jwks.json",
     )

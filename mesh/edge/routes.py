@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mediq.policy.v1.policy_pb2 import RateClass
+from mediq.policy.v1.policy_pb2 import Access, RateClass
 
 from mesh.contracts import Method, methods
 from mesh.edge.access import access, open_to_all
 from mesh.edge.bodies import upload_body
 from mesh.edge.cors import cors
-from mesh.edge.headers import drop_deadline
+from mesh.edge.global_limits import limit_settings
+from mesh.edge.headers import NEVER_STORED, drop_deadline
 from mesh.edge.rates import METADATA, RATE, class_name
 from mesh.edge.settings import SERVERS, EdgeSettings
 from mesh.edge.streams import stream_events, stream_headers
@@ -56,6 +57,15 @@ def _deadline_header(method: Method) -> list[Config]:
     return [header("grpc-timeout", f"{milliseconds}m", "ADD_IF_ABSENT")]
 
 
+def _response_headers(method: Method) -> Config:
+    if method.streaming:
+        return {"response_headers_to_add": stream_headers()}
+    if method.policy.access == Access.ACCESS_USER:
+        # What a person sees is never stored, whatever the service says.
+        return {"response_headers_to_add": [header(*NEVER_STORED)]}
+    return {}
+
+
 def _route(method: Method, settings: EdgeSettings) -> Config:
     rate = method.policy.rate
     retry_after = settings.rates[rate].address.retry_after_seconds
@@ -73,11 +83,12 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
             }
         },
         "request_headers_to_add": _deadline_header(method),
-        **({"response_headers_to_add": stream_headers()} if method.streaming else {}),
+        **_response_headers(method),
         "typed_per_filter_config": {
             **access(method),
             **(upload_body(settings) if upload else {}),
             **(stream_events() if method.streaming else {}),
+            **(limit_settings(method) if settings.global_limits else {}),
         },
     }
 

@@ -84,7 +84,9 @@ class EdgeSettings:
     upstreams: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=_default_upstreams)
     """Where each server listens. Names are resolved again and again, every address is used."""
     tls_folder: str = ".mediq/tls"
-    """Folder of edge.crt, edge.key and ca.crt."""
+    """Folder of edge.crt, edge.key and ca.crt. Renewed files count without a restart."""
+    secrets_folder: str = "envoy"
+    """Folder of the two files that say where the edge's certificate and its authorities are."""
     descriptor_set: str = "gen/mediq.binpb"
     """File of the compiled contracts."""
     jwks_file: str = ".mediq/keys/jwks.json"
@@ -99,6 +101,12 @@ class EdgeSettings:
     """Proxies before this one whose X-Forwarded-For entries are true."""
     rates: Mapping[RateClass.ValueType, Rates] = field(default_factory=lambda: DEFAULT_RATES)
     """Limits by rate class."""
+    global_limits: bool = True
+    """Whether the gateway is asked for the limits of all Envoys together; see docs/edge.md."""
+    limit_open_seconds: float = 0.1
+    """How long a call waits for the gateway's answer that passes without one."""
+    limit_closed_seconds: float = 0.5
+    """The same for a call that is refused without one. Longer: a busy machine is no flood."""
     addresses_remembered: int = 20_000
     """Client addresses whose buckets are kept; the longest unused one is forgotten first."""
     body_limit_bytes: int = 1 << 20

@@ -79,7 +79,7 @@ class SimRecord:
 
 def seeded(purpose: str, seed: int) -> random.Random:
     """Makes a generator of its own for each purpose, so one drawing does not shift another."""
-    return random.Random(f"{purpose}-{seed}")  # noqa: S311 - invented people, not secrets
+    return random.Random(f"{purpose}-{seed}")  # noqa: S311  # nosec B311 # invented people, not secrets
 
 
 def printed_date(day: date) -> str:

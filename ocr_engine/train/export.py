@@ -48,7 +48,7 @@ class _Recognizer(nn.Module):
 
 def export(detector: Path, corners: Path, lines: Path, recognizer: Path) -> None:
     """Exports all networks from their training weights."""
-    trained = torch.load(detector, map_location="cpu", weights_only=False)
+    trained = torch.load(detector, map_location="cpu", weights_only=False)  # nosec B614 # written by us
     source = trained.get("ema") or trained["model"]
     pose = PoseModel("yolov8n-pose.yaml", nc=2, data_kpt_shape=(4, 3), verbose=False)
     pose.load_state_dict(_halved("detector", source.float().state_dict()))

@@ -149,5 +149,5 @@ def read_pages(folder: Path, split: Split) -> list[Page]:
     """Reads what `write_all` wrote: only files that this program made are ever given to it."""
     pages: list[Page] = []
     for path in sorted(folder.glob(f"{split.value.lower()}.*.pages")):
-        pages.extend(pickle.loads(path.read_bytes()))  # noqa: S301
+        pages.extend(pickle.loads(path.read_bytes()))  # noqa: S301  # nosec B301 # written by us
     return pages

@@ -18,7 +18,8 @@ from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
 from mesh.contracts import Method
 from mesh.edge.routes import routed_methods
-from mesh.tokens import TokenSigner, ensure_signing_key
+from mesh.keys import ensure_signing_key
+from mesh.tokens import TokenSigner
 from tests.edge.conftest import Edge, reason
 from tests.edge.upstreams import Context
 

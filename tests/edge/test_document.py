@@ -17,8 +17,8 @@ from mediq.policy.v1.policy_pb2 import Access
 from mesh.contracts import DESCRIPTOR_SET, methods
 from mesh.edge import EdgeSettings, binary, committed, kubernetes, render, to_yaml, write
 from mesh.edge.routes import routed_methods
+from mesh.keys import ensure_signing_key
 from mesh.tls import ensure_identities
-from mesh.tokens import ensure_signing_key
 from tests.edge.conftest import Edge
 
 ROOT = Path(__file__).resolve().parents[2]

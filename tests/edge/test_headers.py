@@ -9,12 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from google.protobuf.message import Message
+from mediq.institution.v1.institution_service_pb2 import ListInstitutionsResponse
 from mediq.policy.v1.policy_pb2 import Role
+from mediq.user.v1.user_pb2 import User
 
 from mesh.edge.headers import SECURITY
 from tests.edge.conftest import ORIGIN, Edge, free_port, running
+from tests.edge.upstreams import Answer, Context
 
 PROFILE = "/mediq.user.v1.UserService/GetProfile"
+LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
 PREFLIGHT = {"access-control-request-method": "GET"}
 
 
@@ -66,6 +71,57 @@ async def test_every_response_has_the_security_headers(api: httpx.AsyncClient, p
     assert response.headers["server"] == "mediq"
     assert response.headers["x-request-id"]
     assert not [name for name in response.headers if name.startswith("x-envoy-")]
+
+
+def test_browsers_are_told_the_strictest() -> None:
+    policy = dict(part.split(" ", 1) for part in SECURITY["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+    age, *more = SECURITY["strict-transport-security"].split("; ")
+    assert int(age.removeprefix("max-age=")) >= 31536000
+    assert "includeSubDomains" in more
+    assert SECURITY["x-content-type-options"] == "nosniff"
+    assert SECURITY["referrer-policy"] == "no-referrer"
+    assert SECURITY["cross-origin-opener-policy"] == "same-origin"
+    assert SECURITY["cross-origin-resource-policy"] == "same-origin"
+    assert "camera=(self)" in SECURITY["permissions-policy"]
+
+
+def _answering(*headers: tuple[str, str], message: Message) -> Answer:
+    async def answer(request: Message, context: Context) -> Message:
+        await context.send_initial_metadata(headers)
+        return message
+
+    return answer
+
+
+LEAVE = ("cache-control", "public, max-age=3600")
+
+
+async def test_what_a_person_sees_is_never_stored(edge: Edge, api: httpx.AsyncClient) -> None:
+    """Whatever the service says."""
+    edge.upstreams.answers[PROFILE] = _answering(LEAVE, message=User())
+    response = await api.get("/users/profile", headers=edge.bearer(role=Role.ROLE_PASIEN))
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
+
+
+async def test_what_is_public_is_stored_when_the_service_says_so(
+    edge: Edge, api: httpx.AsyncClient
+) -> None:
+    edge.upstreams.answers[LIST] = _answering(LEAVE, message=ListInstitutionsResponse())
+    response = await api.get("/institutions")
+    assert (response.status_code, response.headers["cache-control"]) == (200, LEAVE[1])
+
+
+async def test_a_service_cannot_weaken_the_security_headers(
+    edge: Edge, api: httpx.AsyncClient
+) -> None:
+    weak = (("content-security-policy", "default-src *"), ("x-content-type-options", "none"))
+    edge.upstreams.answers[LIST] = _answering(*weak, message=ListInstitutionsResponse())
+    response = await api.get("/institutions")
+    assert {name: response.headers.get_list(name) for name in SECURITY} == {
+        name: [value] for name, value in SECURITY.items()
+    }
 
 
 async def test_listed_origin_may_call(edge: Edge, api: httpx.AsyncClient) -> None:

@@ -4,13 +4,15 @@ import asyncio
 import json
 from uuid import uuid4
 
+import pyotp
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from typer.testing import CliRunner, Result
 
-from tests.support.mesh import Mesh
+from mesh.times import utc_now
+from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
 from user_svc.commands import app
@@ -102,3 +104,45 @@ async def test_no_account_exists_by_itself(mesh: Mesh, settings: UserSettings) -
         with engine.connect() as connection:
             assert connection.exec_driver_sql("SELECT COUNT(*) FROM users").scalar_one() == 0
         engine.dispose()
+
+
+def reset_totp(email: str) -> Result:
+    return CliRunner().invoke(app, ["reset-totp", "--email", email])
+
+
+async def test_reset_totp_takes_the_codes_away_and_ends_the_sessions(
+    mesh: Mesh, settings: UserSettings
+) -> None:
+    email = new_email()
+    await asyncio.to_thread(create, "--email", email, "--password-stdin", typed=f"{PASSWORD}\n")
+    sign_in = logins.LoginAdminRequest(email=email, password=PASSWORD)
+    async with mesh.serve(settings, build), mesh.channel("user_svc") as channel:
+        auth = AuthServiceStub(channel)
+        shown = await auth.BeginTotpEnrolment(
+            logins.BeginTotpEnrolmentRequest(email=email, password=PASSWORD)
+        )
+        confirmed = await auth.ConfirmTotpEnrolment(
+            logins.ConfirmTotpEnrolmentRequest(
+                email=email, password=PASSWORD, totp_code=pyotp.TOTP(shown.secret).at(utc_now())
+            )
+        )
+        pair = await auth.LoginAdmin(
+            logins.LoginAdminRequest(
+                email=email, password=PASSWORD, recovery_code=confirmed.codes[0]
+            )
+        )
+        assert await problem(auth.LoginAdmin(sign_in)) == ("UNAUTHENTICATED", "TOTP_REQUIRED")
+        done = await asyncio.to_thread(reset_totp, email.upper())
+        assert done.exit_code == 0, done.output
+        assert len(done.stdout.splitlines()) == 1
+        renewal = auth.RefreshToken(logins.RefreshTokenRequest(refresh_token=pair.refresh_token))
+        assert await problem(renewal) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+        assert (await auth.LoginAdmin(sign_in)).user.email == email
+    again = await asyncio.to_thread(reset_totp, email)
+    assert again.exit_code == 0
+
+
+def test_reset_totp_of_nobody() -> None:
+    done = reset_totp(new_email())
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "USER_NOT_FOUND" in done.stderr

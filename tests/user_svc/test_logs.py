@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterator
 from uuid import uuid4
 
 import grpc
+import pyotp
 import pytest
 import structlog
 from mediq.policy.v1.policy_pb2 import Role
@@ -16,6 +17,7 @@ from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
 
 from mesh import logs
+from mesh.times import utc_now
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 
 
@@ -114,3 +116,52 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
     ):
         assert secret.lower() not in written.lower(), secret
     assert made.id
+
+
+async def test_one_time_codes_do_not_show(lines: io.StringIO, world: World) -> None:
+    email = (await world.create()).email
+    shown = await world.auth.BeginTotpEnrolment(
+        logins.BeginTotpEnrolmentRequest(email=email, password=PASSWORD)
+    )
+    code = pyotp.TOTP(shown.secret).at(utc_now())
+    confirm = logins.ConfirmTotpEnrolmentRequest(email=email, password=PASSWORD, totp_code=code)
+    codes = (await world.auth.ConfirmTotpEnrolment(confirm)).codes
+
+    async def login(code: str = "", recovery: str = "") -> object:
+        return await world.auth.LoginAdmin(
+            logins.LoginAdminRequest(
+                email=email, password=PASSWORD, totp_code=code, recovery_code=recovery
+            )
+        )
+
+    await login(recovery=codes[0])
+    world.sql("UPDATE second_factors SET last_step = 0")
+    calls = [
+        login(),
+        login(code),
+        login(code),
+        login(recovery=codes[0]),
+    ]
+    for call in calls:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await world.auth.ConfirmTotpEnrolment(confirm)
+    world.sql("UPDATE second_factors SET secret = (SELECT nama FROM users WHERE id = user_id)")
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await login(code)
+    world.sql("ALTER TABLE second_factors DROP COLUMN last_step")
+    world.sql("DELETE FROM login_attempts")
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await login(recovery=codes[1])
+    written = lines.getvalue()
+    for reason in (
+        "TOTP_REQUIRED",
+        "INVALID_CREDENTIALS",
+        "TOTP_ENROLMENT_NOT_OPEN",
+        "does not decrypt",
+        "DATABASE_UNAVAILABLE",
+    ):
+        assert reason in written, reason
+    for secret in (shown.secret, shown.key_uri, shown.qr_svg, f'"{code}"', *codes, PASSWORD, email):
+        assert secret.lower() not in written.lower()

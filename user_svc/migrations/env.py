@@ -1,4 +1,4 @@
 from mesh.migrations import run_env
-from user_svc.store import Base
+from user_svc.second_factor import SecondFactorRow
 
-run_env(Base.metadata)
+run_env(SecondFactorRow.metadata)

@@ -1,0 +1,73 @@
+"""mediq keys: the keys that sign access tokens."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mesh import keys
+from mesh.config import settings_of
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SystemExit(
+            f"mediq: {error.filename} does not exist: start the mesh first (mediq up), or set "
+            "MEDIQ_HOME or MEDIQ_KEYS_FOLDER"
+        ) from error
+    except keys.KeyFolderError as error:
+        raise SystemExit(f"mediq: {error}. Restore it from a backup.") from error
+    except OSError as error:
+        raise SystemExit(f"mediq: {error}") from error
+
+
+def _text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+@app.command()
+def rotate(
+    after: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds until the new key signs. Services know it after one second, Envoy after "
+            "half a minute at most: what is signed earlier may be refused.",
+        ),
+    ] = keys.ANNOUNCE_SECONDS,
+) -> None:
+    """Add a key that takes over, and remove those whose time is over."""
+    with _clear_errors():
+        added = keys.rotate(settings_of("user_svc").keys, after)
+    typer.echo(f"{added.key_id} verifies now and signs from {_text(added.signs_from)}")
+
+
+@app.command()
+def prune() -> None:
+    """Remove the keys whose every token has ended."""
+    with _clear_errors():
+        removed = keys.prune(settings_of("user_svc").keys)
+    for key_id in removed:
+        typer.echo(f"{key_id} removed")
+    if not removed:
+        typer.echo("nothing to remove")
+
+
+@app.command("list")
+def list_keys() -> None:
+    """Show each key, what it does, and until when."""
+    now = time.time()
+    with _clear_errors():
+        found = keys.read_key_set(settings_of("user_svc").keys / keys.KEY_SET)
+    for one in keys.listed(found, now):
+        since = _text(one.key.signs_from) if one.key.signs_from else "the start"
+        until = f", can be removed from {_text(one.removed_from)}" if one.removed_from else ""
+        typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")

@@ -1,0 +1,108 @@
+"""One whole mesh for all attacks, with everything logged and every call traced."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mesh import edge
+from mesh.contracts import DESCRIPTOR_SET, SERVICES
+from tests.attacks.doors import Doors
+from tests.attacks.world import Founder, World
+from tests.e2e.conftest import START_SECONDS, Running, free_port
+from tests.edge.conftest import running as running_edge
+
+ROOT = Path(__file__).parents[2]
+GLOBAL_LIMITS = [
+    f"{whose}_{what}"
+    for whose in ("ADDRESS", "ALL")
+    for what in ("LOGINS", "REGISTRATIONS", "UPLOADS")
+]
+"""What the gateway counts for all Envoys together."""
+BODY_SECONDS = 2
+"""Time for a request at the strict edge."""
+SPAN_MILLISECONDS = 200
+"""How soon spans are written."""
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("attacks")
+    edge = free_port()
+    environment = {
+        **os.environ,
+        "MEDIQ_HOME": str(folder / "home"),
+        "MEDIQ_PORT": str(edge),
+        "MEDIQ_ENVOY_ADMIN_PORT": str(free_port()),
+        "MEDIQ_LOG_LEVEL": "DEBUG",
+        "MEDIQ_TRACE_RATIO": "1",
+        "MEDIQ_QUEUE_SVC_FHIR_EXPORT": "true",
+        **{f"MEDIQ_GATEWAY_{name}": "1000000" for name in GLOBAL_LIMITS},
+        "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_MILLISECONDS),
+        **{f"MEDIQ_{name.upper()}_PORT": str(free_port()) for name in SERVICES},
+    }
+    log = folder / "mediq.log"
+    command = [sys.executable, "-m", "tests.attacks.generous"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
+        found = Running(process, environment, f"http://127.0.0.1:{edge}", log)
+        try:
+            found.wait_healthy(START_SECONDS)
+            yield found
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(40)
+
+
+@pytest.fixture(scope="package")
+def client(running: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.url, timeout=35) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def world(
+    running: Running, client: httpx.Client, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    photo = tmp_path_factory.mktemp("cards") / "ktp.jpg"
+    drawn = running.mediq("sample-card", str(photo), "--seed", "11")
+    assert drawn.returncode == 0, drawn.stderr
+    return Founder(running, client, photo.read_bytes()).found()
+
+
+@pytest.fixture(scope="package")
+def doors(world: World) -> Iterator[Doors]:
+    made = Doors(world)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="package")
+def strict(
+    world: World, running: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[edge.EdgeSettings]:
+    """A second Envoy before the same services, with the limits of a real one."""
+    folder = tmp_path_factory.mktemp("strict")
+    defaults = edge.EdgeSettings()
+    ports = {name: running.environment[f"MEDIQ_{name.upper()}_PORT"] for name in defaults.upstreams}
+    settings = replace(
+        defaults,
+        listen_port=free_port(),
+        admin_port=free_port(),
+        upstreams={name: (("127.0.0.1", int(port)),) for name, port in ports.items()},
+        tls_folder=str(world.home / "tls"),
+        descriptor_set=str(DESCRIPTOR_SET),
+        jwks_file=str(world.home / "keys" / "jwks.json"),
+        access_log=str(running.log.with_name("strict.log")),
+        request_timeout_seconds=BODY_SECONDS,
+    )
+    with running_edge(settings, folder):
+        yield settings

@@ -1,0 +1,11 @@
+"""`mediq up` with limits that no test reaches: `python -m tests.attacks.generous`."""
+
+from mesh.cli.up import up
+from mesh.edge import settings
+from mesh.edge.settings import Bucket, Rates
+
+PLENTY = Bucket(1_000_000, 1_000_000)
+
+if __name__ == "__main__":
+    settings.DEFAULT_RATES = {rate: Rates(PLENTY, PLENTY) for rate in settings.DEFAULT_RATES}
+    up()

@@ -1,0 +1,52 @@
+"""Clients that send as little as they can, for as long as they can."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from mesh.edge import EdgeSettings
+from tests.attacks.conftest import BODY_SECONDS
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+HEADER_SECONDS = 10
+"""What Envoy gives a client for its headers (mesh/edge/listener.py)."""
+MARGIN_SECONDS = 4
+HEAD = b"POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+
+
+async def dribble(settings: EdgeSettings, start: bytes, drop: bytes) -> tuple[float, str]:
+    """Sends a start and then drop after drop; gives how long that was borne, and the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", settings.listen_port)
+    began = time.monotonic()
+
+    async def send() -> None:
+        writer.write(start)
+        while True:
+            writer.write(drop)
+            await writer.drain()
+            await asyncio.sleep(0.3)
+
+    sending = asyncio.create_task(send())
+    async with asyncio.timeout(HEADER_SECONDS + 2 * MARGIN_SECONDS):
+        # The answer comes before the end: who goes on sending gets a reset instead of it.
+        answer = await reader.read(10_000)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        answer += await reader.read()
+    writer.close()
+    return time.monotonic() - began, answer.decode()
+
+
+async def test_slow_headers_and_slow_bodies_are_cut_off(strict: EdgeSettings) -> None:
+    body = HEAD + b"content-length: 100000\r\n\r\n{"
+    (headers_took, headers_answer), (body_took, body_answer) = await asyncio.gather(
+        dribble(strict, HEAD, b"x-more: 1\r\n"), dribble(strict, body, b" ")
+    )
+    assert body_took < BODY_SECONDS + MARGIN_SECONDS
+    assert body_answer.startswith("HTTP/1.1 408 ")
+    assert '"reason":"REQUEST_TIMEOUT"' in body_answer
+    assert headers_took < HEADER_SECONDS + MARGIN_SECONDS
+    assert headers_answer.startswith(("HTTP/1.1 408 ", "HTTP/1.1 431 "))

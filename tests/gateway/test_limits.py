@@ -1,0 +1,273 @@
+"""Global rate limits: the counters, in the process and in Redis, and the service that asks them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
+from envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
+
+from gateway.__main__ import build
+from gateway.settings import GatewaySettings
+from mesh import limits
+from mesh.edge.settings import DEFAULT_RATES
+from mesh.limits import Count, Counters, Limit, MemoryCounters, make_counters
+from mesh.redis_limits import RedisCounters
+from tests.support.mesh import Mesh, problem
+
+REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+GONE = "redis://127.0.0.1:1/0"
+ENTRY = RateLimitDescriptor.Entry
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits long for Redis: a busy machine is no failure of it."""
+    monkeypatch.setattr("mesh.redis_limits.ANSWER_SECONDS", 5.0)
+
+
+@pytest.fixture(params=["memory", "gone", pytest.param("redis", marks=pytest.mark.backends)])
+async def counters(request: pytest.FixtureRequest, patient: None) -> AsyncIterator[Counters]:
+    """Counters in the process, in Redis, and of a Redis that is gone."""
+    url = {"memory": "", "gone": GONE, "redis": REDIS_URL}[request.param]
+    made = make_counters(url, f"test-{uuid4()}:")
+    yield made
+    await made.close()
+
+
+class TestCounters:
+    async def test_a_window_counts_and_says_when_it_ends(self, counters: Counters) -> None:
+        found = [(await counters.count([("a", 2)]))[0] for _ in range(3)]
+        assert [count.used for count in found] == [1, 2, 3]
+        assert all(55_000 < count.resets_in_ms <= 60_000 for count in found)
+
+    async def test_keys_are_apart(self, counters: Counters) -> None:
+        await counters.count([("a", 9)])
+        assert [count.used for count in await counters.count([("b", 9), ("a", 9)])] == [1, 2]
+
+    async def test_a_refused_call_does_not_use_up_what_comes_after(
+        self, counters: Counters
+    ) -> None:
+        keys = [("address", 1), ("all", 10)]
+        assert len(await counters.count(keys)) == 2
+        refused = [await counters.count(keys) for _ in range(20)]
+        assert [len(found) for found in refused] == [1] * 20
+        assert (await counters.count([("all", 10)]))[0].used == 2
+
+    async def test_calls_at_the_same_moment_are_all_counted(self, counters: Counters) -> None:
+        found = await asyncio.gather(*(counters.count([("a", 100)]) for _ in range(50)))
+        assert sorted(counts[0].used for counts in found) == list(range(1, 51))
+
+    async def test_a_call_may_weigh_more(self, counters: Counters) -> None:
+        assert (await counters.count([("a", 9)], hits=3))[0].used == 3
+
+    async def test_windows_end(self, monkeypatch: pytest.MonkeyPatch, counters: Counters) -> None:
+        monkeypatch.setattr("mesh.limits.WINDOW_SECONDS", 1)
+        monkeypatch.setattr("mesh.redis_limits.WINDOW_SECONDS", 1)
+        await counters.count([("a", 1)])
+        assert (await counters.count([("a", 1)]))[0].used == 2
+        await asyncio.sleep(1.1)
+        assert (await counters.count([("a", 1)]))[0].used == 1
+
+
+class TestMemory:
+    async def test_windows_that_ended_are_forgotten(self) -> None:
+        now = 0.0
+        counters = MemoryCounters(lambda: now)
+        for number in range(100):
+            await counters.count([(str(number), 1)])
+        now = 61.0
+        assert await counters.count([("new", 1)]) == [Count(1, 60_000)]
+        assert len(counters._windows) == 1
+
+    async def test_a_flood_of_addresses_does_not_fill_the_memory(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "MAX_WINDOWS", 10)
+        counters = MemoryCounters()
+        for number in range(100):
+            await counters.count([(str(number), 1)])
+        assert len(counters._windows) == 10
+        assert (await counters.count([("99", 1)]))[0].used == 2
+
+
+class TestRedisGone:
+    async def test_a_silent_redis_costs_little_and_once(self) -> None:
+        """It takes the connection and never answers: only the first call waits for it."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            counters = RedisCounters(f"redis://127.0.0.1:{port}/0", "test:")
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            assert (await counters.count([("a", 9)]))[0].used == 1
+            first = loop.time()
+            assert (await counters.count([("a", 9)]))[0].used == 2
+            assert first - start < 1
+            assert loop.time() - first < first - start
+            await counters.close()
+
+    @pytest.mark.backends
+    async def test_redis_counts_again_when_it_is_back(
+        self, patient: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counters = RedisCounters(REDIS_URL, f"test-{uuid4()}:")
+        await counters.count([("a", 9)])
+        monkeypatch.setattr(counters, "_silent_until", float("inf"))
+        assert (await counters.count([("a", 9)]))[0].used == 1
+        monkeypatch.setattr(counters, "_silent_until", 0.0)
+        assert (await counters.count([("a", 9)]))[0].used == 2
+        await counters.close()
+
+
+def _request(name: str, address: str = "", domain: str = limits.DOMAIN) -> RateLimitRequest:
+    """What Envoy asks about a call."""
+    kind = ENTRY(key=limits.LIMIT_KEY, value=name)
+    descriptors = [RateLimitDescriptor(entries=[kind])]
+    if address:
+        place = ENTRY(key=limits.ADDRESS_KEY, value=f"{address}/32")
+        descriptors.insert(0, RateLimitDescriptor(entries=[kind, place]))
+    return RateLimitRequest(domain=domain, descriptors=descriptors)
+
+
+async def _gateway(
+    mesh: Mesh, stack: AsyncExitStack, redis_url: str = "", identity: str = "edge"
+) -> Any:
+    """A stub of a new gateway with small limits."""
+    settings = GatewaySettings(
+        home=mesh.home,
+        port=0,
+        drain_seconds=0,
+        redis_url=redis_url,
+        address_logins=2,
+        all_logins=5,
+    )
+    await stack.enter_async_context(mesh.serve(settings, partial(build, settings=settings)))
+    channel = await stack.enter_async_context(mesh.channel("gateway", identity))
+    return RateLimitServiceStub(channel)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """Ends what a test started."""
+    async with AsyncExitStack() as made:
+        yield made
+
+
+class TestService:
+    async def test_an_address_is_told_when_it_may_come_again(
+        self, mesh: Mesh, stack: AsyncExitStack
+    ) -> None:
+        stub = await _gateway(mesh, stack)
+        answers = [await stub.ShouldRateLimit(_request("LOGIN", "10.0.0.1")) for _ in range(3)]
+        assert [answer.overall_code for answer in answers] == [1, 1, 2]
+        address, everyone = answers[0].statuses
+        assert (address.current_limit.requests_per_unit, address.limit_remaining) == (2, 1)
+        assert (everyone.current_limit.requests_per_unit, everyone.limit_remaining) == (5, 4)
+        assert address.current_limit.unit == RateLimitResponse.RateLimit.MINUTE
+        refused = answers[2]
+        assert [status.code for status in refused.statuses] == [2, 1]
+        assert not refused.statuses[1].HasField("current_limit")
+        (header,) = refused.response_headers_to_add
+        assert header.key == "retry-after"
+        assert 55 <= int(header.value) <= 60
+
+    async def test_addresses_are_apart_until_the_limit_of_all(
+        self, mesh: Mesh, stack: AsyncExitStack
+    ) -> None:
+        stub = await _gateway(mesh, stack)
+        for _ in range(20):
+            await stub.ShouldRateLimit(_request("LOGIN", "10.0.0.1"))
+        codes = [
+            (await stub.ShouldRateLimit(_request("LOGIN", f"10.0.1.{number}"))).overall_code
+            for number in range(4)
+        ]
+        assert codes == [1, 1, 1, 2]
+
+    async def test_what_has_no_limit_passes(self, mesh: Mesh, stack: AsyncExitStack) -> None:
+        stub = await _gateway(mesh, stack)
+        request = _request("READ", "10.0.0.1")
+        request.descriptors.add()
+        request.descriptors.add().entries.extend([ENTRY(key="x", value="LOGIN")])
+        for _ in range(10):
+            answer = await stub.ShouldRateLimit(request)
+            assert answer.overall_code == RateLimitResponse.OK
+            assert [status.code for status in answer.statuses] == [1] * 4
+
+    async def test_another_domain_is_refused(self, mesh: Mesh, stack: AsyncExitStack) -> None:
+        stub = await _gateway(mesh, stack)
+        call = stub.ShouldRateLimit(_request("LOGIN", domain="other"))
+        assert await problem(call) == ("INVALID_ARGUMENT", "LIMIT_DOMAIN_UNKNOWN")
+
+    @pytest.mark.parametrize("identity", ["ops", "user_svc", "ocr_svc"])
+    async def test_only_the_edge_may_ask(
+        self, mesh: Mesh, stack: AsyncExitStack, identity: str
+    ) -> None:
+        stub = await _gateway(mesh, stack, identity=identity)
+        call = stub.ShouldRateLimit(_request("LOGIN", "10.0.0.1"))
+        assert await problem(call) == ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED")
+
+    @pytest.mark.backends
+    async def test_two_replicas_count_together(
+        self, patient: None, mesh: Mesh, stack: AsyncExitStack
+    ) -> None:
+        stubs = [await _gateway(mesh, stack, REDIS_URL) for _ in range(2)]
+        address = str(uuid4())
+        codes = [
+            (await stub.ShouldRateLimit(_request("UPLOAD", address))).statuses[0].limit_remaining
+            for stub in (*stubs, *stubs)
+        ]
+        assert codes == [89, 88, 87, 86]
+
+    async def test_without_redis_each_replica_counts_for_itself(
+        self, mesh: Mesh, stack: AsyncExitStack
+    ) -> None:
+        stubs = [await _gateway(mesh, stack, GONE) for _ in range(2)]
+        for stub in stubs:
+            codes = [
+                (await stub.ShouldRateLimit(_request("LOGIN", "10.0.0.1"))).overall_code
+                for _ in range(3)
+            ]
+            assert codes == [1, 1, 2]
+
+    async def test_foreign_methods_must_not_block(self, mesh: Mesh) -> None:
+        from envoy.service.ratelimit.v3.rls_pb2_grpc import (
+            RateLimitServiceServicer,
+            add_RateLimitServiceServicer_to_server,
+        )
+
+        from mesh.server import Server
+
+        server = Server(GatewaySettings(home=mesh.home, port=0))
+        blocking: Any = RateLimitServiceServicer()
+        with pytest.raises(TypeError, match="ShouldRateLimit is not async"):
+            server.add_foreign(add_RateLimitServiceServicer_to_server, blocking, callers=())
+        await server._server.stop(grace=None)
+
+
+def test_every_limit_has_an_allowance_that_fits_the_local_buckets() -> None:
+    """One Envoy lets no more through in a minute than the global limit of an address allows."""
+    from mediq.policy.v1.policy_pb2 import RateClass
+
+    allowances = GatewaySettings().allowances
+    assert set(allowances) == set(Limit)
+    for limit, rate in (
+        (Limit.LOGIN, RateClass.RATE_CLASS_LOGIN),
+        (Limit.UPLOAD, RateClass.RATE_CLASS_UPLOAD),
+    ):
+        bucket = DEFAULT_RATES[rate].address
+        a_minute = bucket.tokens + bucket.refill * 60 // bucket.interval_seconds
+        assert a_minute <= allowances[limit].address < allowances[limit].all
+
+
+def test_settings_must_allow_something() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        GatewaySettings(address_logins=0)
