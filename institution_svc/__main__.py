@@ -21,6 +21,7 @@ async def build(server: Server) -> None:
     idempotency = Idempotency(IDEMPOTENCY, cipher, database)
     servicer = InstitutionServicer(database, idempotency)
     server.add(add_InstitutionServiceServicer_to_server, servicer)
+    server.background(idempotency.keep_forgetting)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 The answer is remembered in the transaction of the effect.
 """
 
+import asyncio
 import datetime
 import hashlib
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from mesh.storage import Database, UtcDateTime
 
 Answer = TypeVar("Answer", bound=Message)
 KEPT_HOURS = 24
+FORGET_SECONDS = 3600.0
 RIVALS = 2
 """Unique keys that a unit may lose: one of its effect, and the request's own."""
 
@@ -202,6 +204,12 @@ class Idempotency:
             "answer": self._cipher.encrypt(answer.SerializeToString(), f"{scope}/{request_id}"),
             "create_time": datetime.datetime.now(datetime.UTC),
         }
+
+    async def keep_forgetting(self) -> None:
+        """Deletes old answers every hour, for ever."""
+        while True:
+            await self._database.write(self.forget_old)
+            await asyncio.sleep(FORGET_SECONDS)
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""

@@ -91,6 +91,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
     server.background(outbox.relay)
     server.background(histories.run)
+    server.background(idempotency.keep_forgetting)
     server.on_close(channels.close)
     server.on_close(cache.close)
     return parts

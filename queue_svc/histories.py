@@ -25,6 +25,8 @@ KEPT = 2000
 """Changes of a facility that are kept for streams that are behind."""
 READ = 500
 """Changes that are read at once."""
+LOOK_SECONDS = 5.0
+"""How often the histories are looked at when the bus is silent."""
 RETRY_SECONDS = 1.0
 """Pause after a read that failed."""
 Days = Callable[[], tuple[str, ...]]
@@ -158,11 +160,14 @@ class Histories:
     async def run(self) -> None:
         """Listens to the bus, for ever."""
         async with self._bus.subscribe("#") as subscription:
-            # Streams may have begun before the bus was reached.
-            for institution_id in self._facilities:
-                self._look(institution_id)
             while True:
-                events = [await subscription.queue.get()]
+                event = await subscription.next(LOOK_SECONDS)
+                if event is None:
+                    # In silence too: the bus may be away, or a stream was there before it.
+                    for institution_id in self._facilities:
+                        self._look(institution_id)
+                    continue
+                events = [event]
                 while not subscription.queue.empty():
                     events.append(subscription.queue.get_nowait())
                 if any(event.topic == GAP for event in events):

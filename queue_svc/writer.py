@@ -115,17 +115,17 @@ class Writer:
         """
         return await self._changing.submit(lane, changing)
 
-    async def _join_all(self, asked: Sequence[Joining]) -> Sequence[Outcome]:
+    async def _join_all(self, asked: Sequence[Joining]) -> Sequence[Outcome | Exception]:
         return await self._commit(asked, self._join)
 
-    async def _change_all(self, asked: Sequence[Changing]) -> Sequence[Outcome]:
+    async def _change_all(self, asked: Sequence[Changing]) -> Sequence[Outcome | Exception]:
         return await self._commit(asked, self._change)
 
     async def _commit(
         self,
         asked: Sequence[Asked],
         effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
-    ) -> Sequence[Outcome]:
+    ) -> Sequence[Outcome | Exception]:
         """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
         for _ in range(RIVALS + 1):
             try:
@@ -141,6 +141,9 @@ class Writer:
                 failure: Exception = error
                 if len(asked) == 1:
                     continue
+            except Exception:
+                if len(asked) == 1:
+                    raise
             else:
                 self._outbox.wake()
                 self._lines.committed(made)
@@ -152,8 +155,16 @@ class Writer:
                     await self._settled(one, outcome)
                     for one, outcome in zip(asked, outcomes, strict=True)
                 ]
-            return [(await self._commit([one], effect))[0] for one in asked]
+            return [await self._alone(one, effect) for one in asked]
         raise failure
+
+    async def _alone(
+        self, one: Asked, effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]]
+    ) -> Outcome | Exception:
+        try:
+            return (await self._commit([one], effect))[0]
+        except Exception as error:
+            return error
 
     async def _settled(self, one: Joining | Changing, outcome: Outcome) -> Outcome:
         """The outcome, or the answer of an equal request whose effect is what refused this one."""

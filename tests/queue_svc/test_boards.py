@@ -201,6 +201,24 @@ class TestWatchQueue:
             events, _ = await until(stream, 10)
         assert [one.revision for one in events] == list(range(2, 12))
 
+    async def test_a_silent_bus_only_delays(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As at another replica while the broker is away."""
+        monkeypatch.setattr("queue_svc.histories.LOOK_SECONDS", 0.1)
+
+        async def lost(_: Event) -> None:
+            pass
+
+        monkeypatch.setattr(world.bus, "publish", lost)
+        monkeypatch.setattr(world.parts.writer, "_tell", lambda _: None)
+        await world.take()
+        async with board(world) as stream:
+            assert (await anext(stream)).HasField("board")
+            await world.take()
+            events, _ = await until(stream, 1)
+        assert [one.revision for one in events] == [2]
+
     async def test_nobody_is_named(self, world: World) -> None:
         patients = [uid() for _ in range(4)]
         async with board(world) as stream:

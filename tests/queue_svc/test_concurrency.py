@@ -4,8 +4,14 @@ import asyncio
 from collections import Counter
 
 import pytest
+from mediq.queue.v1 import queue_service_pb2 as requests
 
-from tests.queue_svc.conftest import CANCELLED, SERVING, World, uid
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import Reach
+from queue_svc.domain.tickets import Ticket as Changed
+from queue_svc.store import TicketStore
+from queue_svc.writer import Changing
+from tests.queue_svc.conftest import CANCELLED, SERVING, WAITING, World, uid
 from tests.support.mesh import problem
 
 
@@ -117,3 +123,29 @@ async def test_of_two_changes_one_wins(world: World) -> None:
     )
     assert sum(not isinstance(result, BaseException) for result in results) == 1
     assert (await world.get(ticket)).version == 3
+
+
+async def test_one_that_breaks_a_transaction_does_not_break_the_others(world: World) -> None:
+    tickets = [await world.take() for _ in range(4)]
+    writer, reach = world.parts.writer, Reach(institution_id=world.place.facility)
+    request = requests.CancelTicketRequest()
+
+    def cancel(ticket: str, *, broken: bool) -> Changing:
+        def work(store: TicketStore) -> Changed:
+            changed = store.move(ticket, Status.CANCELLED, "", "me", world.clock())
+            if broken:
+                raise RuntimeError("after it has written")
+            return changed
+
+        return Changing("me", request, reach, work)
+
+    results = await asyncio.gather(
+        *(
+            writer.change("lane", cancel(ticket.id, broken=number == 2))
+            for number, ticket in enumerate(tickets)
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, RuntimeError) for result in results] == [False, False, True, False]
+    states = [(await world.get(ticket)).status for ticket in tickets]
+    assert states == [CANCELLED, CANCELLED, WAITING, CANCELLED]

@@ -157,7 +157,9 @@ async def test_what_was_seen_is_not_shown_again(world: World) -> None:
             assert quiet.cursor == cursor
     async with watching(world, cursor=cursor) as stream:
         await world.take()
-        assert (await state(stream)).waiting == 2
+        async with asyncio.timeout(10):
+            while (await state(stream)).waiting != 2:
+                pass
     await world.take()
     async with watching(world, cursor=cursor) as stream:
         assert (await state(stream)).waiting == 3

@@ -305,7 +305,9 @@ async def killed(doomed: Doomed, mesh: Mesh, url: str, asked: Asked, kill_at: in
         child = await doomed.start(mesh, url, kill_at)
         with suppress(grpc.aio.AioRpcError):
             await asked.send(mesh)
-            os.kill(child, signal.SIGKILL)
+            # It may have met its end after the answer, in the relay of the event.
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
             await doomed.status()
             return False
         assert await doomed.status() == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 
 import grpc
@@ -10,7 +11,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from queue_svc.models import IDEMPOTENCY
 from tests.queue_svc.conftest import (
     CANCELLED,
     HIGH,
@@ -185,3 +189,20 @@ async def test_time_that_goes_back_does_not_mix_up_the_order(world: World) -> No
     second: Ticket = await world.take()
     assert second.create_time == first.create_time
     assert await world.upcoming() == ["A-001", "A-002"]
+
+
+async def test_old_answers_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise every request of all times would be kept."""
+    monkeypatch.setattr("mesh.idempotency.KEPT_HOURS", 0)
+    monkeypatch.setattr("mesh.idempotency.FORGET_SECONDS", 0.05)
+    key, patient = uid(), uid()
+    await world.internal.IssueTicket(issue(world, patient, key))
+
+    def kept(session: Session) -> int:
+        return session.execute(select(func.count()).select_from(IDEMPOTENCY)).scalar_one()
+
+    work = asyncio.create_task(world.parts.writer._idempotency.keep_forgetting())
+    async with asyncio.timeout(10):
+        while await world.parts.database.read(kept):
+            await asyncio.sleep(0.05)
+    work.cancel()
