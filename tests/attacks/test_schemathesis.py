@@ -39,6 +39,17 @@ def holds_null(value: Any) -> bool:
     return value is None or any(holds_null(one) for one in inner)
 
 
+def empty_for_nothing(context: HookContext, values: Any) -> bool:
+    """Whether a field that may be absent is empty."""
+    operation = SPECIFIED[context.operation.path][context.operation.method.lower()]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    required = {*body.get("schema", {}).get("required", ())}
+    required |= {one["name"] for one in operation.get("parameters", ()) if one["required"]}
+    return isinstance(values, dict) and any(
+        value == "" and name not in required for name, value in values.items()
+    )
+
+
 @pytest.fixture(scope="module")
 def interface(world: World) -> BaseSchema:
     """The document, at the address of the running mesh."""
@@ -56,10 +67,15 @@ def interface(world: World) -> BaseSchema:
         def set(self, case: AnyCase, data: str, context: AuthContext) -> None:
             case.headers["Authorization"] = data
 
+    # An empty value is the same as an absent one, and so is null: the document says so in words.
+
     @found.hook
     def filter_body(context: HookContext, body: Any) -> bool:
-        """In the JSON of protobuf null is the same as absent, which no schema says."""
-        return not holds_null(body)
+        return not holds_null(body) and not empty_for_nothing(context, body)
+
+    @found.hook
+    def filter_query(context: HookContext, query: Any) -> bool:
+        return not empty_for_nothing(context, query)
 
     return found
 

@@ -45,10 +45,12 @@ WITHOUT_REQUEST_ID = {
     "RefreshToken": "the refresh token is good for one use, so it is the key itself",
     "BeginTotpEnrolment": "each one makes a new secret, and only the last can be confirmed",
     "ConfirmTotpEnrolment": "a one-time code is good for one use, so it is the key itself",
+    "LoginAdmin": "a one-time code is good for one use, so it is the key itself",
     "Logout": "ending an ended session is no error, so a repetition changes nothing",
 }
 """Changes that need no request_id, and why."""
 WITHOUT_IDEMPOTENCY = {
+    "LoginAdmin": "a repetition finds the code used",
     "BeginTotpEnrolment": "a repetition makes another secret",
     "ConfirmTotpEnrolment": "a repetition finds the code used",
     "RefreshToken": "a repetition with a used token ends the session",

@@ -19,6 +19,7 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from sqlalchemy.orm import Session
 
+from mesh.status import from_rpc_error
 from mesh.storage import Database
 from mesh.times import utc_now
 from tests.support.mesh import Mesh, problem
@@ -136,12 +137,11 @@ async def strict(world: World, mesh: Mesh) -> AsyncIterator[World]:
 
 
 async def failure(call: Awaitable[object]) -> tuple[object, ...]:
-    """All that a caller sees of an error."""
+    """All that a caller sees of an error, but for the trace that each call has of its own."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     error = caught.value
-    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
-    return error.code(), error.details(), details
+    return error.code(), error.details(), repr(from_rpc_error(error))
 
 
 async def test_enrolment_from_secret_to_login(staff: Staff) -> None:
