@@ -1,23 +1,24 @@
 """A hostile client against the whole running mesh, and where each security check is tested.
 
-The rows of the team's list of security checks, and their tests:
-
 | check | tested in |
 |---|---|
-| object access, function access | attacks/test_matrix.py (every RPC, made from the contracts) |
+| object access, function access | attacks/test_matrix.py: every RPC, made from the contracts |
 | field access | attacks/test_requests.py; masked NIK: user_svc/test_patients.py |
 | patient login | attacks/test_logins.py; throttle, words of refusals: user_svc/test_logins.py |
-| staff login | attacks/test_logins.py, block list, rehash: user_svc/test_{domain,logins}.py |
-| one-time codes | user_svc/test_totp.py |
-| tokens | attacks/test_tokens.py; at one service: user_svc/test_attacks.py; edge/test_access.py |
+| staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_domain.py |
+| one-time codes | user_svc/test_totp.py, user_svc/test_totp_logins.py |
+| tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
+| key rotation | mesh/test_keys.py |
 | refresh | attacks/test_tokens.py (at the same moment); user_svc/test_sessions.py (the rest) |
-| logout, disable, role change | user_svc/test_sessions.py, user_svc/test_staff.py |
+| logout, disable, role change | mesh/test_revocations.py, user_svc/test_session_rpcs.py |
 | stored data | attacks/test_what_was_written.py, user_svc/test_store.py, ocr_svc/test_store.py |
 | card photo | e2e/test_main_job.py, ocr_engine/test_imaging.py, ocr_svc/test_upload.py |
 | logs | attacks/test_what_was_written.py, user_svc/test_logs.py, edge/test_headers.py |
-| service to service | attacks/test_matrix.py (every RPC, every certificate), edge/test_calls.py |
+| service to service | attacks/test_matrix.py; mesh/test_certificates.py; edge/test_calls.py |
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
+| limits of all Envoys | edge/test_global_limits.py |
 | failure | queue_svc/test_broker.py, mesh/test_cache.py, ocr_svc/test_crash.py |
 | public board | queue_svc/test_boards.py |
 | web | edge/test_headers.py, gateway/test_docs.py |
+| the interface as documented | attacks/test_schemathesis.py |
 """

@@ -5,6 +5,7 @@ What must happen is computed from the policies (tools/access.py, printed in docs
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import grpc
@@ -13,13 +14,15 @@ from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
 from mesh.contracts import SERVICES, Method, methods, peer_name
 from mesh.tls import PEERS
+from tests import attacks
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
 from tests.attacks.world import World
 from tools.access import CALLERS, Caller, Verdict, matrix_cell, verdict
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "access.md"
+TESTS = Path(__file__).parents[1]
+DOCUMENT = TESTS.parent / "docs" / "access.md"
 ALL = list(methods().values())
 each_method = pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 
@@ -138,3 +141,10 @@ def test_every_role_and_scope_of_the_contracts_is_a_caller() -> None:
     assert {caller.role for caller in CALLERS} == set(Role.values())
     assert {caller.scope for caller in CALLERS} == set(Scope.values())
     assert {method.server for method in ALL} == set(SERVICES)
+
+
+def test_the_list_of_checks_names_tests_that_exist() -> None:
+    """The list in this folder's docstring."""
+    named = set(re.findall(r"[\w/]+/test_\w+\.py", attacks.__doc__ or ""))
+    assert len(named) > 20
+    assert not [name for name in named if not (TESTS / name).is_file()]

@@ -41,6 +41,7 @@ def holds_null(value: Any) -> bool:
 
 def empty_for_nothing(context: HookContext, values: Any) -> bool:
     """Whether a field that may be absent is empty."""
+    assert context.operation is not None
     operation = SPECIFIED[context.operation.path][context.operation.method.lower()]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     required = {*body.get("schema", {}).get("required", ())}
