@@ -38,6 +38,8 @@ CONTENT_TYPES: Mapping[str, Sequence[str]] = {
 }
 """Content types of the answers that are not messages; the contracts do not say them."""
 
+SWITCHED = frozenset({"ExportEncounter"})
+"""Methods that an installation switches on."""
 DESCRIPTION = """Registration and queue platform for Indonesian health facilities.
 
 - Names are camelCase, enums travel by name, times are RFC 3339 in UTC, durations are seconds such
@@ -65,6 +67,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
     ),
     413: ("TooLarge", "The body is too large."),
     429: ("TooManyRequests", "Too many calls. RetryInfo says when to try again."),
+    501: ("NotImplemented", "This installation has it switched off."),
     503: ("Unavailable", "A part of the mesh does not answer. Try again later."),
     504: ("DeadlineExceeded", "It took longer than the deadline of the method."),
 }
@@ -177,6 +180,8 @@ def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
     if rule.body:
         yield 413
     yield 429
+    if method.name in SWITCHED:
+        yield 501
     yield 503
     if method.deadline_seconds is not None:
         yield 504
