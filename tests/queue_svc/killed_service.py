@@ -20,7 +20,7 @@ from queue_svc.settings import QueueSettings
 
 KILL_AT = "MEDIQ_TEST_KILL_AT"
 FIRST = "FROM idempotency"
-"""What only the first statement of a change has in it."""
+"""What the first statement of a change has in it, which is a query: old answers are deleted."""
 
 
 class Countdown:
@@ -35,7 +35,8 @@ class Countdown:
 
     def statement(self, _c: object, _u: object, statement: str, *_: object) -> None:
         """Before a statement."""
-        if self._thread is None and FIRST in statement:
+        first = FIRST in statement and not statement.startswith("DELETE")
+        if self._thread is None and first:
             self._thread = threading.get_ident()
         self._count()
 
