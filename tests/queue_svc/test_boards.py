@@ -184,12 +184,12 @@ class TestWatchQueue:
             await gate.wait()
             await publish(event)
 
+        monkeypatch.setattr(world.bus, "publish", late)
+        # As at a replica that makes none of the changes itself.
+        monkeypatch.setattr(world.parts.writer, "_tell", lambda _: None)
         await world.take()
         async with board(world) as stream:
             first = await anext(stream)
-            monkeypatch.setattr(world.bus, "publish", late)
-            # As at a replica that makes none of the changes itself.
-            monkeypatch.setattr(world.parts.writer, "_tell", lambda _: None)
             for _ in range(10):
                 await world.take()
             gate.set()
