@@ -151,10 +151,7 @@ class Writer:
                 self._tell(entries)
                 for institution_id in {entry.institution_id for entry in entries}:
                     await self._cache.bump(institution_id)
-                return [
-                    await self._settled(one, outcome)
-                    for one, outcome in zip(asked, outcomes, strict=True)
-                ]
+                return await self._settled(asked, outcomes)
             return [await self._alone(one, effect) for one in asked]
         raise failure
 
@@ -166,15 +163,26 @@ class Writer:
         except Exception as error:
             return error
 
-    async def _settled(self, one: Joining | Changing, outcome: Outcome) -> Outcome:
-        """The outcome, or the answer of an equal request whose effect is what refused this one."""
-        if not isinstance(outcome, MeshError) or not key_of(one.request, one.caller)[1]:
-            return outcome
-        asked = [(one.caller, one.request)]
-        (known,) = await self._database.read(
-            lambda session: self._idempotency.replay_all(session, asked, messages.Ticket)
+    async def _settled(
+        self, asked: Sequence[Asked], outcomes: Sequence[Outcome]
+    ) -> Sequence[Outcome]:
+        """The outcomes; for one that was refused because of an equal request, that one's answer."""
+        refused = [
+            index
+            for index, outcome in enumerate(outcomes)
+            if isinstance(outcome, MeshError)
+            and key_of(asked[index].request, asked[index].caller)[1]
+        ]
+        if not refused:
+            return outcomes
+        keys = [(asked[index].caller, asked[index].request) for index in refused]
+        known = await self._database.read(
+            lambda session: self._idempotency.replay_all(session, keys, messages.Ticket)
         )
-        return known or outcome
+        settled = list(outcomes)
+        for index, answer in zip(refused, known, strict=True):
+            settled[index] = answer or settled[index]
+        return settled
 
     def _once(
         self,
