@@ -50,10 +50,20 @@ SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
                 "user_svc",
                 8602,
                 Peer.PEER_USER_SVC,
-                ("mediq.user.v1.auth_service_pb2", "mediq.user.v1.user_service_pb2"),
+                (
+                    "mediq.audit.v1.audit_service_pb2",
+                    "mediq.user.v1.auth_service_pb2",
+                    "mediq.user.v1.user_service_pb2",
+                ),
             ),
             ServiceSpec(
-                "ocr_svc", 8603, Peer.PEER_OCR_SVC, ("mediq.ocr.v1.registration_service_pb2",)
+                "ocr_svc",
+                8603,
+                Peer.PEER_OCR_SVC,
+                (
+                    "mediq.ocr.v1.data_rights_service_pb2",
+                    "mediq.ocr.v1.registration_service_pb2",
+                ),
             ),
             ServiceSpec(
                 "ocr_engine",

@@ -1,7 +1,7 @@
 """Authorization: one decision for every method, from its policy alone."""
 
 from google.protobuf.message import Message
-from mediq.policy.v1.policy_pb2 import Access, Peer
+from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 
 from mesh.context import Principal
 from mesh.contracts import Method, peer_name
@@ -47,6 +47,10 @@ def require_policy(methods: dict[str, Method], path: str) -> Method:
         LookupError: The method has none: it must not be served.
     """
     method = methods.get(path)
-    if method is None or method.policy.access == Access.ACCESS_UNSPECIFIED:
+    if (
+        method is None
+        or method.policy.access == Access.ACCESS_UNSPECIFIED
+        or method.policy.audit == AuditClass.AUDIT_CLASS_UNSPECIFIED
+    ):
         raise LookupError(f"{path} has no policy in the contracts: it cannot be registered")
     return method

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
-from mediq.policy.v1.policy_pb2 import Access, Peer, Policy
+from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
 
 from mesh import logs, telemetry
 from mesh.config import ServiceSettings
@@ -74,7 +74,9 @@ def _foreign(server: str, service: str, name: str, callers: Sequence[Peer.ValueT
         server=server,
         service=service,
         name=name,
-        policy=Policy(access=Access.ACCESS_SERVICE, callers=callers),
+        policy=Policy(
+            access=Access.ACCESS_SERVICE, callers=callers, audit=AuditClass.AUDIT_CLASS_NONE
+        ),
         rules=(),
         retriable=False,
         streaming=descriptor.server_streaming,

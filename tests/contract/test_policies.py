@@ -13,7 +13,17 @@ from buf.validate.validate_pb2 import FieldRules
 from buf.validate.validate_pb2 import field as field_rules
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
-from mediq.policy.v1.policy_pb2 import Access, Peer, Policy, RateClass, Role, Scope
+from mediq.policy.v1.policy_pb2 import (
+    Access,
+    AuditClass,
+    AuditField,
+    Peer,
+    Policy,
+    RateClass,
+    Role,
+    Scope,
+    audit_field,
+)
 
 from mesh.contracts import (
     DESCRIPTOR_SET,
@@ -38,10 +48,14 @@ CALLS = frozenset(
         ("ocr_svc", "queue_svc"),
         ("ocr_svc", "institution_svc"),
         ("queue_svc", "institution_svc"),
+        ("queue_svc", "user_svc"),
+        ("institution_svc", "user_svc"),
     }
 )
-"""Who calls whom. The gateway is not here: it asks for nothing but health."""
+"""Who calls whom. The gateway is not here: it asks for nothing but health. Whoever keeps a state sends
+what happened to user_svc, which keeps the audit trail."""
 WITHOUT_REQUEST_ID = {
+    "AppendAuditEvents": "each event has an identifier of its own",
     "RefreshToken": "the refresh token is good for one use, so it is the key itself",
     "BeginTotpEnrolment": "each one makes a new secret, and only the last can be confirmed",
     "ConfirmTotpEnrolment": "a one-time code is good for one use, so it is the key itself",
@@ -56,6 +70,13 @@ WITHOUT_IDEMPOTENCY = {
     "RefreshToken": "a repetition with a used token ends the session",
 }
 """Methods that must not be repeated, and why."""
+WITHOUT_AUDIT = {
+    "ReadCard": "the reader keeps nothing; the service that asks writes it down",
+    "ReadCards": "the reader keeps nothing; the service that asks writes it down",
+    "ValidateReading": "the reader keeps nothing; the service that asks writes it down",
+    "AppendAuditEvents": "it is what fills the trail",
+}
+"""Methods with personal data that the audit trail does not keep, and why."""
 ORIGINAL_ROUTES = """
 POST /auth/login/admin
 POST /auth/login/user
@@ -255,7 +276,7 @@ def test_idempotency_is_stated(method: Method) -> None:
     assert method.retriable != (method.name in WITHOUT_IDEMPOTENCY)
 
 
-@pytest.mark.parametrize("name", [*WITHOUT_REQUEST_ID, *WITHOUT_IDEMPOTENCY])
+@pytest.mark.parametrize("name", [*WITHOUT_REQUEST_ID, *WITHOUT_IDEMPOTENCY, *WITHOUT_AUDIT])
 def test_exceptions_are_still_methods(name: str) -> None:
     assert name in {method.name for method in ALL}
 
@@ -277,8 +298,8 @@ def test_staff_are_held_to_their_facility(method: Method) -> None:
 
 
 @each_method
-def test_registration_sessions_are_held_to_their_draft(method: Method) -> None:
-    if Scope.SCOPE_REGISTRATION in method.policy.scopes:
+def test_sessions_for_one_thing_are_held_to_it(method: Method) -> None:
+    if {Scope.SCOPE_REGISTRATION, Scope.SCOPE_DATA_RIGHTS} & set(method.policy.scopes):
         assert method.policy.subject_field
 
 
@@ -334,6 +355,43 @@ def test_lists_come_in_pages(method: Method) -> None:
         assert [field.is_repeated for field in answer.fields] == [True, False]
 
 
+def shown(method: Method) -> Iterator[FieldDescriptor]:
+    """The fields of a request and its answer, those of messages inside included."""
+    seen: set[str] = set()
+    waiting = [method.input, method.descriptor.output_type]
+    while waiting:
+        message = waiting.pop()
+        if message.full_name not in seen:
+            seen.add(message.full_name)
+            yield from message.fields
+            waiting += [field.message_type for field in message.fields if field.message_type]
+
+
+def tells_of_a_person(field: FieldDescriptor) -> bool:
+    """Whether a field holds personal data or names whose they are."""
+    options = field.GetOptions()
+    named: AuditField.ValueType = options.Extensions[audit_field]
+    return options.debug_redact or named == AuditField.AUDIT_FIELD_PERSON
+
+
+@each_method
+def test_audit_is_stated(method: Method) -> None:
+    assert method.policy.audit != AuditClass.AUDIT_CLASS_UNSPECIFIED
+
+
+@each_method
+def test_what_tells_of_persons_is_audited(method: Method) -> None:
+    if any(map(tells_of_a_person, shown(method))):
+        audited = method.policy.audit != AuditClass.AUDIT_CLASS_NONE
+        assert audited != (method.name in WITHOUT_AUDIT)
+
+
+@each_method
+def test_changes_are_audited_with_their_effect(method: Method) -> None:
+    if method.mutating and method.name not in WITHOUT_AUDIT:
+        assert method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE
+
+
 def _method(name: str, **changes: object) -> Method:
     """A method with a changed policy."""
     method = next(method for method in ALL if method.name == name)
@@ -347,6 +405,15 @@ def _method(name: str, **changes: object) -> Method:
 
 ROUTE = HttpRule("GET", "/queue/{reason}", "")
 BROKEN: list[tuple[Callable[..., None], tuple[object, ...]]] = [
+    (test_audit_is_stated, (_method("GetTicket", audit=AuditClass.AUDIT_CLASS_UNSPECIFIED),)),
+    (
+        test_what_tells_of_persons_is_audited,
+        (_method("GetTicket", audit=AuditClass.AUDIT_CLASS_NONE),),
+    ),
+    (
+        test_changes_are_audited_with_their_effect,
+        (_method("CallTicket", audit=AuditClass.AUDIT_CLASS_ACCESS),),
+    ),
     (test_access_is_stated, (_method("GetTicket", access=Access.ACCESS_UNSPECIFIED),)),
     (test_callers_are_stated, (_method("GetTicket", callers=[]),)),
     (test_rate_is_stated, (_method("GetTicket", rate=RateClass.RATE_CLASS_UNSPECIFIED),)),
@@ -400,7 +467,7 @@ BROKEN: list[tuple[Callable[..., None], tuple[object, ...]]] = [
     (test_changes_carry_a_request_id, (replace(_method("Logout"), name="Other"),)),
     (test_staff_are_held_to_their_facility, (_method("ListTickets", institution_field=""),)),
     (
-        test_registration_sessions_are_held_to_their_draft,
+        test_sessions_for_one_thing_are_held_to_it,
         (_method("GetDraft", subject_field=""),),
     ),
     (

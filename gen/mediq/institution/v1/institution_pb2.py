@@ -24,16 +24,19 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from mediq.policy.v1 import policy_pb2 as mediq_dot_policy_dot_v1_dot_policy__pb2
 from mediq.queue.v1 import queue_pb2 as mediq_dot_queue_dot_v1_dot_queue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediq/institution/v1/institution.proto\x12\x14mediq.institution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1amediq/queue/v1/queue.proto\"\xf8\x01\n\x0bInstitution\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x63ity\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0epriority_rules\x18\x08 \x01(\x0b\x32#.mediq.institution.v1.PriorityRules\"l\n\rPriorityRules\x12\x1e\n\x0b\x65lderly_age\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x00\x12;\n\x05rules\x18\x02 \x03(\x0b\x32\".mediq.institution.v1.PriorityRuleB\x08\xbaH\x05\x92\x01\x02\x10\x04\"\x86\x01\n\x0cPriorityRule\x12>\n\x06ground\x18\x01 \x01(\x0e\x32\x1e.mediq.queue.v1.PriorityGroundB\x0e\xbaH\x0b\x82\x01\x08\x18\x01\x18\x02\x18\x03\x18\x04\x12\x36\n\x08priority\x18\x02 \x01(\x0e\x32\x18.mediq.queue.v1.PriorityB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\"\x85\x01\n\rPriorityRates\x12%\n\x04high\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\x12\'\n\x06normal\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\x12$\n\x03low\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\"\x91\x02\n\x11HealthcareService\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0einstitution_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x17\n\x0fservice_minutes\x18\x05 \x01(\x05\x12/\n\x04kind\x18\x06 \x01(\x0e\x32!.mediq.institution.v1.ServiceKind\x12\x32\n\x05rates\x18\x07 \x01(\x0b\x32#.mediq.institution.v1.PriorityRates\x12\x1d\n\x15standard_wait_minutes\x18\x08 \x01(\x05\x12\r\n\x05opens\x18\t \x01(\t\x12\x0e\n\x06\x63loses\x18\n \x01(\t\";\n\x07\x43ounter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0einstitution_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t*\x96\x01\n\x0bServiceKind\x12\x1c\n\x18SERVICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19SERVICE_KIND_REGISTRATION\x10\x01\x12\x17\n\x13SERVICE_KIND_CLINIC\x10\x02\x12\x19\n\x15SERVICE_KIND_PHARMACY\x10\x03\x12\x16\n\x12SERVICE_KIND_OTHER\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediq/institution/v1/institution.proto\x12\x14mediq.institution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmediq/policy/v1/policy.proto\x1a\x1amediq/queue/v1/queue.proto\"\xfe\x01\n\x0bInstitution\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x63ity\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0epriority_rules\x18\x08 \x01(\x0b\x32#.mediq.institution.v1.PriorityRules\"l\n\rPriorityRules\x12\x1e\n\x0b\x65lderly_age\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18x(\x00\x12;\n\x05rules\x18\x02 \x03(\x0b\x32\".mediq.institution.v1.PriorityRuleB\x08\xbaH\x05\x92\x01\x02\x10\x04\"\x86\x01\n\x0cPriorityRule\x12>\n\x06ground\x18\x01 \x01(\x0e\x32\x1e.mediq.queue.v1.PriorityGroundB\x0e\xbaH\x0b\x82\x01\x08\x18\x01\x18\x02\x18\x03\x18\x04\x12\x36\n\x08priority\x18\x02 \x01(\x0e\x32\x18.mediq.queue.v1.PriorityB\n\xbaH\x07\x82\x01\x04\x18\x02\x18\x03\"\x85\x01\n\rPriorityRates\x12%\n\x04high\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\x12\'\n\x06normal\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\x12$\n\x03low\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@!\x00\x00\x00\x00\x00\x00\x00\x00\"\x9d\x02\n\x11HealthcareService\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x02\x12\x1c\n\x0einstitution_id\x18\x02 \x01(\tB\x04\xd0\xf3\x18\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x17\n\x0fservice_minutes\x18\x05 \x01(\x05\x12/\n\x04kind\x18\x06 \x01(\x0e\x32!.mediq.institution.v1.ServiceKind\x12\x32\n\x05rates\x18\x07 \x01(\x0b\x32#.mediq.institution.v1.PriorityRates\x12\x1d\n\x15standard_wait_minutes\x18\x08 \x01(\x05\x12\r\n\x05opens\x18\t \x01(\t\x12\x0e\n\x06\x63loses\x18\n \x01(\t\"G\n\x07\x43ounter\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x02\x12\x1c\n\x0einstitution_id\x18\x02 \x01(\tB\x04\xd0\xf3\x18\x03\x12\x0c\n\x04name\x18\x03 \x01(\t*\x96\x01\n\x0bServiceKind\x12\x1c\n\x18SERVICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19SERVICE_KIND_REGISTRATION\x10\x01\x12\x17\n\x13SERVICE_KIND_CLINIC\x10\x02\x12\x19\n\x15SERVICE_KIND_PHARMACY\x10\x03\x12\x16\n\x12SERVICE_KIND_OTHER\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediq.institution.v1.institution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_INSTITUTION'].fields_by_name['id']._loaded_options = None
+  _globals['_INSTITUTION'].fields_by_name['id']._serialized_options = b'\320\363\030\003'
   _globals['_PRIORITYRULES'].fields_by_name['elderly_age']._loaded_options = None
   _globals['_PRIORITYRULES'].fields_by_name['elderly_age']._serialized_options = b'\272H\006\032\004\030x(\000'
   _globals['_PRIORITYRULES'].fields_by_name['rules']._loaded_options = None
@@ -48,18 +51,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRIORITYRATES'].fields_by_name['normal']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@!\000\000\000\000\000\000\000\000'
   _globals['_PRIORITYRATES'].fields_by_name['low']._loaded_options = None
   _globals['_PRIORITYRATES'].fields_by_name['low']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000@\217@!\000\000\000\000\000\000\000\000'
-  _globals['_SERVICEKIND']._serialized_start=1126
-  _globals['_SERVICEKIND']._serialized_end=1276
-  _globals['_INSTITUTION']._serialized_start=155
-  _globals['_INSTITUTION']._serialized_end=403
-  _globals['_PRIORITYRULES']._serialized_start=405
-  _globals['_PRIORITYRULES']._serialized_end=513
-  _globals['_PRIORITYRULE']._serialized_start=516
-  _globals['_PRIORITYRULE']._serialized_end=650
-  _globals['_PRIORITYRATES']._serialized_start=653
-  _globals['_PRIORITYRATES']._serialized_end=786
-  _globals['_HEALTHCARESERVICE']._serialized_start=789
-  _globals['_HEALTHCARESERVICE']._serialized_end=1062
-  _globals['_COUNTER']._serialized_start=1064
-  _globals['_COUNTER']._serialized_end=1123
+  _globals['_HEALTHCARESERVICE'].fields_by_name['id']._loaded_options = None
+  _globals['_HEALTHCARESERVICE'].fields_by_name['id']._serialized_options = b'\320\363\030\002'
+  _globals['_HEALTHCARESERVICE'].fields_by_name['institution_id']._loaded_options = None
+  _globals['_HEALTHCARESERVICE'].fields_by_name['institution_id']._serialized_options = b'\320\363\030\003'
+  _globals['_COUNTER'].fields_by_name['id']._loaded_options = None
+  _globals['_COUNTER'].fields_by_name['id']._serialized_options = b'\320\363\030\002'
+  _globals['_COUNTER'].fields_by_name['institution_id']._loaded_options = None
+  _globals['_COUNTER'].fields_by_name['institution_id']._serialized_options = b'\320\363\030\003'
+  _globals['_SERVICEKIND']._serialized_start=1186
+  _globals['_SERVICEKIND']._serialized_end=1336
+  _globals['_INSTITUTION']._serialized_start=185
+  _globals['_INSTITUTION']._serialized_end=439
+  _globals['_PRIORITYRULES']._serialized_start=441
+  _globals['_PRIORITYRULES']._serialized_end=549
+  _globals['_PRIORITYRULE']._serialized_start=552
+  _globals['_PRIORITYRULE']._serialized_end=686
+  _globals['_PRIORITYRATES']._serialized_start=689
+  _globals['_PRIORITYRATES']._serialized_end=822
+  _globals['_HEALTHCARESERVICE']._serialized_start=825
+  _globals['_HEALTHCARESERVICE']._serialized_end=1110
+  _globals['_COUNTER']._serialized_start=1112
+  _globals['_COUNTER']._serialized_end=1183
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ConsentPurpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConsentPurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsentPurpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONSENT_PURPOSE_UNSPECIFIED: _ConsentPurpose.ValueType  # 0
+    """Not stated."""
+    CONSENT_PURPOSE_REGISTRATION: _ConsentPurpose.ValueType  # 1
+    """To read the card, make an account and give out a queue ticket."""
+    CONSENT_PURPOSE_VISIT_RECORD: _ConsentPurpose.ValueType  # 2
+    """To keep the visit for as long as the law wants."""
+
+class ConsentPurpose(_ConsentPurpose, metaclass=_ConsentPurposeEnumTypeWrapper):
+    """What data are used for."""
+
+CONSENT_PURPOSE_UNSPECIFIED: ConsentPurpose.ValueType  # 0
+"""Not stated."""
+CONSENT_PURPOSE_REGISTRATION: ConsentPurpose.ValueType  # 1
+"""To read the card, make an account and give out a queue ticket."""
+CONSENT_PURPOSE_VISIT_RECORD: ConsentPurpose.ValueType  # 2
+"""To keep the visit for as long as the law wants."""
+Global___ConsentPurpose: _TypeAlias = ConsentPurpose  # noqa: Y015
+
 class _RegistrationState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -322,6 +346,8 @@ class ConfirmRegistrationRequest(_message.Message):
     INSTITUTION_ID_FIELD_NUMBER: _builtins.int
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     CONSENT_FIELD_NUMBER: _builtins.int
+    CONSENT_VERSION_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID."""
     draft_id: _builtins.str
@@ -332,6 +358,12 @@ class ConfirmRegistrationRequest(_message.Message):
     """Service of the facility."""
     consent: _builtins.bool
     """Consent to the processing of the card's data. Must be true."""
+    consent_version: _builtins.str
+    """Version of the text that the person agreed to, as GetConsent gave it."""
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[Global___ConsentPurpose.ValueType]:
+        """What the person agreed to. Every purpose that the version requires must be there."""
+
     def __init__(
         self,
         *,
@@ -340,14 +372,108 @@ class ConfirmRegistrationRequest(_message.Message):
         institution_id: _builtins.str = ...,
         service_id: _builtins.str = ...,
         consent: _builtins.bool = ...,
+        consent_version: _builtins.str = ...,
+        purposes: _abc.Iterable[Global___ConsentPurpose.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "draft_id", b"draft_id", "institution_id", b"institution_id", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "consent_version", b"consent_version", "draft_id", b"draft_id", "institution_id", b"institution_id", "purposes", b"purposes", "request_id", b"request_id", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConfirmRegistrationRequest: _TypeAlias = ConfirmRegistrationRequest  # noqa: Y015
+
+@_typing.final
+class GetConsentRequest(_message.Message):
+    """Request of GetConsent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """A version that was asked for earlier. Empty: the one of now."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConsentRequest: _TypeAlias = GetConsentRequest  # noqa: Y015
+
+@_typing.final
+class Consent(_message.Message):
+    """What a person agrees to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_EN_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Version of the text: the day from which it is asked for, YYYY-MM-DD."""
+    text: _builtins.str
+    """The whole text, in Indonesian."""
+    text_en: _builtins.str
+    """The whole text, in English."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentTerm]:
+        """What the data are used for."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        text: _builtins.str = ...,
+        text_en: _builtins.str = ...,
+        terms: _abc.Iterable[Global___ConsentTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms", "text", b"text", "text_en", b"text_en", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consent: _TypeAlias = Consent  # noqa: Y015
+
+@_typing.final
+class ConsentTerm(_message.Message):
+    """One purpose of a consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_EN_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    purpose: Global___ConsentPurpose.ValueType
+    """The purpose."""
+    text: _builtins.str
+    """The purpose in Indonesian."""
+    text_en: _builtins.str
+    """The purpose in English."""
+    required: _builtins.bool
+    """Whether nobody can register without it."""
+    def __init__(
+        self,
+        *,
+        purpose: Global___ConsentPurpose.ValueType = ...,
+        text: _builtins.str = ...,
+        text_en: _builtins.str = ...,
+        required: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purpose", b"purpose", "required", b"required", "text", b"text", "text_en", b"text_en"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentTerm: _TypeAlias = ConsentTerm  # noqa: Y015
 
 @_typing.final
 class GetRegistrationRequest(_message.Message):

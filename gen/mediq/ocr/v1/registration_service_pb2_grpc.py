@@ -50,6 +50,11 @@ class RegistrationServiceStub:
                 request_serializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.UpdateDraftRequest.SerializeToString,
                 response_deserializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Draft.FromString,
                 _registered_method=True)
+        self.GetConsent = channel.unary_unary(
+                '/mediq.ocr.v1.RegistrationService/GetConsent',
+                request_serializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.GetConsentRequest.SerializeToString,
+                response_deserializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Consent.FromString,
+                _registered_method=True)
         self.ConfirmRegistration = channel.unary_unary(
                 '/mediq.ocr.v1.RegistrationService/ConfirmRegistration',
                 request_serializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.ConfirmRegistrationRequest.SerializeToString,
@@ -87,6 +92,13 @@ class RegistrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsent(self, request, context):
+        """Gets what a person agrees to with the confirmation, in the version that is asked for now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ConfirmRegistration(self, request, context):
         """Confirms a draft: makes the account and the ticket. Repeating it gives the same registration and the same ticket.
         """
@@ -118,6 +130,11 @@ def add_RegistrationServiceServicer_to_server(servicer, server):
                     servicer.UpdateDraft,
                     request_deserializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.UpdateDraftRequest.FromString,
                     response_serializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Draft.SerializeToString,
+            ),
+            'GetConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsent,
+                    request_deserializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.GetConsentRequest.FromString,
+                    response_serializer=mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Consent.SerializeToString,
             ),
             'ConfirmRegistration': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmRegistration,
@@ -212,6 +229,33 @@ class RegistrationService:
             '/mediq.ocr.v1.RegistrationService/UpdateDraft',
             mediq_dot_ocr_dot_v1_dot_registration__service__pb2.UpdateDraftRequest.SerializeToString,
             mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Draft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.ocr.v1.RegistrationService/GetConsent',
+            mediq_dot_ocr_dot_v1_dot_registration__service__pb2.GetConsentRequest.SerializeToString,
+            mediq_dot_ocr_dot_v1_dot_registration__service__pb2.Consent.FromString,
             options,
             channel_credentials,
             insecure,

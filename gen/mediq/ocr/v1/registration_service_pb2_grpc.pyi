@@ -39,6 +39,8 @@ class RegistrationServiceStub:
     """Gets a draft."""
     UpdateDraft: _grpc.UnaryUnaryMultiCallable[_registration_service_pb2.UpdateDraftRequest, _registration_service_pb2.Draft]
     """Corrects fields of a draft: only what the card says, and at most two digits of the NIK as read."""
+    GetConsent: _grpc.UnaryUnaryMultiCallable[_registration_service_pb2.GetConsentRequest, _registration_service_pb2.Consent]
+    """Gets what a person agrees to with the confirmation, in the version that is asked for now."""
     ConfirmRegistration: _grpc.UnaryUnaryMultiCallable[_registration_service_pb2.ConfirmRegistrationRequest, _registration_service_pb2.Registration]
     """Confirms a draft: makes the account and the ticket. Repeating it gives the same registration and the same ticket."""
     GetRegistration: _grpc.UnaryUnaryMultiCallable[_registration_service_pb2.GetRegistrationRequest, _registration_service_pb2.Registration]
@@ -55,6 +57,8 @@ class RegistrationServiceAsyncStub(RegistrationServiceStub):
     """Gets a draft."""
     UpdateDraft: _aio.UnaryUnaryMultiCallable[_registration_service_pb2.UpdateDraftRequest, _registration_service_pb2.Draft]  # type: ignore[assignment]
     """Corrects fields of a draft: only what the card says, and at most two digits of the NIK as read."""
+    GetConsent: _aio.UnaryUnaryMultiCallable[_registration_service_pb2.GetConsentRequest, _registration_service_pb2.Consent]  # type: ignore[assignment]
+    """Gets what a person agrees to with the confirmation, in the version that is asked for now."""
     ConfirmRegistration: _aio.UnaryUnaryMultiCallable[_registration_service_pb2.ConfirmRegistrationRequest, _registration_service_pb2.Registration]  # type: ignore[assignment]
     """Confirms a draft: makes the account and the ticket. Repeating it gives the same registration and the same ticket."""
     GetRegistration: _aio.UnaryUnaryMultiCallable[_registration_service_pb2.GetRegistrationRequest, _registration_service_pb2.Registration]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class RegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registration_service_pb2.Draft, _abc.Awaitable[_registration_service_pb2.Draft]]:
         """Corrects fields of a draft: only what the card says, and at most two digits of the NIK as read."""
+
+    @_abc_1.abstractmethod
+    def GetConsent(
+        self,
+        request: _registration_service_pb2.GetConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registration_service_pb2.Consent, _abc.Awaitable[_registration_service_pb2.Consent]]:
+        """Gets what a person agrees to with the confirmation, in the version that is asked for now."""
 
     @_abc_1.abstractmethod
     def ConfirmRegistration(

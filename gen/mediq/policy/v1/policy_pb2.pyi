@@ -90,6 +90,10 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """See, correct and confirm one registration draft."""
     SCOPE_TICKETS: _Scope.ValueType  # 2
     """See and cancel the tickets of one patient, and see the masked profile."""
+    SCOPE_DATA_RIGHTS: _Scope.ValueType  # 3
+    """Use the rights of one person over their data: a copy, who saw it, its erasure. Staff open it for somebody who stands in
+    front of them.
+    """
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """What a narrow session may do."""
@@ -100,6 +104,10 @@ SCOPE_REGISTRATION: Scope.ValueType  # 1
 """See, correct and confirm one registration draft."""
 SCOPE_TICKETS: Scope.ValueType  # 2
 """See and cancel the tickets of one patient, and see the masked profile."""
+SCOPE_DATA_RIGHTS: Scope.ValueType  # 3
+"""Use the rights of one person over their data: a copy, who saw it, its erasure. Staff open it for somebody who stands in
+front of them.
+"""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 class _Peer:
@@ -190,6 +198,66 @@ RATE_CLASS_INTERNAL: RateClass.ValueType  # 6
 """Calls between services, which the edge never sees."""
 Global___RateClass: _TypeAlias = RateClass  # noqa: Y015
 
+class _AuditClass:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditClass.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_CLASS_UNSPECIFIED: _AuditClass.ValueType  # 0
+    """Not stated: the method cannot be registered."""
+    AUDIT_CLASS_NONE: _AuditClass.ValueType  # 1
+    """Nothing: the call shows no personal data and does nothing that needs a right."""
+    AUDIT_CLASS_ACCESS: _AuditClass.ValueType  # 2
+    """Who saw whose data. It is written before the answer goes out."""
+    AUDIT_CLASS_CHANGE: _AuditClass.ValueType  # 3
+    """Who changed what. It is written in the transaction of the change."""
+
+class AuditClass(_AuditClass, metaclass=_AuditClassEnumTypeWrapper):
+    """What the audit trail keeps of a call."""
+
+AUDIT_CLASS_UNSPECIFIED: AuditClass.ValueType  # 0
+"""Not stated: the method cannot be registered."""
+AUDIT_CLASS_NONE: AuditClass.ValueType  # 1
+"""Nothing: the call shows no personal data and does nothing that needs a right."""
+AUDIT_CLASS_ACCESS: AuditClass.ValueType  # 2
+"""Who saw whose data. It is written before the answer goes out."""
+AUDIT_CLASS_CHANGE: AuditClass.ValueType  # 3
+"""Who changed what. It is written in the transaction of the change."""
+Global___AuditClass: _TypeAlias = AuditClass  # noqa: Y015
+
+class _AuditField:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditFieldEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditField.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_FIELD_UNSPECIFIED: _AuditField.ValueType  # 0
+    """Nothing."""
+    AUDIT_FIELD_PERSON: _AuditField.ValueType  # 1
+    """The account whose data the message shows or changes."""
+    AUDIT_FIELD_OBJECT: _AuditField.ValueType  # 2
+    """A thing that the call is about, such as a ticket or a draft."""
+    AUDIT_FIELD_INSTITUTION: _AuditField.ValueType  # 3
+    """The facility that it belongs to."""
+    AUDIT_FIELD_REASON: _AuditField.ValueType  # 4
+    """Why the caller does it."""
+
+class AuditField(_AuditField, metaclass=_AuditFieldEnumTypeWrapper):
+    """What a field tells the audit trail."""
+
+AUDIT_FIELD_UNSPECIFIED: AuditField.ValueType  # 0
+"""Nothing."""
+AUDIT_FIELD_PERSON: AuditField.ValueType  # 1
+"""The account whose data the message shows or changes."""
+AUDIT_FIELD_OBJECT: AuditField.ValueType  # 2
+"""A thing that the call is about, such as a ticket or a draft."""
+AUDIT_FIELD_INSTITUTION: AuditField.ValueType  # 3
+"""The facility that it belongs to."""
+AUDIT_FIELD_REASON: AuditField.ValueType  # 4
+"""Why the caller does it."""
+Global___AuditField: _TypeAlias = AuditField  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
     """The access policy, deadline and rate class of one method."""
@@ -205,6 +273,7 @@ class Policy(_message.Message):
     INSTITUTION_FIELD_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_FIELD_NUMBER: _builtins.int
     MAX_REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """What the caller must prove."""
     rate: Global___RateClass.ValueType
@@ -215,6 +284,8 @@ class Policy(_message.Message):
     """Request field that names what a narrow session was issued for. Another subject is refused."""
     max_request_bytes: _builtins.int
     """The largest request, in bytes. 0: 12 MiB, a photo with its form around it."""
+    audit: Global___AuditClass.ValueType
+    """What the audit trail keeps of a call."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
         """Roles of which the signed-in person needs one. Only with ACCESS_USER."""
@@ -243,15 +314,19 @@ class Policy(_message.Message):
         institution_field: _builtins.str = ...,
         subject_field: _builtins.str = ...,
         max_request_bytes: _builtins.int = ...,
+        audit: Global___AuditClass.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "callers", b"callers", "deadline", b"deadline", "institution_field", b"institution_field", "max_request_bytes", b"max_request_bytes", "rate", b"rate", "roles", b"roles", "scopes", b"scopes", "subject_field", b"subject_field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "audit", b"audit", "callers", b"callers", "deadline", b"deadline", "institution_field", b"institution_field", "max_request_bytes", b"max_request_bytes", "rate", b"rate", "roles", b"roles", "scopes", b"scopes", "subject_field", b"subject_field"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 POLICY_FIELD_NUMBER: _builtins.int
+AUDIT_FIELD_FIELD_NUMBER: _builtins.int
 policy: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Policy]
 """The policy of the method. A method without one cannot be registered."""
+audit_field: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___AuditField.ValueType]
+"""What the field tells the audit trail."""

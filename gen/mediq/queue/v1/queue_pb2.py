@@ -24,21 +24,28 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from mediq.policy.v1 import policy_pb2 as mediq_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediq/queue/v1/queue.proto\x12\x0emediq.queue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x07\n\x06Ticket\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x16\n\x0einstitution_id\x18\x03 \x01(\t\x12\x18\n\x10institution_name\x18\x04 \x01(\t\x12\x12\n\nservice_id\x18\x05 \x01(\t\x12\x14\n\x0cservice_name\x18\x06 \x01(\t\x12\x12\n\npatient_id\x18\x07 \x01(\t\x12*\n\x08priority\x18\x08 \x01(\x0e\x32\x18.mediq.queue.v1.Priority\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.mediq.queue.v1.TicketStatus\x12\x13\n\x0bservice_day\x18\n \x01(\t\x12\x11\n\ttime_zone\x18\x0b \x01(\t\x12\x14\n\x0cpeople_ahead\x18\x0c \x01(\x05\x12\x31\n\x0e\x65stimated_wait\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63ounter_name\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcall_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nserve_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x13 \x01(\x05\x12\x12\n\njourney_id\x18\x14 \x01(\t\x12/\n\x0b\x61rrive_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0fpriority_ground\x18\x16 \x01(\x0e\x32\x1e.mediq.queue.v1.PriorityGround\x12\x35\n\x12\x65stimated_wait_low\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13\x65stimated_wait_high\x18\x18 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12last_called_number\x18\x19 \x01(\t\x12\x1a\n\x12previous_ticket_id\x18\x1a \x01(\t\x12\x16\n\x0enext_ticket_id\x18\x1b \x01(\t\x12\r\n\x05\x63\x61lls\x18\x1c \x01(\x05*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*\xc3\x01\n\x0ePriorityGround\x12\x1f\n\x1bPRIORITY_GROUND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRIORITY_GROUND_ELDERLY\x10\x01\x12\x1c\n\x18PRIORITY_GROUND_PREGNANT\x10\x02\x12\x1c\n\x18PRIORITY_GROUND_DISABLED\x10\x03\x12\x1c\n\x18PRIORITY_GROUND_REFERRAL\x10\x04\x12\x19\n\x15PRIORITY_GROUND_STAFF\x10\x05*\x87\x02\n\x0cTicketStatus\x12\x1d\n\x19TICKET_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15TICKET_STATUS_WAITING\x10\x01\x12\x18\n\x14TICKET_STATUS_CALLED\x10\x02\x12\x19\n\x15TICKET_STATUS_SERVING\x10\x03\x12\x16\n\x12TICKET_STATUS_DONE\x10\x04\x12\x19\n\x15TICKET_STATUS_SKIPPED\x10\x05\x12\x19\n\x15TICKET_STATUS_NO_SHOW\x10\x06\x12\x1b\n\x17TICKET_STATUS_CANCELLED\x10\x07\x12\x1d\n\x19TICKET_STATUS_TRANSFERRED\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amediq/queue/v1/queue.proto\x12\x0emediq.queue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmediq/policy/v1/policy.proto\"\xa4\x07\n\x06Ticket\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x02\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x1c\n\x0einstitution_id\x18\x03 \x01(\tB\x04\xd0\xf3\x18\x03\x12\x18\n\x10institution_name\x18\x04 \x01(\t\x12\x12\n\nservice_id\x18\x05 \x01(\t\x12\x14\n\x0cservice_name\x18\x06 \x01(\t\x12\x18\n\npatient_id\x18\x07 \x01(\tB\x04\xd0\xf3\x18\x01\x12*\n\x08priority\x18\x08 \x01(\x0e\x32\x18.mediq.queue.v1.Priority\x12,\n\x06status\x18\t \x01(\x0e\x32\x1c.mediq.queue.v1.TicketStatus\x12\x13\n\x0bservice_day\x18\n \x01(\t\x12\x11\n\ttime_zone\x18\x0b \x01(\t\x12\x14\n\x0cpeople_ahead\x18\x0c \x01(\x05\x12\x31\n\x0e\x65stimated_wait\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63ounter_name\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tcall_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nserve_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x13 \x01(\x05\x12\x12\n\njourney_id\x18\x14 \x01(\t\x12/\n\x0b\x61rrive_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0fpriority_ground\x18\x16 \x01(\x0e\x32\x1e.mediq.queue.v1.PriorityGround\x12\x35\n\x12\x65stimated_wait_low\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13\x65stimated_wait_high\x18\x18 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12last_called_number\x18\x19 \x01(\t\x12\x1a\n\x12previous_ticket_id\x18\x1a \x01(\t\x12\x16\n\x0enext_ticket_id\x18\x1b \x01(\t\x12\r\n\x05\x63\x61lls\x18\x1c \x01(\x05*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*\xc3\x01\n\x0ePriorityGround\x12\x1f\n\x1bPRIORITY_GROUND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRIORITY_GROUND_ELDERLY\x10\x01\x12\x1c\n\x18PRIORITY_GROUND_PREGNANT\x10\x02\x12\x1c\n\x18PRIORITY_GROUND_DISABLED\x10\x03\x12\x1c\n\x18PRIORITY_GROUND_REFERRAL\x10\x04\x12\x19\n\x15PRIORITY_GROUND_STAFF\x10\x05*\x87\x02\n\x0cTicketStatus\x12\x1d\n\x19TICKET_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15TICKET_STATUS_WAITING\x10\x01\x12\x18\n\x14TICKET_STATUS_CALLED\x10\x02\x12\x19\n\x15TICKET_STATUS_SERVING\x10\x03\x12\x16\n\x12TICKET_STATUS_DONE\x10\x04\x12\x19\n\x15TICKET_STATUS_SKIPPED\x10\x05\x12\x19\n\x15TICKET_STATUS_NO_SHOW\x10\x06\x12\x1b\n\x17TICKET_STATUS_CANCELLED\x10\x07\x12\x1d\n\x19TICKET_STATUS_TRANSFERRED\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediq.queue.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1028
-  _globals['_PRIORITY']._serialized_end=1143
-  _globals['_PRIORITYGROUND']._serialized_start=1146
-  _globals['_PRIORITYGROUND']._serialized_end=1341
-  _globals['_TICKETSTATUS']._serialized_start=1344
-  _globals['_TICKETSTATUS']._serialized_end=1607
-  _globals['_TICKET']._serialized_start=112
-  _globals['_TICKET']._serialized_end=1026
+  _globals['_TICKET'].fields_by_name['id']._loaded_options = None
+  _globals['_TICKET'].fields_by_name['id']._serialized_options = b'\320\363\030\002'
+  _globals['_TICKET'].fields_by_name['institution_id']._loaded_options = None
+  _globals['_TICKET'].fields_by_name['institution_id']._serialized_options = b'\320\363\030\003'
+  _globals['_TICKET'].fields_by_name['patient_id']._loaded_options = None
+  _globals['_TICKET'].fields_by_name['patient_id']._serialized_options = b'\320\363\030\001'
+  _globals['_PRIORITY']._serialized_start=1076
+  _globals['_PRIORITY']._serialized_end=1191
+  _globals['_PRIORITYGROUND']._serialized_start=1194
+  _globals['_PRIORITYGROUND']._serialized_end=1389
+  _globals['_TICKETSTATUS']._serialized_start=1392
+  _globals['_TICKETSTATUS']._serialized_end=1655
+  _globals['_TICKET']._serialized_start=142
+  _globals['_TICKET']._serialized_end=1074
 # @@protoc_insertion_point(module_scope)

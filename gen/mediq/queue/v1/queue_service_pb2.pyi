@@ -2001,3 +2001,139 @@ class StreamEnd(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamEnd: _TypeAlias = StreamEnd  # noqa: Y015
+
+@_typing.final
+class ListPatientTicketsRequest(_message.Message):
+    """Request of ListPatientTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    patient_id: _builtins.str
+    """Account of the patient."""
+    page_size: _builtins.int
+    """Tickets in a page, at most 200. 0 means 50."""
+    page_token: _builtins.str
+    """Token of a previous page."""
+    def __init__(
+        self,
+        *,
+        patient_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "patient_id", b"patient_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPatientTicketsRequest: _TypeAlias = ListPatientTicketsRequest  # noqa: Y015
+
+@_typing.final
+class ListPatientTicketsResponse(_message.Message):
+    """Response of ListPatientTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty on the last page."""
+    @_builtins.property
+    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PatientTicket]:
+        """The tickets of the page."""
+
+    def __init__(
+        self,
+        *,
+        tickets: _abc.Iterable[Global___PatientTicket] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tickets", b"tickets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPatientTicketsResponse: _TypeAlias = ListPatientTicketsResponse  # noqa: Y015
+
+@_typing.final
+class PatientTicket(_message.Message):
+    """A ticket with its changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ticket(self) -> _queue_pb2.Ticket:
+        """The ticket."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketChange]:
+        """Its changes, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        ticket: _queue_pb2.Ticket | None = ...,
+        changes: _abc.Iterable[Global___TicketChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PatientTicket: _TypeAlias = PatientTicket  # noqa: Y015
+
+@_typing.final
+class ErasePatientTicketsRequest(_message.Message):
+    """Request of ErasePatientTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID: the erasure's identifier."""
+    patient_id: _builtins.str
+    """Account of the patient."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        patient_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["patient_id", b"patient_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasePatientTicketsRequest: _TypeAlias = ErasePatientTicketsRequest  # noqa: Y015
+
+@_typing.final
+class ErasePatientTicketsResponse(_message.Message):
+    """Response of ErasePatientTickets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKETS_FIELD_NUMBER: _builtins.int
+    tickets: _builtins.int
+    """Tickets that the patient was taken out of."""
+    def __init__(
+        self,
+        *,
+        tickets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tickets", b"tickets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasePatientTicketsResponse: _TypeAlias = ErasePatientTicketsResponse  # noqa: Y015

@@ -172,6 +172,16 @@ class QueueServiceStub:
                 request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
+        self.ListPatientTickets = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/ListPatientTickets',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsResponse.FromString,
+                _registered_method=True)
+        self.ErasePatientTickets = channel.unary_unary(
+                '/mediq.queue.v1.QueueService/ErasePatientTickets',
+                request_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsRequest.SerializeToString,
+                response_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -367,6 +377,20 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPatientTickets(self, request, context):
+        """Gets the tickets of a patient with their changes, newest first, for the copy and the erasure that the person asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePatientTickets(self, request, context):
+        """Takes the patient out of their closed tickets: no account stands in them any more, and no reason that somebody wrote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -504,6 +528,16 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.FromString,
                     response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'ListPatientTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPatientTickets,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsResponse.SerializeToString,
+            ),
+            'ErasePatientTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePatientTickets,
+                    request_deserializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsRequest.FromString,
+                    response_serializer=mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1236,6 +1270,60 @@ class QueueService:
             '/mediq.queue.v1.QueueService/WatchEvents',
             mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsRequest.SerializeToString,
             mediq_dot_queue_dot_v1_dot_queue__service__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPatientTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/ListPatientTickets',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ListPatientTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePatientTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.queue.v1.QueueService/ErasePatientTickets',
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsRequest.SerializeToString,
+            mediq_dot_queue_dot_v1_dot_queue__service__pb2.ErasePatientTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,10 @@ class QueueServiceStub:
     """Follows a counter: whom it has called, who is next. The last message says why the stream ended."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_queue_service_pb2.WatchEventsRequest, _queue_service_pb2.WatchEventsResponse]
     """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
+    ListPatientTickets: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListPatientTicketsRequest, _queue_service_pb2.ListPatientTicketsResponse]
+    """Gets the tickets of a patient with their changes, newest first, for the copy and the erasure that the person asked for."""
+    ErasePatientTickets: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ErasePatientTicketsRequest, _queue_service_pb2.ErasePatientTicketsResponse]
+    """Takes the patient out of their closed tickets: no account stands in them any more, and no reason that somebody wrote."""
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -149,6 +153,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Follows a counter: whom it has called, who is next. The last message says why the stream ended."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_queue_service_pb2.WatchEventsRequest, _queue_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
+    ListPatientTickets: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListPatientTicketsRequest, _queue_service_pb2.ListPatientTicketsResponse]  # type: ignore[assignment]
+    """Gets the tickets of a patient with their changes, newest first, for the copy and the erasure that the person asked for."""
+    ErasePatientTickets: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ErasePatientTicketsRequest, _queue_service_pb2.ErasePatientTicketsResponse]  # type: ignore[assignment]
+    """Takes the patient out of their closed tickets: no account stands in them any more, and no reason that somebody wrote."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tickets, order, calls and live state of queues."""
@@ -368,5 +376,21 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_queue_service_pb2.WatchEventsResponse], _abc.AsyncIterator[_queue_service_pb2.WatchEventsResponse]]:
         """Follows the events of all facilities as they reach this replica. For operations; nothing is repeated."""
+
+    @_abc_1.abstractmethod
+    def ListPatientTickets(
+        self,
+        request: _queue_service_pb2.ListPatientTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.ListPatientTicketsResponse, _abc.Awaitable[_queue_service_pb2.ListPatientTicketsResponse]]:
+        """Gets the tickets of a patient with their changes, newest first, for the copy and the erasure that the person asked for."""
+
+    @_abc_1.abstractmethod
+    def ErasePatientTickets(
+        self,
+        request: _queue_service_pb2.ErasePatientTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.ErasePatientTicketsResponse, _abc.Awaitable[_queue_service_pb2.ErasePatientTicketsResponse]]:
+        """Takes the patient out of their closed tickets: no account stands in them any more, and no reason that somebody wrote."""
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,19 +27,23 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mediq.policy.v1 import policy_pb2 as mediq_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mediq/user/v1/user.proto\x12\rmediq.user.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmediq/policy/v1/policy.proto\"\xf1\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04nama\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x17\n\nmasked_nik\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05\x65mail\x18\x04 \x01(\tB\x03\x80\x01\x01\x12#\n\x04role\x18\x05 \x01(\x0e\x32\x15.mediq.policy.v1.Role\x12\x16\n\x0einstitution_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x0fPatientIdentity\x12\"\n\x03nik\x18\x01 \x01(\tB\x15\x80\x01\x01\xbaH\x0fr\r2\x0b^[0-9]{16}$\x12\x1a\n\x04nama\x18\x02 \x01(\tB\x0c\x80\x01\x01\xbaH\x06r\x04\x10\x01\x18<\x12 \n\x0ctempat_lahir\x18\x03 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18<\x12!\n\rtanggal_lahir\x18\x04 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18\x14\x12!\n\rjenis_kelamin\x18\x05 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18\x14\x12\x1b\n\x06\x61lamat\x18\x06 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mediq/user/v1/user.proto\x12\rmediq.user.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmediq/policy/v1/policy.proto\"\xfd\x01\n\x04User\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x01\x12\x11\n\x04nama\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x17\n\nmasked_nik\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\x05\x65mail\x18\x04 \x01(\tB\x03\x80\x01\x01\x12#\n\x04role\x18\x05 \x01(\x0e\x32\x15.mediq.policy.v1.Role\x12\x1c\n\x0einstitution_id\x18\x06 \x01(\tB\x04\xd0\xf3\x18\x03\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x0fPatientIdentity\x12\"\n\x03nik\x18\x01 \x01(\tB\x15\x80\x01\x01\xbaH\x0fr\r2\x0b^[0-9]{16}$\x12\x1a\n\x04nama\x18\x02 \x01(\tB\x0c\x80\x01\x01\xbaH\x06r\x04\x10\x01\x18<\x12 \n\x0ctempat_lahir\x18\x03 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18<\x12!\n\rtanggal_lahir\x18\x04 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18\x14\x12!\n\rjenis_kelamin\x18\x05 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x18\x14\x12\x1b\n\x06\x61lamat\x18\x06 \x01(\tB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\xc8\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediq.user.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_USER'].fields_by_name['id']._loaded_options = None
+  _globals['_USER'].fields_by_name['id']._serialized_options = b'\320\363\030\001'
   _globals['_USER'].fields_by_name['nama']._loaded_options = None
   _globals['_USER'].fields_by_name['nama']._serialized_options = b'\200\001\001'
   _globals['_USER'].fields_by_name['masked_nik']._loaded_options = None
   _globals['_USER'].fields_by_name['masked_nik']._serialized_options = b'\200\001\001'
   _globals['_USER'].fields_by_name['email']._loaded_options = None
   _globals['_USER'].fields_by_name['email']._serialized_options = b'\200\001\001'
+  _globals['_USER'].fields_by_name['institution_id']._loaded_options = None
+  _globals['_USER'].fields_by_name['institution_id']._serialized_options = b'\320\363\030\003'
   _globals['_PATIENTIDENTITY'].fields_by_name['nik']._loaded_options = None
   _globals['_PATIENTIDENTITY'].fields_by_name['nik']._serialized_options = b'\200\001\001\272H\017r\r2\013^[0-9]{16}$'
   _globals['_PATIENTIDENTITY'].fields_by_name['nama']._loaded_options = None
@@ -53,7 +57,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PATIENTIDENTITY'].fields_by_name['alamat']._loaded_options = None
   _globals['_PATIENTIDENTITY'].fields_by_name['alamat']._serialized_options = b'\200\001\001\272H\005r\003\030\310\001'
   _globals['_USER']._serialized_start=136
-  _globals['_USER']._serialized_end=377
-  _globals['_PATIENTIDENTITY']._serialized_start=380
-  _globals['_PATIENTIDENTITY']._serialized_end=594
+  _globals['_USER']._serialized_end=389
+  _globals['_PATIENTIDENTITY']._serialized_start=392
+  _globals['_PATIENTIDENTITY']._serialized_end=606
 # @@protoc_insertion_point(module_scope)

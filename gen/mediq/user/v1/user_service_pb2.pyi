@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from mediq.policy.v1 import policy_pb2 as _policy_pb2
 from mediq.user.v1 import user_pb2 as _user_pb2
@@ -293,8 +294,11 @@ class EnsurePatientRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
+    INSTITUTION_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Key of a safe repetition, a UUID: the registration's identifier."""
+    institution_id: _builtins.str
+    """Facility that the patient registers at: its staff may see the patient from then on."""
     @_builtins.property
     def identity(self) -> _user_pb2.PatientIdentity:
         """Who the patient is."""
@@ -304,10 +308,11 @@ class EnsurePatientRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         identity: _user_pb2.PatientIdentity | None = ...,
+        institution_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "institution_id", b"institution_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -340,3 +345,244 @@ class EnsurePatientResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnsurePatientResponse: _TypeAlias = EnsurePatientResponse  # noqa: Y015
+
+@_typing.final
+class RevealNikRequest(_message.Message):
+    """Request of RevealNik."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the account."""
+    reason: _builtins.str
+    """Why the whole number is needed."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealNikRequest: _TypeAlias = RevealNikRequest  # noqa: Y015
+
+@_typing.final
+class RevealNikResponse(_message.Message):
+    """Response of RevealNik."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NIK_FIELD_NUMBER: _builtins.int
+    nik: _builtins.str
+    """National identity number."""
+    def __init__(
+        self,
+        *,
+        nik: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nik", b"nik"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealNikResponse: _TypeAlias = RevealNikResponse  # noqa: Y015
+
+@_typing.final
+class CorrectPatientRequest(_message.Message):
+    """Request of CorrectPatient. A field that is absent stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    NIK_FIELD_NUMBER: _builtins.int
+    NAMA_FIELD_NUMBER: _builtins.int
+    TEMPAT_LAHIR_FIELD_NUMBER: _builtins.int
+    TANGGAL_LAHIR_FIELD_NUMBER: _builtins.int
+    JENIS_KELAMIN_FIELD_NUMBER: _builtins.int
+    ALAMAT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID."""
+    id: _builtins.str
+    """Identifier of the account."""
+    nik: _builtins.str
+    """National identity number."""
+    nama: _builtins.str
+    """Full name."""
+    tempat_lahir: _builtins.str
+    """Place of birth."""
+    tanggal_lahir: _builtins.str
+    """Date of birth, DD-MM-YYYY."""
+    jenis_kelamin: _builtins.str
+    """Sex."""
+    alamat: _builtins.str
+    """Address line."""
+    reason: _builtins.str
+    """Why it is corrected."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        nik: _builtins.str | None = ...,
+        nama: _builtins.str | None = ...,
+        tempat_lahir: _builtins.str | None = ...,
+        tanggal_lahir: _builtins.str | None = ...,
+        jenis_kelamin: _builtins.str | None = ...,
+        alamat: _builtins.str | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alamat", b"_alamat", "_jenis_kelamin", b"_jenis_kelamin", "_nama", b"_nama", "_nik", b"_nik", "_tanggal_lahir", b"_tanggal_lahir", "_tempat_lahir", b"_tempat_lahir", "alamat", b"alamat", "jenis_kelamin", b"jenis_kelamin", "nama", b"nama", "nik", b"nik", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alamat", b"_alamat", "_jenis_kelamin", b"_jenis_kelamin", "_nama", b"_nama", "_nik", b"_nik", "_tanggal_lahir", b"_tanggal_lahir", "_tempat_lahir", b"_tempat_lahir", "alamat", b"alamat", "id", b"id", "jenis_kelamin", b"jenis_kelamin", "nama", b"nama", "nik", b"nik", "reason", b"reason", "request_id", b"request_id", "tanggal_lahir", b"tanggal_lahir", "tempat_lahir", b"tempat_lahir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alamat: _TypeAlias = _typing.Literal["alamat"]  # noqa: Y015
+    _WhichOneofArgType__alamat: _TypeAlias = _typing.Literal["_alamat", b"_alamat"]  # noqa: Y015
+    _WhichOneofReturnType__jenis_kelamin: _TypeAlias = _typing.Literal["jenis_kelamin"]  # noqa: Y015
+    _WhichOneofArgType__jenis_kelamin: _TypeAlias = _typing.Literal["_jenis_kelamin", b"_jenis_kelamin"]  # noqa: Y015
+    _WhichOneofReturnType__nama: _TypeAlias = _typing.Literal["nama"]  # noqa: Y015
+    _WhichOneofArgType__nama: _TypeAlias = _typing.Literal["_nama", b"_nama"]  # noqa: Y015
+    _WhichOneofReturnType__nik: _TypeAlias = _typing.Literal["nik"]  # noqa: Y015
+    _WhichOneofArgType__nik: _TypeAlias = _typing.Literal["_nik", b"_nik"]  # noqa: Y015
+    _WhichOneofReturnType__tanggal_lahir: _TypeAlias = _typing.Literal["tanggal_lahir"]  # noqa: Y015
+    _WhichOneofArgType__tanggal_lahir: _TypeAlias = _typing.Literal["_tanggal_lahir", b"_tanggal_lahir"]  # noqa: Y015
+    _WhichOneofReturnType__tempat_lahir: _TypeAlias = _typing.Literal["tempat_lahir"]  # noqa: Y015
+    _WhichOneofArgType__tempat_lahir: _TypeAlias = _typing.Literal["_tempat_lahir", b"_tempat_lahir"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alamat) -> _WhichOneofReturnType__alamat | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jenis_kelamin) -> _WhichOneofReturnType__jenis_kelamin | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nama) -> _WhichOneofReturnType__nama | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nik) -> _WhichOneofReturnType__nik | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tanggal_lahir) -> _WhichOneofReturnType__tanggal_lahir | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tempat_lahir) -> _WhichOneofReturnType__tempat_lahir | None: ...
+
+Global___CorrectPatientRequest: _TypeAlias = CorrectPatientRequest  # noqa: Y015
+
+@_typing.final
+class OpenDataRightsRequest(_message.Message):
+    """Request of OpenDataRights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the account."""
+    reason: _builtins.str
+    """How the person was recognized, and what they asked for."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenDataRightsRequest: _TypeAlias = OpenDataRightsRequest  # noqa: Y015
+
+@_typing.final
+class GetPatientRecordRequest(_message.Message):
+    """Request of GetPatientRecord."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Identifier of the account."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPatientRecordRequest: _TypeAlias = GetPatientRecordRequest  # noqa: Y015
+
+@_typing.final
+class PatientRecord(_message.Message):
+    """All that is known of a patient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    INSTITUTION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def user(self) -> _user_pb2.User:
+        """The account."""
+
+    @_builtins.property
+    def identity(self) -> _user_pb2.PatientIdentity:
+        """Who the patient is."""
+
+    @_builtins.property
+    def institution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Facilities that the patient registered at."""
+
+    def __init__(
+        self,
+        *,
+        user: _user_pb2.User | None = ...,
+        identity: _user_pb2.PatientIdentity | None = ...,
+        institution_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "institution_ids", b"institution_ids", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PatientRecord: _TypeAlias = PatientRecord  # noqa: Y015
+
+@_typing.final
+class ErasePatientRequest(_message.Message):
+    """Request of ErasePatient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    RETAIN_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Key of a safe repetition, a UUID: the erasure's identifier."""
+    id: _builtins.str
+    """Identifier of the account."""
+    @_builtins.property
+    def retain_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the law wants it to be kept: sealed, and out of everybody's sight. Absent: it is erased at once."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        retain_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retain_time", b"retain_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id", "retain_time", b"retain_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasePatientRequest: _TypeAlias = ErasePatientRequest  # noqa: Y015

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from mediq.user.v1 import auth_service_pb2 as mediq_dot_user_dot_v1_dot_auth__service__pb2
 from mediq.user.v1 import user_pb2 as mediq_dot_user_dot_v1_dot_user__pb2
 from mediq.user.v1 import user_service_pb2 as mediq_dot_user_dot_v1_dot_user__service__pb2
 
@@ -82,6 +83,31 @@ class UserServiceStub:
                 request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientRequest.SerializeToString,
                 response_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientResponse.FromString,
                 _registered_method=True)
+        self.RevealNik = channel.unary_unary(
+                '/mediq.user.v1.UserService/RevealNik',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikResponse.FromString,
+                _registered_method=True)
+        self.CorrectPatient = channel.unary_unary(
+                '/mediq.user.v1.UserService/CorrectPatient',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.CorrectPatientRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_user__pb2.User.FromString,
+                _registered_method=True)
+        self.OpenDataRights = channel.unary_unary(
+                '/mediq.user.v1.UserService/OpenDataRights',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.OpenDataRightsRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.NarrowSession.FromString,
+                _registered_method=True)
+        self.GetPatientRecord = channel.unary_unary(
+                '/mediq.user.v1.UserService/GetPatientRecord',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.GetPatientRecordRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.PatientRecord.FromString,
+                _registered_method=True)
+        self.ErasePatient = channel.unary_unary(
+                '/mediq.user.v1.UserService/ErasePatient',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ErasePatientRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -151,6 +177,42 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevealNik(self, request, context):
+        """Shows the whole NIK of a patient of the caller's facility, for a reason that the audit trail keeps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CorrectPatient(self, request, context):
+        """Corrects what is known of a patient of the caller's facility, with the card in front of the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenDataRights(self, request, context):
+        """Opens the session in which a patient of the caller's facility uses the rights over their data. The caller has seen the
+        person and the card.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPatientRecord(self, request, context):
+        """Gets all that is known of a patient, for the copy that the person asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePatient(self, request, context):
+        """Closes a patient's account, and erases what is known of the person, at once or when it need not be kept any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +260,31 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.EnsurePatient,
                     request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientRequest.FromString,
                     response_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientResponse.SerializeToString,
+            ),
+            'RevealNik': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealNik,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikResponse.SerializeToString,
+            ),
+            'CorrectPatient': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectPatient,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.CorrectPatientRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'OpenDataRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenDataRights,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.OpenDataRightsRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.NarrowSession.SerializeToString,
+            ),
+            'GetPatientRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPatientRecord,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.GetPatientRecordRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.PatientRecord.SerializeToString,
+            ),
+            'ErasePatient': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePatient,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ErasePatientRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -444,6 +531,141 @@ class UserService:
             '/mediq.user.v1.UserService/EnsurePatient',
             mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientRequest.SerializeToString,
             mediq_dot_user_dot_v1_dot_user__service__pb2.EnsurePatientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealNik(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/RevealNik',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_user__service__pb2.RevealNikResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectPatient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/CorrectPatient',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.CorrectPatientRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenDataRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/OpenDataRights',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.OpenDataRightsRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.NarrowSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPatientRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/GetPatientRecord',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.GetPatientRecordRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_user__service__pb2.PatientRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePatient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/ErasePatient',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.ErasePatientRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

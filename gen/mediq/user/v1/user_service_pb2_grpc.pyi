@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from mediq.user.v1 import auth_service_pb2 as _auth_service_pb2
 from mediq.user.v1 import user_pb2 as _user_pb2
 from mediq.user.v1 import user_service_pb2 as _user_service_pb2
 import abc as _abc_1
@@ -53,6 +54,18 @@ class UserServiceStub:
     """Closes an account and ends its sessions. The account can no longer sign in."""
     EnsurePatient: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EnsurePatientRequest, _user_service_pb2.EnsurePatientResponse]
     """Finds the patient by NIK or creates the account. The same person twice at once gives one account."""
+    RevealNik: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.RevealNikRequest, _user_service_pb2.RevealNikResponse]
+    """Shows the whole NIK of a patient of the caller's facility, for a reason that the audit trail keeps."""
+    CorrectPatient: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CorrectPatientRequest, _user_pb2.User]
+    """Corrects what is known of a patient of the caller's facility, with the card in front of the caller."""
+    OpenDataRights: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.OpenDataRightsRequest, _auth_service_pb2.NarrowSession]
+    """Opens the session in which a patient of the caller's facility uses the rights over their data. The caller has seen the
+    person and the card.
+    """
+    GetPatientRecord: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetPatientRecordRequest, _user_service_pb2.PatientRecord]
+    """Gets all that is known of a patient, for the copy that the person asked for."""
+    ErasePatient: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ErasePatientRequest, _empty_pb2.Empty]
+    """Closes a patient's account, and erases what is known of the person, at once or when it need not be kept any more."""
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -77,6 +90,18 @@ class UserServiceAsyncStub(UserServiceStub):
     """Closes an account and ends its sessions. The account can no longer sign in."""
     EnsurePatient: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EnsurePatientRequest, _user_service_pb2.EnsurePatientResponse]  # type: ignore[assignment]
     """Finds the patient by NIK or creates the account. The same person twice at once gives one account."""
+    RevealNik: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RevealNikRequest, _user_service_pb2.RevealNikResponse]  # type: ignore[assignment]
+    """Shows the whole NIK of a patient of the caller's facility, for a reason that the audit trail keeps."""
+    CorrectPatient: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CorrectPatientRequest, _user_pb2.User]  # type: ignore[assignment]
+    """Corrects what is known of a patient of the caller's facility, with the card in front of the caller."""
+    OpenDataRights: _aio.UnaryUnaryMultiCallable[_user_service_pb2.OpenDataRightsRequest, _auth_service_pb2.NarrowSession]  # type: ignore[assignment]
+    """Opens the session in which a patient of the caller's facility uses the rights over their data. The caller has seen the
+    person and the card.
+    """
+    GetPatientRecord: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetPatientRecordRequest, _user_service_pb2.PatientRecord]  # type: ignore[assignment]
+    """Gets all that is known of a patient, for the copy that the person asked for."""
+    ErasePatient: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ErasePatientRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Closes a patient's account, and erases what is known of the person, at once or when it need not be kept any more."""
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accounts of patients and staff."""
@@ -152,5 +177,47 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.EnsurePatientResponse, _abc.Awaitable[_user_service_pb2.EnsurePatientResponse]]:
         """Finds the patient by NIK or creates the account. The same person twice at once gives one account."""
+
+    @_abc_1.abstractmethod
+    def RevealNik(
+        self,
+        request: _user_service_pb2.RevealNikRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.RevealNikResponse, _abc.Awaitable[_user_service_pb2.RevealNikResponse]]:
+        """Shows the whole NIK of a patient of the caller's facility, for a reason that the audit trail keeps."""
+
+    @_abc_1.abstractmethod
+    def CorrectPatient(
+        self,
+        request: _user_service_pb2.CorrectPatientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
+        """Corrects what is known of a patient of the caller's facility, with the card in front of the caller."""
+
+    @_abc_1.abstractmethod
+    def OpenDataRights(
+        self,
+        request: _user_service_pb2.OpenDataRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_service_pb2.NarrowSession, _abc.Awaitable[_auth_service_pb2.NarrowSession]]:
+        """Opens the session in which a patient of the caller's facility uses the rights over their data. The caller has seen the
+        person and the card.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPatientRecord(
+        self,
+        request: _user_service_pb2.GetPatientRecordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.PatientRecord, _abc.Awaitable[_user_service_pb2.PatientRecord]]:
+        """Gets all that is known of a patient, for the copy that the person asked for."""
+
+    @_abc_1.abstractmethod
+    def ErasePatient(
+        self,
+        request: _user_service_pb2.ErasePatientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Closes a patient's account, and erases what is known of the person, at once or when it need not be kept any more."""
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
