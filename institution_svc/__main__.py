@@ -6,7 +6,9 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 
 from institution_svc.servicer import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
-from institution_svc.store import IDEMPOTENCY
+from institution_svc.store import AUDIT, IDEMPOTENCY
+from mesh.audit_relay import open_trail, to_user_svc
+from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
 from mesh.idempotency import Idempotency
@@ -15,10 +17,22 @@ from mesh.server import Server, run
 
 async def build(server: Server) -> None:
     """Wires the service."""
+    wire(server, Channels(server.settings.tls, server.settings.service))
+
+
+def wire(server: Server, channels: Channels) -> None:
+    """Wires the service with its surroundings.
+
+    Args:
+        server: The server to fill.
+        channels: Channels to other services.
+    """
     settings = server.settings
+    server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database)
+    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     servicer = InstitutionServicer(database, idempotency)
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.background(idempotency.keep_forgetting)

@@ -22,6 +22,7 @@ from institution_svc.domain import (
     require_sound,
     taken,
 )
+from mesh.audit import audit_table
 from mesh.errors import not_found
 from mesh.idempotency import idempotency_table
 from mesh.storage import UtcDateTime
@@ -32,6 +33,7 @@ class Base(DeclarativeBase):
 
 
 IDEMPOTENCY = idempotency_table(Base.metadata)
+AUDIT = audit_table(Base.metadata)
 
 
 class InstitutionRow(Base):

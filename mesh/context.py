@@ -2,12 +2,15 @@
 
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mediq.policy.v1.policy_pb2 import Peer, Role, Scope
 
 from mesh.contracts import Method
 from mesh.errors import Kind, MeshError, forbidden
+
+CLIENT_ADDRESS = "x-mediq-client-address"
+"""Request header with the caller's address. The edge sets it, and drops what a client sends."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Call:
     deadline: float | None
     """When the call must be answered, on the monotonic clock; None for streams."""
     principal: Principal | None = None
+    address: str = field(default="", repr=False)
+    """Network address of the caller, as the edge saw it. Empty for calls between services."""
+    persons: dict[str, None] = field(default_factory=dict)
+    """Accounts that the call is about and that its messages do not name."""
+    objects: dict[str, None] = field(default_factory=dict)
+    """Things that the call is about and that its messages do not name."""
 
     def remaining_seconds(self) -> float | None:
         """Time left; None without a deadline."""

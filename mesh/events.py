@@ -95,7 +95,20 @@ class Subscription:
         self.queue.put_nowait(event)
 
 
-class EventBus(Protocol):
+class Publisher(Protocol):
+    """Takes events over."""
+
+    async def publish_all(self, events: Sequence[Event]) -> None:
+        """Hands events over in order, without waiting for each; returns when all are safe.
+
+        Raises:
+            NotPublished: Says how many from the front are safe; the caller keeps the others.
+            MeshError: None is safe for sure; the caller keeps all.
+        """
+        ...
+
+
+class EventBus(Publisher, Protocol):
     """Fan-out of events: every subscription gets every event that fits, in order of publication.
 
     A subscription that may have missed something, because it was too slow or because the broker
@@ -108,14 +121,6 @@ class EventBus(Protocol):
 
         Raises:
             MeshError: UNAVAILABLE when the bus cannot take it; the caller keeps it.
-        """
-        ...
-
-    async def publish_all(self, events: Sequence[Event]) -> None:
-        """Hands events over in order, without waiting for each; returns when all are safe.
-
-        Raises:
-            NotPublished: Says how many from the front are safe; the caller keeps the others.
         """
         ...
 

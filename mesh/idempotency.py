@@ -14,6 +14,8 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, ins
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mesh.audit import Trail
+from mesh.context import current_call
 from mesh.crypto import FieldCipher
 from mesh.errors import Kind, MeshError
 from mesh.storage import Database, UtcDateTime
@@ -54,11 +56,21 @@ def reused() -> MeshError:
 class Idempotency:
     """Remembers answers by request. Answers are encrypted: they may hold personal data."""
 
-    def __init__(self, table: Table, cipher: FieldCipher, database: Database) -> None:
-        """Keeps answers in `table` of `database`, sealed by `cipher`."""
+    def __init__(
+        self, table: Table, cipher: FieldCipher, database: Database, trail: Trail | None = None
+    ) -> None:
+        """Keeps answers in `table` of `database`, sealed by `cipher`.
+
+        Args:
+            table: See `idempotency_table`.
+            cipher: Seals the answers.
+            database: The service's database.
+            trail: Where effects are written down. None: nowhere.
+        """
         self._table = table
         self._cipher = cipher
         self._database = database
+        self._trail = trail
 
     async def once(
         self,
@@ -73,7 +85,8 @@ class Idempotency:
             caller: Who asks; two callers may choose the same request_id.
             request: A request with a `request_id`. An empty one runs every time.
             answer: Type of the answer.
-            work: The effect, in the transaction that also remembers the answer.
+            work: The effect, in the transaction that also remembers the answer and writes the
+                effect down for the audit trail.
 
         Raises:
             MeshError: ALREADY_EXISTS with REQUEST_ID_REUSED, or what the work raises.
@@ -85,6 +98,8 @@ class Idempotency:
             if known is not None:
                 return known
             made = work(session)
+            if self._trail is not None:
+                self._trail.note_change(session, current_call(), request, made)
             self.remember(session, scope, request_id, request, made)
             return made
 

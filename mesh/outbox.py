@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mesh.errors import MeshError
-from mesh.events import Event, EventBus, NotPublished
+from mesh.events import Event, NotPublished, Publisher
 from mesh.logs import logger
 from mesh.metrics import NO_METRICS
 from mesh.storage import Database, UtcDateTime
@@ -34,14 +34,14 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 # A lock of the server belongs to a connection and ends with it. Its name stands for the database,
 # because the names of locks are shared by all databases of the server.
-_TAKE_TURN = text("SELECT GET_LOCK(CONCAT('mediq.outbox.', MD5(DATABASE())), 1)")
+_TAKE_TURN = text("SELECT GET_LOCK(CONCAT('mediq.', :outbox, '.', MD5(DATABASE())), 1)")
 _END_TURN = text("SELECT RELEASE_ALL_LOCKS()")
 
 
-def outbox_table(metadata: MetaData) -> Table:
+def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
     """The table of events that wait for publication, for the models of a service."""
     return Table(
-        "outbox",
+        name,
         metadata,
         Column(
             "position",
@@ -59,16 +59,16 @@ def outbox_table(metadata: MetaData) -> Table:
 class OutboxMetrics:
     """What the relay measures of itself."""
 
-    def __init__(self, meter: Meter) -> None:
-        """Makes the instruments."""
+    def __init__(self, meter: Meter, name: str) -> None:
+        """Makes the instruments of the outbox with this name."""
         self._depth = meter.create_gauge(
-            "mediq.outbox.depth", description="Events that wait for publication."
+            f"mediq.{name}.depth", description="Events that wait for publication."
         )
         self._lag = meter.create_gauge(
-            "mediq.outbox.lag", unit="s", description="Age of the oldest event that waits."
+            f"mediq.{name}.lag", unit="s", description="Age of the oldest event that waits."
         )
         self._published = meter.create_counter(
-            "mediq.outbox.published", description="Events that the bus has taken."
+            f"mediq.{name}.published", description="Events that were taken over."
         )
 
     def waiting(self, depth: int, lag_seconds: float) -> None:
@@ -109,7 +109,8 @@ class _Rows:
         self, session: Session, done: Sequence[int]
     ) -> tuple[list[Event], list[int], int] | None:
         if self._shared and not self._turn:
-            self._turn = session.execute(_TAKE_TURN).scalar_one() == 1
+            turn = session.execute(_TAKE_TURN, {"outbox": self._table.name})
+            self._turn = turn.scalar_one() == 1
             if not self._turn:
                 return None
         table = self._table
@@ -138,7 +139,7 @@ class Outbox:
     """Writes events in the caller's transaction and relays them to the bus."""
 
     def __init__(
-        self, table: Table, database: Database, bus: EventBus, meter: Meter = NO_METRICS
+        self, table: Table, database: Database, bus: Publisher, meter: Meter = NO_METRICS
     ) -> None:
         """Relays the rows of `table` to `bus`.
 
@@ -152,7 +153,7 @@ class Outbox:
         self._database = database
         self._bus = bus
         self._wake = asyncio.Event()
-        self._metrics = OutboxMetrics(meter)
+        self._metrics = OutboxMetrics(meter, table.name)
 
     def add(self, session: Session, event: Event) -> None:
         """Writes an event in the caller's transaction; call `wake` after the commit."""
@@ -190,7 +191,7 @@ class Outbox:
                 try:
                     await self._publish(rows)
                 except MeshError as error:
-                    logger().warning("events wait for the bus", reason=error.reason)
+                    logger().warning("events wait", outbox=self._table.name, reason=error.reason)
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 try:

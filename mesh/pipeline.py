@@ -6,20 +6,22 @@ The chain is built once a method when it is registered, not once a call: an inte
 stage costs a coroutine each, a third of the throughput of a small call.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import Message
 from grpc_status import rpc_status
-from mediq.policy.v1.policy_pb2 import Access
+from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 
 from mesh import telemetry
-from mesh.context import Call, Principal, enter_call
+from mesh.context import CLIENT_ADDRESS, Call, Principal, enter_call
 from mesh.contracts import Method
 from mesh.errors import Kind, MeshError
 from mesh.logs import logger
@@ -29,20 +31,27 @@ from mesh.tls import peer_of
 from mesh.tokens import TokenVerifier
 from mesh.validation import validate
 
+if TYPE_CHECKING:
+    from mesh.audit import Trail
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
 Metadata = Iterable[tuple[str, str | bytes]]
 Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[Message, Context], AsyncIterator[Message]]
+LONGEST_ADDRESS = 45
+"""Characters of an IPv6 address that holds an IPv4 one."""
 SLOW_SHARE = 0.8
 """A call that used more than this share of its deadline is logged."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pipeline:
-    """The stages that need something: the verifier of tokens."""
+    """The stages that need something: the verifier of tokens, the audit trail."""
 
     verifier: TokenVerifier
+    trail: Trail | None = None
+    """None: the server has no method that shows personal data."""
 
     def wrap(self, method: Method, handler: Handler) -> Handler:
         """The handler of one method behind all stages.
@@ -67,44 +76,54 @@ class Pipeline:
         raise ValueError(f"{method.path} streams its request")
 
     def _unary(self, method: Method, behavior: Unary) -> Unary:
+        shows = method.policy.audit == AuditClass.AUDIT_CLASS_ACCESS
+
         async def serve(request: Message, context: Context) -> Message:
             metadata = context.invocation_metadata() or ()
             with telemetry.served(method, metadata) as span:
+                call = self._enter(method, context, metadata, telemetry.trace_id(span))
                 try:
-                    call = self._enter(method, context, telemetry.trace_id(span))
                     async with asyncio.timeout(call.remaining_seconds()):
                         self._admit(call, request, metadata)
                         response = await behavior(request, context)
+                        if shows and self.trail is not None:
+                            await self.trail.saw(call, request, response)
                     _note_slow(call)
                     return response
                 except Exception as error:
-                    await _fail(error, method, context, telemetry.trace_id(span))
+                    await self._fail(error, call, request, context)
 
         return serve
 
     def _stream(self, method: Method, behavior: Stream) -> Stream:
+        shows = method.policy.audit == AuditClass.AUDIT_CLASS_ACCESS
+
         async def serve(request: Message, context: Context) -> AsyncIterator[Message]:
             metadata = context.invocation_metadata() or ()
             with telemetry.served(method, metadata) as span:
+                call = self._enter(method, context, metadata, telemetry.trace_id(span))
                 try:
-                    call = self._enter(method, context, telemetry.trace_id(span))
                     self._admit(call, request, metadata)
                     async for response in behavior(request, context):
+                        if shows and self.trail is not None:
+                            await self.trail.saw(call, request, response)
                         yield response
                 except Exception as error:
-                    await _fail(error, method, context, telemetry.trace_id(span))
+                    await self._fail(error, call, request, context)
 
         return serve
 
-    def _enter(self, method: Method, context: Context, trace_id: str) -> Call:
+    def _enter(self, method: Method, context: Context, metadata: Metadata, trace_id: str) -> Call:
         limit = method.deadline_seconds
         asked = context.time_remaining()
         seconds = min((value for value in (limit, asked) if value is not None), default=None)
+        peer = peer_of(context.peer_identities())
         call = Call(
             method=method,
-            peer=peer_of(context.peer_identities()),
+            peer=peer,
             trace_id=trace_id,
             deadline=None if seconds is None else time.monotonic() + seconds,
+            address=_address(metadata) if peer == Peer.PEER_EDGE else "",
         )
         enter_call(call)
         return call
@@ -126,6 +145,26 @@ class Pipeline:
                 return self.verifier.verify(token.strip())
         return None
 
+    async def _fail(
+        self, error: Exception, call: Call, request: Message, context: Context
+    ) -> NoReturn:
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        told, path = known(error), call.method.path
+        if self.trail is not None:
+            await self.trail.refused(call, request, told)
+        logger().info("call refused", method=path, code=told.kind.value, reason=told.reason)
+        status = rpc_status.to_status(to_status(told, call.trace_id))
+        await context.abort(status.code, status.details, status.trailing_metadata)
+        raise AssertionError("abort returned")
+
+
+def _address(metadata: Metadata) -> str:
+    for key, value in metadata:
+        if key == CLIENT_ADDRESS and isinstance(value, str):
+            return value[:LONGEST_ADDRESS]
+    return ""
+
 
 def _note_slow(call: Call) -> None:
     limit, left = call.method.deadline_seconds, call.remaining_seconds()
@@ -141,16 +180,6 @@ def known(error: Exception) -> MeshError:
         return MeshError("the deadline has passed", Kind.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     logger().error("unexpected error", exc_info=error)
     return MeshError("internal error", Kind.INTERNAL, "INTERNAL")
-
-
-async def _fail(error: Exception, method: Method, context: Context, trace_id: str) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
-    told = known(error)
-    logger().info("call refused", method=method.path, code=told.kind.value, reason=told.reason)
-    status = rpc_status.to_status(to_status(told, trace_id))
-    await context.abort(status.code, status.details, status.trailing_metadata)
-    raise AssertionError("abort returned")
 
 
 def is_coroutine_handler(behavior: object) -> bool:

@@ -98,9 +98,10 @@ class Server:
         self._server = grpc.aio.server(options=_options(settings.service))
         self.revocations = make_revocations(settings.keys, settings.redis_url)
         """Access tokens that ended early; the account service adds to them."""
-        self._pipeline = Pipeline(
+        self.pipeline = Pipeline(
             TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked)
         )
+        """The stages of every call; a service with an audit trail gives it here."""
         self._health = health_aio.HealthServicer()
         self._metrics = Metrics(settings)
         self.meter = self._metrics.meter
@@ -110,6 +111,7 @@ class Server:
         self._closers: list[Callable[[], Awaitable[None]]] = [self.revocations.close]
         self._tasks: list[asyncio.Task[None]] = []
         self._services: set[str] = set()
+        self._shows: list[str] = []
         self.missing: dict[str, str] = {}
         self.draining = asyncio.Event()
         """Set when the server begins to stop: streams end themselves then."""
@@ -163,10 +165,15 @@ class Server:
             for name, handler in handlers.items():
                 if not is_coroutine_handler(handler.unary_unary or handler.unary_stream):
                     raise TypeError(f"/{service}/{name} is not async: it would block the loop")
-                wrapped[name] = self._pipeline.wrap(find(service, name), handler)
+                wrapped[name] = self._wrapped(find(service, name), handler)
             generic = grpc.method_handlers_generic_handler(service, wrapped)
             self._server.add_generic_rpc_handlers((generic,))
             self._services.add(service)
+
+    def _wrapped(self, method: Method, handler: Handler) -> Handler:
+        if method.policy.audit == AuditClass.AUDIT_CLASS_ACCESS:
+            self._shows.append(method.path)
+        return self.pipeline.wrap(method, handler)
 
     def check(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
         """Adds something that readiness needs. The probe raises when it is gone."""
@@ -187,11 +194,14 @@ class Server:
             The TCP port.
 
         Raises:
-            RuntimeError: The port, or that of the metrics, is taken.
+            RuntimeError: The port, or that of the metrics, is taken; or a method shows personal
+                data and there is no audit trail.
             FileNotFoundError: The certificate is missing.
             IdentityError: The certificate is damaged.
         """
         settings = self.settings
+        if self._shows and self.pipeline.trail is None:
+            raise RuntimeError(f"{self._shows[0]} shows personal data and nothing writes it down")
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*sorted(self._services), REFLECTION, "grpc.health.v1.Health")
         reflection.enable_server_reflection(names, self._server)

@@ -5,6 +5,7 @@ from functools import partial
 from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
 from sqlalchemy.orm import Session
 
+from mesh.audit_relay import open_trail, to_user_svc
 from mesh.cache import make_cache
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
@@ -21,7 +22,7 @@ from queue_svc.event_words import FEED
 from queue_svc.histories import Histories
 from queue_svc.lines import Lines
 from queue_svc.live import Live
-from queue_svc.models import IDEMPOTENCY, OUTBOX
+from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.overview import FacilityReader
 from queue_svc.reading import TicketReader
 from queue_svc.servicer import QueueServicer
@@ -73,10 +74,13 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
 
     histories = Histories(database, overview, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database)
+    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     parts = Parts(
         database=database,
-        writer=Writer(database, idempotency, outbox, store, lines, cache, clock, histories.tell),
+        writer=Writer(
+            database, idempotency, outbox, trail, store, lines, cache, clock, histories.tell
+        ),
         reader=reader,
         overview=overview,
         facilities=Facilities(channels, cache, settings.facts_seconds),

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from mesh.audit import audit_table
 from mesh.idempotency import idempotency_table
 from mesh.outbox import outbox_table
 from mesh.storage import UtcDateTime
@@ -27,6 +28,7 @@ class Base(DeclarativeBase):
 
 IDEMPOTENCY = idempotency_table(Base.metadata)
 OUTBOX = outbox_table(Base.metadata)
+AUDIT = audit_table(Base.metadata)
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
 

@@ -1,15 +1,18 @@
 """Changes of tickets: each with its event and its answer in one transaction, many in one commit."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from mediq.queue.v1 import queue_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mesh.audit import Trail, call_event
 from mesh.cache import Cache
+from mesh.context import Call, current_call
 from mesh.errors import Kind, MeshError
 from mesh.idempotency import Idempotency, key_of, reused
 from mesh.lanes import Lanes
@@ -40,6 +43,8 @@ class Joining:
     request: Message
     plan: Callable[[], tuple[Service, Issue]]
     """Says what to issue; raises what the facility's facts failed with."""
+    call: Call | None = field(default_factory=current_call)
+    """The call that asks, for the audit trail."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class Changing:
     reach: Reach
     work: Callable[[TicketStore], Ticket]
     """Makes the change. It refuses before it writes: others share its transaction."""
+    call: Call | None = field(default_factory=current_call)
+    """The call that asks, for the audit trail."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What became of a request."""
+
+    outcome: Outcome
+    touched: Sequence[Ticket] = ()
+    """The tickets that it changed, more than the answer shows."""
 
 
 class Writer:
@@ -62,6 +78,7 @@ class Writer:
         database: Database,
         idempotency: Idempotency,
         outbox: Outbox,
+        trail: Trail,
         store: OpenStore,
         lines: Lines,
         cache: Cache,
@@ -74,6 +91,7 @@ class Writer:
             database: The tickets.
             idempotency: Remembers answers.
             outbox: Takes events.
+            trail: Where changes are written down.
             store: Opens the store.
             lines: Who waits.
             cache: Holds copies of what a change makes old.
@@ -83,6 +101,7 @@ class Writer:
         self._database = database
         self._idempotency = idempotency
         self._outbox = outbox
+        self._trail = trail
         self._store = store
         self._lines = lines
         self._cache = cache
@@ -124,7 +143,7 @@ class Writer:
     async def _commit(
         self,
         asked: Sequence[Asked],
-        effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
+        effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]],
     ) -> Sequence[Outcome | Exception]:
         """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
         for _ in range(RIVALS + 1):
@@ -156,7 +175,7 @@ class Writer:
         raise failure
 
     async def _alone(
-        self, one: Asked, effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]]
+        self, one: Asked, effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]]
     ) -> Outcome | Exception:
         try:
             return (await self._commit([one], effect))[0]
@@ -188,7 +207,7 @@ class Writer:
         self,
         session: Session,
         asked: Sequence[Asked],
-        effect: Callable[[TicketStore, Sequence[Asked]], list[Outcome]],
+        effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]],
     ) -> tuple[list[Outcome], Sequence[tuple[Entry, Ticket]]]:
         """Does what was not done before; gives the outcomes, and what happened."""
         known = self._idempotency.replay_all(
@@ -202,7 +221,8 @@ class Writer:
                 fresh.append(index)
         store = self._store(session, Reach())
         made = effect(store, [asked[index] for index in fresh])
-        outcomes = dict(zip(fresh, made, strict=True))
+        self._trail.note(session, _events([asked[index] for index in fresh], made))
+        outcomes = {index: one.outcome for index, one in zip(fresh, made, strict=True)}
         self._outbox.add_all(session, [event_of(entry) for entry, _ in store.made])
         self._idempotency.remember_all(
             session,
@@ -222,39 +242,58 @@ class Writer:
             answers.append(answer)
         return answers, store.made
 
-    def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Outcome]:
+    def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Effect]:
         """Issues the tickets of a batch, which are all of one service."""
         now = self._clock()
         planned: list[tuple[Service, Issue] | MeshError] = [_planned(one) for one in asked]
         plans = [one for one in planned if not isinstance(one, MeshError)]
         if not plans:
-            return [one for one in planned if isinstance(one, MeshError)]
+            return [Effect(one) for one in planned if isinstance(one, MeshError)]
         results, line = store.issue(plans[-1][0], [issue for _, issue in plans], now)
         store.finish()
         made = iter(
-            one if isinstance(one, MeshError) else ticket_message(one, line) for one in results
+            Effect(one if isinstance(one, MeshError) else ticket_message(one, line))
+            for one in results
         )
-        return [one if isinstance(one, MeshError) else next(made) for one in planned]
+        return [Effect(one) if isinstance(one, MeshError) else next(made) for one in planned]
 
-    def _change(self, store: TicketStore, asked: Sequence[Changing]) -> list[Outcome]:
+    def _change(self, store: TicketStore, asked: Sequence[Changing]) -> list[Effect]:
         """Makes the changes of a batch, one after the other."""
-        results: list[Ticket | MeshError] = []
+        results: list[tuple[Ticket | MeshError, Sequence[Ticket]]] = []
         store.calls_expected = len(asked)
         for one in asked:
             store.reach = one.reach
+            before = len(store.made)
             try:
-                results.append(one.work(store))
+                ticket = one.work(store)
             except MeshError as error:
                 if error.kind is Kind.ABORTED:
                     raise
-                results.append(error)
+                results.append((error, ()))
+            else:
+                results.append((ticket, [made for _, made in store.made[before:]]))
         store.finish()
         return [
-            one
+            Effect(one)
             if isinstance(one, MeshError)
-            else ticket_message(one, store.fresh_line(one, self._clock()))
-            for one in results
+            else Effect(ticket_message(one, store.fresh_line(one, self._clock())), touched)
+            for one, touched in results
         ]
+
+
+def _events(asked: Sequence[Joining | Changing], made: Sequence[Effect]) -> list[AuditEvent]:
+    """What the audit trail is told of a batch; refusals are not in it."""
+    return [
+        call_event(
+            one.call,
+            AuditAct.AUDIT_ACT_CHANGE,
+            (one.request, effect.outcome),
+            persons=[ticket.patient_id for ticket in effect.touched],
+            objects=[ticket.id for ticket in effect.touched],
+        )
+        for one, effect in zip(asked, made, strict=True)
+        if one.call is not None and not isinstance(effect.outcome, MeshError)
+    ]
 
 
 def _planned(joining: Joining) -> tuple[Service, Issue] | MeshError:

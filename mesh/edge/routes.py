@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mediq.policy.v1.policy_pb2 import Access, RateClass
 
+from mesh.context import CLIENT_ADDRESS
 from mesh.contracts import Method, methods
 from mesh.edge.access import access, open_to_all
 from mesh.edge.bodies import upload_body
@@ -28,8 +29,6 @@ ANSWER_SECONDS = 0.25
 """Time after the policy's deadline, at which servers stop by themselves, for their own answer."""
 ABORT_SECONDS = 0.5
 """Time after which the server's transport drops the call. Its answer has no details."""
-CLIENT_ADDRESS = "x-mediq-client-address"
-"""Request header with the caller's address; what a client sends under this name is dropped."""
 
 
 def routed_methods() -> tuple[Method, ...]:

@@ -7,6 +7,7 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 
 from mesh import pages
+from mesh.audit import concerns
 from mesh.cache import remembered
 from mesh.context import principal
 from mesh.errors import Kind, MeshError, not_found
@@ -38,6 +39,7 @@ class TicketReads(Part):
         institution_id, patient_id = await self._owner(request.id)
         if not reach_of(principal()).covers(institution_id, patient_id):
             raise not_found("ticket", request.id)
+        concerns(persons=[patient_id])
 
         def look(reader: TicketReader) -> bytes:
             ticket = reader.get(request.id)
@@ -60,7 +62,9 @@ class TicketReads(Part):
         self, request: requests.GetTicketHistoryRequest, context: Context
     ) -> requests.TicketHistory:
         def look(reader: TicketReader) -> requests.TicketHistory:
-            return history_message(reader.get(request.id), reader.history(request.id))
+            ticket = reader.get(request.id)
+            concerns(persons=[ticket.patient_id])
+            return history_message(ticket, reader.history(request.id))
 
         return await self._read(look)
 
@@ -135,6 +139,7 @@ class TicketReads(Part):
         from queue_svc.fhir import CONTENT_TYPE, encounter
 
         journey = await self._journey(request.id)
+        concerns(persons=[journey.patient_id])
         document = await asyncio.to_thread(encounter, journey)
         return HttpBody(content_type=CONTENT_TYPE, data=document)
 

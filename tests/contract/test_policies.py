@@ -52,8 +52,8 @@ CALLS = frozenset(
         ("institution_svc", "user_svc"),
     }
 )
-"""Who calls whom. The gateway is not here: it asks for nothing but health. Whoever keeps a state sends
-what happened to user_svc, which keeps the audit trail."""
+"""Who calls whom. The gateway is not here: it asks for nothing but health. Services tell user_svc,
+which keeps the audit trail, what they saw and did."""
 WITHOUT_REQUEST_ID = {
     "AppendAuditEvents": "each event has an identifier of its own",
     "RefreshToken": "the refresh token is good for one use, so it is the key itself",

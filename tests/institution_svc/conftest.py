@@ -10,8 +10,10 @@ import pytest
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 from mediq.policy.v1.policy_pb2 import Role
 
-from institution_svc.__main__ import build
+from institution_svc.__main__ import wire
 from institution_svc.settings import InstitutionSettings
+from mesh.server import Server
+from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -21,12 +23,28 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 @pytest.fixture
-async def institutions(mesh: Mesh, tmp_path: Path) -> AsyncIterator[InstitutionServiceAsyncStub]:
+def audit() -> Collector:
+    """Where the audit trail ends."""
+    return Collector()
+
+
+@pytest.fixture
+async def institutions(
+    mesh: Mesh, audit: Collector, tmp_path: Path
+) -> AsyncIterator[InstitutionServiceAsyncStub]:
     """A stub that calls as the edge does."""
     settings = InstitutionSettings(
         home=mesh.home, port=0, database_url=f"sqlite:///{tmp_path / 'facilities.db'}"
     )
-    async with mesh.serve(settings, build), mesh.channel("institution_svc") as channel:
+
+    async def build(server: Server) -> None:
+        wire(server, mesh.channels("institution_svc"))
+
+    async with (
+        mesh.double("user_svc", double(audit)),
+        mesh.serve(settings, build),
+        mesh.channel("institution_svc") as channel,
+    ):
         yield InstitutionServiceStub(channel)
 
 

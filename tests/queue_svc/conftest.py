@@ -28,6 +28,7 @@ from mesh.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.servicers.base import Parts
 from queue_svc.settings import QueueSettings
+from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class World:
     place: Place
     stack: AsyncExitStack
     bus: LocalBus = field(default_factory=LocalBus)
+    audit: Collector = field(default_factory=Collector)
     stub: QueueServiceAsyncStub = field(init=False)
     internal: QueueServiceAsyncStub = field(init=False)
     operator: Metadata = field(init=False)
@@ -258,6 +260,7 @@ async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[Wor
             facilities.open(),
             stack,
         )
+        await stack.enter_async_context(mesh.double("user_svc", double(world.audit)))
         await world.start()
         yield world
 

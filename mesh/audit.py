@@ -1,0 +1,286 @@
+"""The way into the audit trail: who did what to whose data.
+
+The contracts say what is kept (`policy.audit`, `audit_field`). A change is written down in its own
+transaction, an access before its answer goes out, both into a table of the service that did it; a
+relay takes them from there to user_svc, which keeps the trail. Whoever looks again at the same data
+in the same session within `ACCESS_SECONDS` is not written down again: a screen that refreshes
+itself is one access.
+"""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from google.protobuf.message import Message
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
+from mediq.policy.v1.policy_pb2 import AuditClass
+from opentelemetry.metrics import Meter
+from sqlalchemy import MetaData, Table
+from sqlalchemy.orm import Session
+
+from mesh.audit_fields import MAX_IDENTIFIERS, Told, has_reason, told_by
+from mesh.context import Call, current_call
+from mesh.contracts import peer_name
+from mesh.crypto import FieldCipher
+from mesh.errors import Kind, MeshError
+from mesh.events import Event
+from mesh.lanes import Lanes
+from mesh.logs import logger
+from mesh.metrics import NO_METRICS
+from mesh.outbox import Outbox, outbox_table
+from mesh.storage import Database
+from mesh.times import timestamp, utc_now
+
+ACCESS_SECONDS = 600
+"""How long an access stands for further ones of the same session to the same data."""
+REMEMBERED = 100_000
+"""Accesses that a process remembers; when it forgets, some are written down twice."""
+BATCH = 64
+"""Most accesses in one transaction."""
+COMMAND = "command"
+"""The peer of what a command beside the service does."""
+Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
+"""Takes events into the trail, in order; raises MeshError when it cannot. It may get them again."""
+
+
+def audit_table(metadata: MetaData) -> Table:
+    """The table of events on their way into the trail, for the models of a service."""
+    return outbox_table(metadata, "audit_outbox")
+
+
+def audit_place(event_id: str) -> str:
+    """Where an event is sealed: see `FieldCipher.encrypt`."""
+    return f"audit/{event_id}"
+
+
+def concerns(*, persons: Iterable[str] = (), objects: Iterable[str] = ()) -> None:
+    """Tells whom and what the call in progress is about, where its messages do not.
+
+    Outside of a call it does nothing.
+    """
+    call = current_call()
+    if call is not None:
+        call.persons.update(dict.fromkeys(persons))
+        call.objects.update(dict.fromkeys(objects))
+
+
+def call_event(
+    call: Call,
+    act: AuditAct.ValueType,
+    messages: Iterable[Message],
+    *,
+    persons: Iterable[str] = (),
+    objects: Iterable[str] = (),
+    refusal: str = "",
+) -> AuditEvent:
+    """The event of a call.
+
+    Args:
+        call: The call.
+        act: What kind of thing happened.
+        messages: The request, and the answer if there is one.
+        persons: Accounts that it is about and that the messages do not name.
+        objects: Things that it is about and that the messages do not name.
+        refusal: Why it was refused.
+    """
+    told = _told(call, messages)
+    told.persons.update(dict.fromkeys(persons))
+    told.objects.update(dict.fromkeys(objects))
+    return _event(call, act, told, refusal)
+
+
+def command_event(
+    service: str, command: str, login: str, *, persons: Iterable[str] = (), reason: str = ""
+) -> AuditEvent:
+    """The event of a change that a command beside a service made.
+
+    Args:
+        service: The service whose data it changed.
+        command: Its words, such as `admin create`.
+        login: Name on the machine of who ran it.
+        persons: Accounts whose data it changed.
+        reason: Why.
+    """
+    return AuditEvent(
+        id=str(uuid.uuid4()),
+        occur_time=timestamp(utc_now()),
+        service=service,
+        method=command,
+        act=AuditAct.AUDIT_ACT_CHANGE,
+        actor=AuditActor(peer=COMMAND, login=login),
+        person_ids=list(persons),
+        reason=reason,
+    )
+
+
+def _told(call: Call, messages: Iterable[Message]) -> Told:
+    told = told_by(messages)
+    told.persons.update(call.persons)
+    told.objects.update(call.objects)
+    return told
+
+
+def _actor(call: Call) -> AuditActor:
+    actor = AuditActor(peer=peer_name(call.peer), address=call.address)
+    who = call.principal
+    if who is not None:
+        actor.id, actor.session_id = who.subject, who.session_id
+        actor.role, actor.scope = who.role, who.scope
+        actor.institution_id = who.institution_id
+    return actor
+
+
+def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -> AuditEvent:
+    actor = _actor(call)
+    # Of several facilities, none is the one that it belongs to: then it is the actor's.
+    own = list(told.institutions) if len(told.institutions) == 1 else [actor.institution_id]
+    return AuditEvent(
+        id=str(uuid.uuid4()),
+        occur_time=timestamp(utc_now()),
+        service=call.method.server,
+        method=call.method.name,
+        act=act,
+        actor=actor,
+        person_ids=list(told.persons)[:MAX_IDENTIFIERS],
+        object_ids=list(told.objects)[:MAX_IDENTIFIERS],
+        institution_id=own[0],
+        reason=told.reason,
+        refusal=refusal,
+        trace=call.trace_id,
+    )
+
+
+class _Carrier:
+    """Takes what the outbox holds into the trail."""
+
+    def __init__(self, send: Send, cipher: FieldCipher) -> None:
+        self._send = send
+        self._cipher = cipher
+
+    async def publish_all(self, events: Sequence[Event]) -> None:
+        await self._send(
+            [
+                AuditEvent.FromString(self._cipher.decrypt(one.payload, audit_place(one.id)))
+                for one in events
+            ]
+        )
+
+
+class Trail:
+    """Writes down what one service sees and does."""
+
+    def __init__(
+        self,
+        table: Table,
+        database: Database,
+        cipher: FieldCipher,
+        send: Send,
+        meter: Meter = NO_METRICS,
+    ) -> None:
+        """Writes into `table` of `database`.
+
+        Args:
+            table: See `audit_table`.
+            database: The service's database.
+            cipher: Seals events: they name people and say why.
+            send: Takes them into the trail.
+            meter: Makes the instruments.
+        """
+        self._database = database
+        self._cipher = cipher
+        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
+        self._records = Lanes(self._record_all, BATCH)
+        self._seen: dict[tuple[str, str, str], float] = {}
+
+    def note(self, session: Session, events: Sequence[AuditEvent]) -> None:
+        """Writes events in the transaction of what they tell of."""
+        self._outbox.add_all(
+            session,
+            [
+                Event(
+                    one.id,
+                    one.service,
+                    self._cipher.encrypt(one.SerializeToString(), audit_place(one.id)),
+                    one.occur_time.ToDatetime(utc_now().tzinfo),
+                )
+                for one in events
+            ],
+        )
+
+    def note_change(self, session: Session, call: Call | None, *messages: Message) -> None:
+        """Writes a change of a call in its transaction; outside of a call there is none.
+
+        Args:
+            session: The unit of work with the effect.
+            call: The call.
+            messages: The request, and the answer if there is one.
+        """
+        if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
+            self.note(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
+
+    async def record(self, event: AuditEvent) -> None:
+        """Writes one event in a transaction of its own, shared with others that come now.
+
+        Raises:
+            MeshError: The database does not answer: nothing is written.
+        """
+        await self._records.submit("", event)
+
+    async def saw(self, call: Call, request: Message, answer: Message) -> None:
+        """Writes down whose data an answer shows, unless the session has just seen the same.
+
+        Raises:
+            MeshError: The database does not answer: then the answer must not go out.
+        """
+        told = _told(call, (request, answer))
+        always = call.principal is None or has_reason(request.DESCRIPTOR)
+        keys = self._unseen(call, list(told.persons) or [""])
+        if not always:
+            if not keys:
+                return
+            told.persons = {person: None for _, _, person in keys if person}
+        await self.record(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+        self._remember(keys)
+
+    async def refused(self, call: Call, request: Message, error: MeshError) -> None:
+        """Writes down that a signed-in person tried what they may not do.
+
+        Never fails: the refusal goes out in any case.
+        """
+        if (
+            error.kind is not Kind.PERMISSION_DENIED
+            or call.principal is None
+            or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
+        ):
+            return
+        keys = self._unseen(call, [error.reason])
+        if not keys:
+            return
+        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        try:
+            await self.record(event)
+        except Exception as failure:
+            logger().error("a refusal is not in the audit trail", exc_info=failure)
+            return
+        self._remember(keys)
+
+    async def relay(self) -> None:
+        """Takes events into the trail, in order, for ever."""
+        await self._outbox.relay()
+
+    def _unseen(self, call: Call, subjects: Iterable[str]) -> list[tuple[str, str, str]]:
+        session = call.principal.session_id if call.principal is not None else ""
+        oldest = time.monotonic() - ACCESS_SECONDS
+        keys = [(session, call.method.path, subject) for subject in subjects]
+        return [key for key in keys if self._seen.get(key, oldest) <= oldest]
+
+    def _remember(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        if len(self._seen) >= REMEMBERED:
+            self._seen.clear()
+        self._seen.update(dict.fromkeys(keys, time.monotonic()))
+
+    async def _record_all(self, events: Sequence[AuditEvent]) -> Sequence[None]:
+        await self._database.write(partial(self.note, events=events))
+        return [None] * len(events)

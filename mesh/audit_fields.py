@@ -1,0 +1,108 @@
+"""What messages tell the audit trail, by the `audit_field` option of their fields."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeAlias
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from mediq.policy.v1.policy_pb2 import AuditField, audit_field
+
+MAX_IDENTIFIERS = 500
+"""Most persons, and most objects, that one event names: more than the longest page has."""
+
+
+@dataclass
+class Told:
+    """What a call was about."""
+
+    persons: dict[str, None] = field(default_factory=dict)
+    """Accounts whose data were shown or changed, in the order in which they came."""
+    objects: dict[str, None] = field(default_factory=dict)
+    """Things such as tickets, in the order in which they came."""
+    institutions: dict[str, None] = field(default_factory=dict)
+    """Facilities that they belong to."""
+    reason: str = field(default="", repr=False)
+    """Why, in the words of the caller."""
+
+    def add(self, kind: AuditField.ValueType, value: str) -> None:
+        """Takes the value of a field; empty ones say nothing."""
+        if not value:
+            return
+        if kind == AuditField.AUDIT_FIELD_REASON:
+            self.reason = value
+        elif kind == AuditField.AUDIT_FIELD_PERSON:
+            self.persons[value.lower()] = None
+        elif kind == AuditField.AUDIT_FIELD_INSTITUTION:
+            self.institutions[value.lower()] = None
+        else:
+            self.objects[value.lower()] = None
+
+
+def told_by(messages: Iterable[Message]) -> Told:
+    """What some messages, mostly a request and its answer, tell."""
+    told = Told()
+    for message in messages:
+        _walk(message, told)
+    return told
+
+
+@cache
+def has_reason(request: Descriptor) -> bool:
+    """Whether a request says why."""
+    return any(_kind(one) == AuditField.AUDIT_FIELD_REASON for one in request.fields)
+
+
+_Plan: TypeAlias = tuple[
+    tuple[tuple[str, AuditField.ValueType, bool], ...], tuple[tuple[str, bool], ...]
+]
+"""Of a message: the fields that tell something, and those with messages that do; whether each is
+repeated."""
+
+
+def _kind(spec: FieldDescriptor) -> AuditField.ValueType:
+    kind: AuditField.ValueType = spec.GetOptions().Extensions[audit_field]
+    return kind
+
+
+@cache
+def _tells(message: Descriptor) -> bool:
+    """Whether a message, or one inside, has a field that tells something."""
+    seen: set[str] = set()
+    waiting = [message]
+    while waiting:
+        found = waiting.pop()
+        if found.full_name in seen:
+            continue
+        seen.add(found.full_name)
+        if any(_kind(spec) for spec in found.fields):
+            return True
+        waiting += [spec.message_type for spec in found.fields if spec.message_type is not None]
+    return False
+
+
+@cache
+def _plan(message: Descriptor) -> _Plan:
+    return (
+        tuple((spec.name, _kind(spec), spec.is_repeated) for spec in message.fields if _kind(spec)),
+        tuple(
+            (spec.name, spec.is_repeated)
+            for spec in message.fields
+            if spec.message_type is not None and _tells(spec.message_type)
+        ),
+    )
+
+
+def _walk(message: Message, told: Told) -> None:
+    plain, nested = _plan(message.DESCRIPTOR)
+    for name, kind, repeated in plain:
+        value = getattr(message, name)
+        for one in value if repeated else (value,):
+            told.add(kind, one)
+    for name, repeated in nested:
+        if repeated:
+            for one in getattr(message, name):
+                _walk(one, told)
+        elif message.HasField(name):
+            _walk(getattr(message, name), told)
