@@ -15,7 +15,7 @@ from mediq.policy.v1.policy_pb2 import Access, RateClass, Role, Scope
 from mesh.contracts import SERVICES, Method, methods_of, peer_name, role_name, scope_name
 
 ROLES = (Role.ROLE_PASIEN, Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
-SCOPES = (Scope.SCOPE_REGISTRATION, Scope.SCOPE_TICKETS)
+SCOPES = (Scope.SCOPE_REGISTRATION, Scope.SCOPE_TICKETS, Scope.SCOPE_DATA_RIGHTS)
 STAFF = (Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
 
 HEAD = """# Who may call what
@@ -23,8 +23,9 @@ HEAD = """# Who may call what
 Made from the policies in `protos/` by `python -m tools.access > docs/access.md`; a test compares.
 What is not in a row is refused: by the edge, and again by the service itself.
 
-- Columns of roles and sessions: `x` may call. A session is narrow: it opens one registration draft
-  or one patient's tickets. *public* needs no token; *service* takes no person at all.
+- Columns of roles and sessions: `x` may call. A session is narrow: it opens one registration draft,
+  one patient's tickets or the rights of one patient over their data. *public* needs no token;
+  *service* takes no person at all.
 - Callers: parties whose certificate is accepted. `ops` is a person's tool with its own certificate.
 - Held to: the request field that must name the caller's facility (staff) or the thing that a narrow
   session was issued for.

@@ -23,6 +23,19 @@ from mesh.validation import validate
 from tests.contract.test_policies import rules_of
 from tools.access import collection_of
 
+OF_PATIENTS = frozenset(
+    {
+        "RevealNik",
+        "CorrectPatient",
+        "OpenDataRights",
+        "GetPatientRecord",
+        "ErasePatient",
+        "ExportPersonalData",
+        "RequestErasure",
+        "ListPersonAccesses",
+    }
+)
+"""Methods whose account is a patient's."""
 BROKEN = "not-a-uuid"
 """A request_id that no handler sees: validation, after authorization, refuses it."""
 
@@ -56,6 +69,10 @@ class Side:
             "sessions": self.session_id,
             "users": self.user_id,
         }
+        if field == "person_id" or (field in ("id", "user_id") and method.name in OF_PATIENTS):
+            return self.patient_id
+        if field == "actor_id":
+            return self.user_id
         if field == "id":
             return collections[collection_of(method)]
         if field == "subject_id":
@@ -86,6 +103,8 @@ def _text(rules: FieldRules) -> str:
     text = rules.string
     if text.email:
         return "nobody@mediq.example"
+    if text.uuid:
+        return str(uuid4())
     if getattr(text, "in"):
         return str(getattr(text, "in")[0])
     if text.pattern and not re.search(text.pattern, ""):
@@ -118,7 +137,8 @@ def _filled(descriptor: Descriptor) -> Message:
         if field.containing_oneof is not None or rules.ignore == Ignore.IGNORE_IF_ZERO_VALUE:
             continue
         if field.is_repeated:
-            one = _value(field, rules.repeated.items)
+            whole = field.message_type is not None
+            one = _filled(field.message_type) if whole else _value(field, rules.repeated.items)
             getattr(message, field.name).extend([one] * rules.repeated.min_items)
             continue
         value = _value(field, rules)

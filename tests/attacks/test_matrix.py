@@ -36,6 +36,7 @@ def headers_of(world: World, caller: Caller) -> dict[str, str]:
         "network administrator": world.network.headers,
         "session REGISTRATION": world.first.registration,
         "session TICKETS": world.first.tickets,
+        "session DATA_RIGHTS": world.first.rights,
         "nobody": {},
     }
     return tokens[caller.name]

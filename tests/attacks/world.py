@@ -66,6 +66,8 @@ class Facility:
     """Header of the session that the patient's login opens."""
     registration: dict[str, str] = field(repr=False)
     """Header of the session of the draft."""
+    rights: dict[str, str] = field(repr=False)
+    """Header of the session in which the patient uses their rights."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ class Founder:
         admin = self._staff(network, "ROLE_ADMIN_FASKES", institution, f"Kepala {surname}")
         operator = self._staff(admin, "ROLE_OPERATOR", institution, f"Petugas {surname}")
         name, nik = f"Pasien {surname}", NIKS[number]
-        body = {"role": "ROLE_PASIEN", "nik": nik, "nama": name}
-        patient = self._post("/users", body, headers)["id"]
+        body = {"role": "ROLE_PASIEN", "nik": nik, "nama": name, "institutionId": institution}
+        patient = self._post("/users", body, admin.headers)["id"]
         request = {
             "requestId": str(uuid4()),
             "institutionId": institution,
@@ -121,9 +123,20 @@ class Founder:
         }
         ticket = self._post("/queue", request, operator.headers)
         session = self._post("/auth/login/user", {"nik": nik, "name": name}, {})["accessToken"]
+        asked = {"reason": "kartu dilihat, minta salinan data"}
+        opened = self._post(f"/users/{patient}/data-rights", asked, operator.headers)
+        rights = opened["accessToken"]
         draft = self._draft()
         token = self._signed(patient)
-        self.secrets |= {nik, name.upper(), name, session, token, draft["session"]["accessToken"]}
+        self.secrets |= {
+            nik,
+            name.upper(),
+            name,
+            session,
+            rights,
+            token,
+            draft["session"]["accessToken"],
+        }
         side = Side(
             institution_id=institution,
             service_id=service["id"],
@@ -137,7 +150,15 @@ class Founder:
         )
         registration = bearer(draft["session"]["accessToken"])
         return Facility(
-            side, admin, operator, nik, name, bearer(token), bearer(session), registration
+            side,
+            admin,
+            operator,
+            nik,
+            name,
+            bearer(token),
+            bearer(session),
+            registration,
+            bearer(rights),
         )
 
     def _draft(self) -> Json:
