@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mediq.policy.v1.policy_pb2 import Access, RateClass, Role, Scope
+from mediq.policy.v1.policy_pb2 import Access, AuditClass, RateClass, Role, Scope
 
 from mesh.contracts import SERVICES, Method, methods_of, peer_name, role_name, scope_name
 
@@ -30,6 +30,7 @@ What is not in a row is refused: by the edge, and again by the service itself.
 - Held to: the request field that must name the caller's facility (staff) or the thing that a narrow
   session was issued for.
 - Repeat: whether a call that met UNAVAILABLE may be sent again.
+- Audit: what the audit trail keeps of a call (audit.md): who saw whose data, or who changed what.
 """
 MATRIX_HEAD = """## Whose data
 
@@ -137,6 +138,7 @@ def _cells(method: Method) -> Iterator[str]:
     yield RateClass.Name(policy.rate).removeprefix("RATE_CLASS_")
     yield "-" if method.deadline_seconds is None else f"{method.deadline_seconds:g} s"
     yield "yes" if method.retriable else "no"
+    yield AuditClass.Name(policy.audit).removeprefix("AUDIT_CLASS_").replace("NONE", "-")
 
 
 def matrix_cell(method: Method, caller: Caller) -> str:
@@ -155,7 +157,7 @@ def render() -> str:
         *("RPC", "REST"),
         *(role_name(role) for role in ROLES),
         *(f"session {scope_name(scope)}" for scope in SCOPES),
-        *("Callers", "Held to", "Rate", "Deadline", "Repeat"),
+        *("Callers", "Held to", "Rate", "Deadline", "Repeat", "Audit"),
     ]
     parts = [HEAD]
     for server in SERVICES:

@@ -25,6 +25,6 @@ def test_a_row_tells_roles_callers_rate_and_deadline() -> None:
     assert cells == [
         "CancelTicket",
         "`DELETE /queue/{id}`",
-        *("x", "x", "x", "", "x"),
-        *("edge", "-", "WRITE", "5 s", "yes"),
+        *("x", "x", "x", "", "x", ""),
+        *("edge", "-", "WRITE", "5 s", "yes", "CHANGE"),
     ]
