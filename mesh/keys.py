@@ -195,6 +195,42 @@ def prune(folder: Path) -> list[str]:
         return [key.key_id for key in before if key.key_id not in kept]
 
 
+def revoke(folder: Path, key_id: str) -> PublicKey:
+    """Takes a key out at once, such as one that was stolen: what it signed verifies no more.
+
+    A key that signs now takes its place when no other one does.
+
+    Args:
+        folder: The key folder.
+        key_id: Identifier of the key.
+
+    Returns:
+        The key that signs now.
+
+    Raises:
+        LookupError: There is no such key.
+        FileNotFoundError: The folder has no key set.
+        KeyFolderError: A file is damaged.
+    """
+    with _alone(folder):
+        now = time.time()
+        before = read_key_set(folder / KEY_SET)
+        kept = [key for key in before if key.key_id != key_id]
+        if len(kept) == len(before):
+            raise LookupError(f"there is no key {key_id}")
+        if not any(key.signs_from <= now for key in kept):
+            # Of those that are announced, none is known everywhere: a new one is no worse.
+            private = ec.generate_private_key(ec.SECP256R1())
+            added = _public(private, int(now))
+            _write_private_key(folder / f"jwt-signing-{added.key_id}.pem", private)
+            kept = [added, *kept]
+        _write_key_set(folder, kept)
+        for path, private in _private_files(folder):
+            if key_id_of(private) == key_id:
+                path.unlink()
+        return signing_key(kept, now)
+
+
 def listed(keys: list[PublicKey], now: float) -> list[Listed]:
     """What each key does at a time.
 

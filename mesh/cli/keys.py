@@ -61,6 +61,19 @@ def prune() -> None:
         typer.echo("nothing to remove")
 
 
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="Identifier of the key, as `mediq keys list` shows.")],
+) -> None:
+    """Take a stolen key out at once. Whoever signed in with it must sign in again."""
+    try:
+        with _clear_errors():
+            signing = keys.revoke(settings_of("user_svc").keys, key)
+    except LookupError as error:
+        raise SystemExit(f"mediq: {error}: see mediq keys list") from error
+    typer.echo(f"{key} verifies no more, {signing.key_id} signs")
+
+
 @app.command("list")
 def list_keys() -> None:
     """Show each key, what it does, and until when."""

@@ -104,6 +104,46 @@ class TestRotation:
         with pytest.raises(MeshError, match="TOKEN_INVALID"):
             verifier.verify(last)
 
+    def test_a_stolen_key_verifies_no_more(self, folder: Path, clock: Clock) -> None:
+        signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
+        stolen, token = signer.key_id, sign(signer)
+        verifier.verify(token)
+        signing = keys.revoke(folder, stolen)
+        assert signing.key_id != stolen
+        with pytest.raises(MeshError, match="not valid"):
+            verifier.verify(token)
+        assert signer.key_id == signing.key_id
+        verifier.verify(sign(signer))
+        assert stolen not in keys.read_private_keys(folder)
+
+    def test_a_stolen_key_that_only_verifies_leaves_the_others(
+        self, folder: Path, clock: Clock
+    ) -> None:
+        signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
+        stolen, old = signer.key_id, sign(signer)
+        added = keys.rotate(folder, 0)
+        clock.pass_(1)
+        new = sign(signer)
+        assert keys.revoke(folder, stolen).key_id == added.key_id
+        verifier.verify(new)
+        with pytest.raises(MeshError, match="not valid"):
+            verifier.verify(old)
+        assert len(keys.read_key_set(key_set(folder))) == 1
+
+    def test_a_key_that_does_not_sign_yet_is_no_help(self, folder: Path, clock: Clock) -> None:
+        stolen = TokenSigner(folder).key_id
+        announced = keys.rotate(folder, 60)
+        signing = keys.revoke(folder, stolen)
+        assert signing.key_id not in (stolen, announced.key_id)
+        clock.pass_(61)
+        assert TokenSigner(folder).key_id == announced.key_id
+
+    def test_revoking_what_is_not_there(self, folder: Path) -> None:
+        before = key_set(folder).read_bytes()
+        with pytest.raises(LookupError, match="there is no key ff"):
+            keys.revoke(folder, "ff")
+        assert key_set(folder).read_bytes() == before
+
     def test_the_next_rotation_prunes(self, folder: Path, clock: Clock) -> None:
         (first,) = known(folder)
         second = keys.rotate(folder).key_id
@@ -318,6 +358,16 @@ class TestCommand:
         clock.pass_(2)
         assert TokenSigner(folder).key_id == known(folder)[1]
         assert self.run("rotate", "--after", "-1").exit_code == 2
+
+    def test_revoke(self, folder: Path) -> None:
+        (stolen,) = known(folder)
+        done = self.run("revoke", stolen)
+        assert done.exit_code == 0, done.output
+        assert f"{stolen} verifies no more" in done.output
+        assert stolen not in known(folder)
+        again = self.run("revoke", stolen)
+        assert again.exit_code == 1
+        assert "mediq keys list" in str(again.exception or again.output)
 
     @pytest.mark.parametrize("command", ["rotate", "prune", "list"])
     def test_errors_say_what_is_wrong(
