@@ -18,6 +18,9 @@
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
 | limits of all Envoys | edge/test_global_limits.py |
 | failure | queue_svc/test_broker.py, mesh/test_cache.py, ocr_svc/test_crash.py |
+| audit trail | attacks/test_audit_trail.py: every audited RPC; user_svc/test_audit_verify.py |
+| rights of persons | ocr_svc/test_export.py, ocr_svc/test_erasure.py, user_svc/test_erasure.py |
+| consent | ocr_svc/test_consent.py |
 | public board | queue_svc/test_boards.py |
 | web | edge/test_headers.py, gateway/test_docs.py |
 | the interface as documented | attacks/test_schemathesis.py |

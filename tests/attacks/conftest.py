@@ -43,6 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "MEDIQ_LOG_LEVEL": "DEBUG",
         "MEDIQ_TRACE_RATIO": "1",
         "MEDIQ_QUEUE_SVC_FHIR_EXPORT": "true",
+        "MEDIQ_OCR_SVC_RETENTION_DAYS": "0",
         **{f"MEDIQ_GATEWAY_{name}": "1000000" for name in GLOBAL_LIMITS},
         "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_MILLISECONDS),
         **{f"MEDIQ_{name.upper()}_PORT": str(free_port()) for name in SERVICES},
