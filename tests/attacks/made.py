@@ -137,8 +137,8 @@ def _filled(descriptor: Descriptor) -> Message:
         if field.containing_oneof is not None or rules.ignore == Ignore.IGNORE_IF_ZERO_VALUE:
             continue
         if field.is_repeated:
-            whole = field.message_type is not None
-            one = _filled(field.message_type) if whole else _value(field, rules.repeated.items)
+            inner = field.message_type
+            one = _value(field, rules.repeated.items) if inner is None else _filled(inner)
             getattr(message, field.name).extend([one] * rules.repeated.min_items)
             continue
         value = _value(field, rules)

@@ -59,7 +59,12 @@ class Day:
     def post(self, path: str, body: Json, headers: dict[str, str] | None = None) -> Json:
         return self.call("POST", path, self.staff if headers is None else headers, json=body)
 
-    def get(self, path: str, headers: dict[str, str] | None = None, **params: str) -> Json:
+    def get(
+        self,
+        path: str,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> Json:
         return self.call("GET", path, self.staff if headers is None else headers, params=params)
 
     def stream(self, path: str, headers: dict[str, str], **params: str) -> None:
@@ -76,13 +81,13 @@ class Day:
         self.call("PATCH", f"/institutions/{used}", self.staff, json={"city": "Tasik"})
         self.call("DELETE", f"/institutions/{closed}", self.staff)
         path = f"/institutions/{used}"
-        services = [
+        clinic, pharmacy = (
             self.post(f"{path}/services", {"name": name, "prefix": prefix})["id"]
             for name, prefix in (("Poli", "A"), ("Apotek", "B"))
-        ]
-        self.call("PATCH", f"{path}/services/{services[0]}", self.staff, json={"name": "Poli Umum"})
+        )
+        self.call("PATCH", f"{path}/services/{clinic}", self.staff, json={"name": "Poli Umum"})
         counter = self.post(f"{path}/counters", {"name": "Loket 9"})["id"]
-        return Place(used, *services, counter)
+        return Place(used, clinic, pharmacy, counter)
 
     def accounts(self, place: Place) -> None:
         """Staff come, sign in, protect themselves, change and go."""
@@ -152,16 +157,16 @@ class Day:
         self.get(f"/queue/journeys/{journey}")
         self.get(f"/queue/journeys/{journey}/encounter")
         self.get("/queue/my-queue", session)
-        self.get("/queue", institutionId=place.institution)
-        self.get("/queue/next", **where)
-        self.get("/queue/upcoming", **where)
+        self.get("/queue", params={"institutionId": place.institution})
+        self.get("/queue/next", params=where)
+        self.get("/queue/upcoming", params=where)
         self.stream(f"/queue/{ticket}/live", session)
         self.stream(f"/queue/counters/{place.counter}/live", self.staff, **where)
         urgent = {"priority": "PRIORITY_URGENT", "reason": REASON}
         self.call("PATCH", f"/queue/{ticket}/priority", self.staff, json=urgent)
         counter = {"counterId": place.counter}
         self.post("/queue/next", {**where, **counter})
-        self.get("/queue/current", institutionId=place.institution)
+        self.get("/queue/current", params={"institutionId": place.institution})
         self.post(f"/queue/{ticket}/call", counter)
         serving = {"status": "TICKET_STATUS_SERVING"}
         self.call("PATCH", f"/queue/{ticket}/status", self.staff, json=serving)
@@ -181,9 +186,9 @@ class Day:
         self.world.secrets.add(opened)
         self.get(f"/data-rights/{patient}/export", bearer(opened))
         self.get(f"/data-rights/{patient}/accesses", bearer(opened))
-        self.get("/audit/entries", personId=patient)
+        self.get("/audit/entries", params={"personId": patient})
         times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2100-01-01T00:00:00Z"}
-        self.get("/audit/persons", **times)
+        self.get("/audit/persons", params=times)
         erasure = {"requestId": str(uuid4())}
         self.post(f"/data-rights/{patient}/erasure", erasure, bearer(opened))
 

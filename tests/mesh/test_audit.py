@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 import grpc
@@ -32,6 +32,9 @@ from mesh.server import Server
 from mesh.storage import Database
 from tests.support.audit import ACCESS, CHANGE, REFUSED, Collector
 from tests.support.mesh import Mesh, partly, problem
+
+if TYPE_CHECKING:
+    from mediq.user.v1.user_service_pb2_grpc import UserServiceAsyncStub
 
 METADATA = MetaData()
 AUDIT = audit_table(METADATA)
@@ -88,7 +91,7 @@ class Running:
     collector: Collector
     database: Database
     trail: Trail
-    stub: UserServiceStub
+    stub: UserServiceAsyncStub
 
     def admin(self) -> Metadata:
         """An administrator in a session of their own."""
@@ -96,8 +99,7 @@ class Running:
 
     async def get(self, person: str, who: Metadata) -> User:
         """Shows an account."""
-        answer: User = await self.stub.GetUser(requests.GetUserRequest(id=person), metadata=who)
-        return answer
+        return await self.stub.GetUser(requests.GetUserRequest(id=person), metadata=who)
 
     async def written(self) -> int:
         """Events that wait in the database."""
@@ -237,7 +239,7 @@ async def test_a_change_that_fails_leaves_no_event(running: Running) -> None:
     running.collector.down = True
     running.accounts.closing = refuse
     request = requests.DeleteUserRequest(id=uid())
-    call: Awaitable[Empty] = running.stub.DeleteUser(request, metadata=running.admin())
+    call = running.stub.DeleteUser(request, metadata=running.admin())
     assert await problem(call) == ("FAILED_PRECONDITION", "NOT_NOW")
     assert await running.written() == 0
 
