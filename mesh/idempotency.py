@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit import Trail
 from mesh.context import current_call
-from mesh.crypto import FieldCipher
+from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
 from mesh.storage import Database, UtcDateTime
 
@@ -230,6 +230,40 @@ class Idempotency:
         """Deletes answers older than KEPT_HOURS."""
         oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=KEPT_HOURS)
         session.execute(delete(self._table).where(self._table.c.create_time < oldest))
+
+    def forget_about(
+        self,
+        session: Session,
+        request: type[Message],
+        answer: type[Answer],
+        about: Callable[[Answer], bool],
+    ) -> None:
+        """Deletes the kept answers to one kind of request that are about something.
+
+        Answers are sealed, and nothing plain tells whom they name: every kept one is opened.
+
+        Args:
+            session: The unit of work, which keeps new ones about the same thing from being written.
+            request: The kind of request.
+            answer: Type of its answers.
+            about: Whether an answer goes.
+        """
+        table, gone = self._table, []
+        kept = select(table.c.scope, table.c.request_id, table.c.answer).where(
+            table.c.scope.startswith(f"{request.DESCRIPTOR.full_name}/", autoescape=True)
+        )
+        for row in session.execute(kept):
+            try:
+                plain = self._cipher.decrypt(row.answer, f"{row.scope}/{row.request_id}")
+            except DecryptionError:
+                # It tells nobody anything, and must not keep the others from being forgotten.
+                continue
+            if about(answer.FromString(plain)):
+                gone.append((row.scope, row.request_id))
+        if gone:
+            session.execute(
+                delete(table).where(tuple_(table.c.scope, table.c.request_id).in_(gone))
+            )
 
     def _fingerprint(self, request: Message) -> str:
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

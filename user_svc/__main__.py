@@ -16,6 +16,7 @@ from mesh.tokens import TokenSigner
 from user_svc import revoking, throttle
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
+from user_svc.patient_store import Patients
 from user_svc.second_factor import SecondFactors
 from user_svc.settings import UserSettings
 from user_svc.store import IDEMPOTENCY, Accounts, Sessions
@@ -40,6 +41,7 @@ async def build(server: Server) -> None:
     )
     passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
     server.on_close(passwords.close)
+    signer = TokenSigner(settings.keys)
     server.add(
         add_AuthServiceServicer_to_server,
         AuthServicer(
@@ -49,7 +51,7 @@ async def build(server: Server) -> None:
             sessions,
             SecondFactors(cipher),
             passwords,
-            TokenSigner(settings.keys),
+            signer,
             settings.keys / "jwks.json",
             datetime.timedelta(seconds=settings.access_seconds),
             require_admin_totp=settings.require_admin_totp,
@@ -57,7 +59,9 @@ async def build(server: Server) -> None:
     )
     server.add(
         add_UserServiceServicer_to_server,
-        UserServicer(database, idempotency, accounts, sessions, passwords),
+        UserServicer(
+            database, idempotency, accounts, Patients(cipher), sessions, passwords, signer
+        ),
     )
 
     def purge(session: Session) -> None:

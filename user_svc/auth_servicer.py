@@ -3,7 +3,6 @@
 import asyncio
 import datetime
 import hmac
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import auth_service_pb2 as messages
 from sqlalchemy.orm import Session
 
-from mesh.errors import not_found
+from mesh.errors import invalid, not_found
 from mesh.idempotency import Idempotency
 from mesh.logs import logger
 from mesh.pipeline import Context
@@ -24,6 +23,7 @@ from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
 from user_svc import domain, throttle, totp
 from user_svc.domain import Account, End, Refresh, Role
+from user_svc.narrow import narrow_session
 from user_svc.passwords import Passwords
 from user_svc.second_factor import SecondFactors
 from user_svc.sessions_servicer import SessionsServicer
@@ -179,6 +179,8 @@ class AuthServicer(SessionsServicer):
         subject = request.subject_id.lower()
         if request.scope == Scope.SCOPE_REGISTRATION:
             return self._narrow(request.scope, subject, domain.REGISTRATION_SESSION)
+        if request.scope != Scope.SCOPE_TICKETS:
+            raise invalid("scope", "services do not issue this scope", "SCOPE_NOT_ISSUED")
         account = await self._database.read(lambda session: self._accounts.get(session, subject))
         if account.role is not Role.PASIEN:
             raise not_found("user", subject)
@@ -239,12 +241,4 @@ class AuthServicer(SessionsServicer):
     def _narrow(
         self, scope: Scope.ValueType, subject: str, life: datetime.timedelta
     ) -> messages.NarrowSession:
-        token, ends = self._signer.sign(
-            subject,
-            lifetime_seconds=int(life.total_seconds()),
-            session_id=str(uuid.uuid4()),
-            scope=scope,
-        )
-        return messages.NarrowSession(
-            access_token=token, access_expire_time=Timestamp(seconds=int(ends))
-        )
+        return narrow_session(self._signer, scope, subject, life)

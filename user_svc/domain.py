@@ -27,6 +27,9 @@ TICKETS_SESSION = datetime.timedelta(hours=12)
 called. Not until the day's end, which is up to 24 hours: such a session cannot be ended early."""
 LOGIN_SESSION = datetime.timedelta(minutes=15)
 """NIK and name are knowledge, not a secret: what they open is open for a short time."""
+DATA_RIGHTS_SESSION = datetime.timedelta(minutes=15)
+"""A visit to the counter: enough to ask for a copy or an erasure, and to read what is shown. It
+opens all that is known of a person, so it does not outlive the visit."""
 
 COMMON_PASSWORDS = frozenset(
     {
@@ -104,6 +107,8 @@ class Account(Person):
     id: str
     create_time: datetime.datetime
     update_time: datetime.datetime
+    identity_time: datetime.datetime | None = None
+    """When a patient's NIK or name was last corrected. Narrow sessions from before are refused."""
 
     @property
     def is_network_admin(self) -> bool:
@@ -178,7 +183,12 @@ def is_nik(nik: str, today: datetime.date) -> bool:
 # New accounts
 
 
-def _required_name(nama: str, path: str) -> str:
+def required_name(nama: str, path: str) -> str:
+    """A name in tidy form.
+
+    Raises:
+        MeshError: INVALID_ARGUMENT with reason NAME_INVALID for the field `path`.
+    """
     found = tidy(nama)
     if not found:
         raise invalid(path, "a name has at least one letter", "NAME_INVALID")
@@ -225,7 +235,7 @@ def new_staff(
     check_password(password, folded)
     return Person(
         role=role,
-        nama=_required_name(nama, "nama"),
+        nama=required_name(nama, "nama"),
         email=folded,
         institution_id=institution_id.lower(),
     )
@@ -243,7 +253,7 @@ def new_patient(nama: str, email: str, password: str, nik: str, today: datetime.
         raise invalid("password", "patients sign in with NIK and name", "PASSWORD_NOT_ALLOWED")
     if not is_nik(nik, today):
         raise invalid("nik", "this is not a NIK", "NIK_INVALID")
-    return Person(role=Role.PASIEN, nama=_required_name(nama, "nama"), nik=nik)
+    return Person(role=Role.PASIEN, nama=required_name(nama, "nama"), nik=nik)
 
 
 def patient_of_card(person: Person, today: datetime.date) -> Person:
@@ -256,7 +266,7 @@ def patient_of_card(person: Person, today: datetime.date) -> Person:
         raise invalid("identity.nik", "this is not a NIK", "NIK_INVALID")
     return Person(
         role=Role.PASIEN,
-        nama=_required_name(person.nama, "identity.nama"),
+        nama=required_name(person.nama, "identity.nama"),
         nik=person.nik,
         tempat_lahir=tidy(person.tempat_lahir),
         tanggal_lahir=tidy(person.tanggal_lahir),

@@ -14,6 +14,8 @@ from user_svc.store import RefreshTokenRow, SessionRow, UserRow
 
 TOKEN_LIFE = datetime.timedelta(seconds=LONGEST_TOKEN_SECONDS)
 LEEWAY = datetime.timedelta(seconds=LEEWAY_SECONDS)
+LOGIN_UNDER_WAY = datetime.timedelta(seconds=1)
+"""A login may read the old name just before a correction and sign its token this much later."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,21 @@ def ended_since(
     for identifier, close_time in session.execute(closed):
         # An account never opens again: a login that is under way at this moment is refused too.
         found.append(_every_token(identifier, _last_token(close_time)))
+    corrected = select(UserRow.id, UserRow.identity_time).where(UserRow.identity_time > since)
+    for identifier, identity_time in session.execute(corrected):
+        assert identity_time is not None, "selected by it"
+        good = good_from(identity_time)
+        ends = (good + TOKEN_LIFE + LEEWAY).timestamp()
+        found.append(Revocation(identifier, issued_before=good.timestamp(), ends=ends))
     return found
+
+
+def good_from(identity_time: datetime.datetime) -> datetime.datetime:
+    """From when on tokens of a patient whose NIK or name was corrected are good.
+
+    A token says the whole second in which it was signed, so it is the beginning of one.
+    """
+    return (identity_time + LOGIN_UNDER_WAY + datetime.timedelta(seconds=1)).replace(microsecond=0)
 
 
 def _last_token(end_time: datetime.datetime | None) -> datetime.datetime:

@@ -54,7 +54,10 @@ IDEMPOTENCY = idempotency_table(Base.metadata)
 
 
 class UserRow(Base):
-    """An account. A closed one stays, without its logins, for the records that name it."""
+    """An account. A closed one stays, without its logins, for the records that name it.
+
+    Of an erased one only the identifier, the role and the times are left.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -63,12 +66,13 @@ class UserRow(Base):
         Index("ix_users_newest", "create_time", "id"),
         Index("ix_users_institution", "institution_id", "create_time"),
         Index("ix_users_closed", "close_time"),
+        Index("ix_users_identity", "identity_time"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     institution_id: Mapped[str] = mapped_column(String(36))
-    nama: Mapped[bytes] = mapped_column(LargeBinary(SEALED_BYTES))
+    nama: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
     nik: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
     email: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
     tempat_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
@@ -81,6 +85,8 @@ class UserRow(Base):
     create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
     close_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    identity_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    erase_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
 
 
 class SessionRow(Base):
@@ -165,14 +171,15 @@ class Accounts:
     def ensure_patient(
         self, session: Session, person: Person, now: datetime.datetime
     ) -> tuple[Account, bool]:
-        """The patient's account and whether it was made now. What is known stays as it is.
+        """The patient's account, locked, and whether it was made now. What is known stays as it is.
 
         Raises:
             MeshError: FAILED_PRECONDITION with reason NIK_NAME_MISMATCH.
         """
-        known = self.by_nik(session, person.nik)
-        if known is None:
+        row = self._find(session, lock=True, nik_index=self.nik_index(person.nik))
+        if row is None:
             return self._insert(session, person, None, now), True
+        known = self._account(row)
         domain.require_same_person(known, person.nama)
         return known, False
 
@@ -274,9 +281,13 @@ class Accounts:
             ).all()
             if not others:
                 raise domain.last_network_admin()
-        row = self._open(session, account.id)
-        row.close_time = row.update_time = now
-        row.nik_index = row.email_index = row.password_hash = None
+        self._end(self._open(session, account.id), now)
+
+    def _end(self, row: UserRow, now: datetime.datetime) -> None:
+        """Closes an account, unless it is closed."""
+        if row.close_time is None:
+            row.close_time = row.update_time = now
+            row.nik_index = row.email_index = row.password_hash = None
 
     def _insert(
         self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
@@ -294,13 +305,14 @@ class Accounts:
         for name in PERSONAL:
             value: str = getattr(person, name)
             if value:
-                setattr(row, name, self._cipher.encrypt(value.encode(), f"users/{row.id}/{name}"))
+                self._seal(row, name, value)
         session.add(row)
         session.flush()
         return self._account(row)
 
-    def _find(self, session: Session, **index: str) -> UserRow | None:
-        return session.scalars(select(UserRow).filter_by(**index)).one_or_none()
+    def _find(self, session: Session, *, lock: bool = False, **index: str) -> UserRow | None:
+        query = select(UserRow).filter_by(**index)
+        return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
     def _open(self, session: Session, account_id: str, *, lock: bool = False) -> UserRow:
         row = session.get(UserRow, account_id, with_for_update=lock)
@@ -316,8 +328,12 @@ class Accounts:
             institution_id=row.institution_id,
             create_time=row.create_time,
             update_time=row.update_time,
+            identity_time=row.identity_time,
             **personal,
         )
+
+    def _seal(self, row: UserRow, name: str, value: str) -> None:
+        setattr(row, name, self._cipher.encrypt(value.encode(), f"users/{row.id}/{name}"))
 
     def _unseal(self, row: UserRow, name: str) -> str:
         sealed: bytes | None = getattr(row, name)

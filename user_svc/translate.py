@@ -6,11 +6,12 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
 from mesh import pages
-from mesh.context import principal
-from mesh.contracts import role_name
+from mesh.context import current_call, principal
+from mesh.contracts import peer_name, role_name
 from mesh.errors import invalid
 from mesh.times import timestamp
 from user_svc import domain
+from user_svc.patients import Reach
 
 
 def role_message(role: domain.Role) -> Role.ValueType:
@@ -40,6 +41,17 @@ def user_message(account: domain.Account) -> User:
 def current_viewer() -> domain.Viewer:
     """The administrator behind the call in progress."""
     return domain.Viewer(principal().subject, principal().institution_id)
+
+
+def current_reach() -> Reach:
+    """The patients whom the staff behind the call in progress may reach."""
+    return Reach(principal().institution_id, everywhere=principal().is_network_admin)
+
+
+def calling_service() -> str:
+    """The service behind the call in progress; empty outside of one."""
+    call = current_call()
+    return "" if call is None else peer_name(call.peer)
 
 
 def position_of(page_token: str) -> tuple[datetime.datetime, str] | None:

@@ -4,30 +4,32 @@ from google.protobuf.empty_pb2 import Empty
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.user_pb2 import User
-from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 from sqlalchemy.orm import Session
 
 from mesh import pages
-from mesh.context import current_call, principal
-from mesh.contracts import peer_name
+from mesh.context import principal
 from mesh.errors import not_found
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
 from mesh.times import utc_now
+from mesh.tokens import TokenSigner
 from user_svc import domain, second_factor
 from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
+from user_svc.patient_store import Patients
+from user_svc.patients_servicer import PatientsServicer
 from user_svc.store import Accounts, Sessions
-from user_svc.translate import current_viewer, position_of, role_of, user_message
+from user_svc.translate import (
+    calling_service,
+    current_viewer,
+    position_of,
+    role_of,
+    user_message,
+)
 
 
-def _calling_service() -> str:
-    call = current_call()
-    return "" if call is None else peer_name(call.peer)
-
-
-class UserServicer(UserServiceServicer):
+class UserServicer(PatientsServicer):
     """Accounts of patients and staff."""
 
     def __init__(
@@ -35,20 +37,24 @@ class UserServicer(UserServiceServicer):
         database: Database,
         idempotency: Idempotency,
         accounts: Accounts,
+        patients: Patients,
         sessions: Sessions,
         passwords: Passwords,
+        signer: TokenSigner,
     ) -> None:
         """Serves from `database`."""
         self._database = database
         self._idempotency = idempotency
         self._accounts = accounts
+        self._patients = patients
         self._sessions = sessions
         self._passwords = passwords
+        self._signer = signer
 
     async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
         role = role_of(request.role)
         if role is domain.Role.PASIEN:
-            # The facility says where the counter is; patients belong to none.
+            # The facility says where the counter is: it may reach the patient, who belongs to none.
             person = domain.new_patient(
                 request.nama, request.email, request.password, request.nik, utc_now().date()
             )
@@ -62,12 +68,14 @@ class UserServicer(UserServiceServicer):
                 request.institution_id,
             )
         hashed = await self._passwords.hash(request.password) if request.password else None
-        return await self._idempotency.once(
-            principal().subject,
-            request,
-            User,
-            lambda session: user_message(self._accounts.create(session, person, hashed, utc_now())),
-        )
+
+        def create(session: Session) -> User:
+            account = self._accounts.create(session, person, hashed, utc_now())
+            if role is domain.Role.PASIEN:
+                self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
+            return user_message(account)
+
+        return await self._idempotency.once(principal().subject, request, User, create)
 
     async def CheckNikExists(
         self, request: messages.CheckNikExistsRequest, context: Context
@@ -164,8 +172,9 @@ class UserServicer(UserServiceServicer):
 
         def ensure(session: Session) -> messages.EnsurePatientResponse:
             account, created = self._accounts.ensure_patient(session, person, utc_now())
+            self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
             return messages.EnsurePatientResponse(user=user_message(account), created=created)
 
         return await self._idempotency.once(
-            _calling_service(), request, messages.EnsurePatientResponse, ensure
+            calling_service(), request, messages.EnsurePatientResponse, ensure
         )

@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 from mediq.institution.v1.institution_pb2 import Institution
-from mediq.institution.v1.institution_service_pb2 import CreateInstitutionRequest
-from sqlalchemy import Column, MetaData, String, Table, func, insert, select
+from mediq.institution.v1.institution_service_pb2 import (
+    CreateInstitutionRequest,
+    UpdateInstitutionRequest,
+)
+from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.crypto import FieldCipher
@@ -149,6 +152,49 @@ class TestIdempotency:
             with pytest.raises(MeshError, match="NO"):
                 await idempotency.once("a", request, Institution, fail)
         assert await database.read(count) == 0
+
+    async def test_answers_about_something_are_forgotten(
+        self, database: Database, idempotency: Idempotency
+    ) -> None:
+        """Of every caller, but of one kind of request; one that does not open is left alone."""
+        gone, stays, damaged, other = str(uuid4()), str(uuid4()), str(uuid4()), str(uuid4())
+
+        async def ask(
+            kind: type[CreateInstitutionRequest | UpdateInstitutionRequest],
+            caller: str,
+            request_id: str,
+            answer: str,
+        ) -> str:
+            request = kind(request_id=request_id)
+            told = await idempotency.once(
+                caller, request, Institution, lambda _: Institution(id=answer)
+            )
+            return told.id
+
+        create, change = CreateInstitutionRequest, UpdateInstitutionRequest
+        for caller in ("a", "b"):
+            await ask(create, caller, gone, "erased")
+        await ask(create, "a", stays, "other")
+        await ask(create, "a", damaged, "erased")
+        await ask(change, "a", other, "erased")
+        lost = IDEMPOTENCY.c.request_id == damaged
+        await database.write(
+            lambda session: session.execute(
+                update(IDEMPOTENCY).where(lost).values(answer=b"damaged")
+            )
+        )
+        await database.write(
+            lambda session: idempotency.forget_about(
+                session, create, Institution, lambda answer: answer.id == "erased"
+            )
+        )
+        assert [await ask(create, caller, gone, "new") for caller in ("a", "b")] == ["new", "new"]
+        assert await ask(create, "a", stays, "new") == "other"
+        assert await ask(change, "a", other, "new") == "erased"
+        rows = await database.read(
+            lambda session: session.execute(select(IDEMPOTENCY.c.answer).where(lost)).all()
+        )
+        assert [tuple(row) for row in rows] == [(b"damaged",)]
 
 
 class FailingBus(LocalBus):

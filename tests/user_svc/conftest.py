@@ -90,13 +90,19 @@ class World:
         return await self.users.CreateUser(request, metadata=metadata or self.network_admin)
 
     async def ensure(
-        self, nik: str, nama: str = NAME, request_id: str = "", **details: str
+        self,
+        nik: str,
+        nama: str = NAME,
+        request_id: str = "",
+        institution_id: str = "",
+        **details: str,
     ) -> messages.EnsurePatientResponse:
         """Finds or makes a patient."""
         return await self.ocr_users.EnsurePatient(
             messages.EnsurePatientRequest(
                 request_id=request_id or str(uuid4()),
                 identity=PatientIdentity(nik=nik, nama=nama, **details),
+                institution_id=institution_id,
             )
         )
 

@@ -19,6 +19,7 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mesh import logs
 from mesh.times import utc_now
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
+from tests.user_svc.counter import REASON, Counter
 
 
 @pytest.fixture
@@ -42,6 +43,10 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
     nik, email, other_name, wrong = new_nik(), new_email(), "BUDI SANTOSO", "salah-sekali-sandi"
     made = await world.create(email=email, nama=other_name)
     patient = (await world.ensure(nik, alamat="JALAN MELATI")).user
+    counter, taken = Counter(world), new_nik()
+    await counter.patient(taken)
+    rights = await counter.open_rights(patient.id, world.network_admin)
+    assert await counter.reveal(patient.id, world.network_admin) == nik
     pair = await world.login(email)
     renewed = await world.refresh(pair.refresh_token)
     session = await world.auth.LoginUser(logins.LoginUserRequest(nik=nik, name=NAME))
@@ -68,6 +73,11 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
             messages.GetProfileRequest(), metadata=bearer(pair.access_token + "x")
         ),
         world.refresh(renewed.access_token[:200]),
+        counter.correct(patient.id, admin, nik=taken),
+        counter.correct(patient.id, admin, nama=f"{NAME} ", alamat=" "),
+        counter.correct(patient.id, admin, tanggal_lahir="31-02-1990"),
+        counter.reveal(str(uuid4()), admin),
+        counter.open_rights(patient.id),
     ]
     for call in calls:
         with contextlib.suppress(grpc.aio.AioRpcError):
@@ -90,6 +100,9 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
         "INVALID_REQUEST",
         "EMAIL_TAKEN",
         "NIK_TAKEN",
+        "FIELD_BLANK",
+        "NO_SUCH_DATE",
+        "USER_NOT_FOUND",
         "INVALID_CREDENTIALS",
         "LOGIN_THROTTLED",
         "TOKEN_INVALID",
@@ -113,6 +126,10 @@ async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:
         pair.refresh_token,
         renewed.refresh_token,
         session.access_token,
+        taken,
+        "31-02-1990",
+        rights.access_token,
+        REASON,
     ):
         assert secret.lower() not in written.lower(), secret
     assert made.id

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from mediq.institution.v1 import institution_service_pb2 as facilities
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
-from mediq.policy.v1.policy_pb2 import Role, Scope
+from mediq.policy.v1.policy_pb2 import Role
 from mediq.queue.v1 import queue_service_pb2 as tickets
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mediq.user.v1 import auth_service_pb2 as logins
@@ -28,6 +28,7 @@ from mesh.tokens import TokenVerifier
 from queue_svc.settings import QueueSettings
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import Metadata, World, bearer, new_nik
+from tests.user_svc.counter import Counter
 from user_svc import revoking
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
@@ -293,16 +294,26 @@ class TestEverywhere:
         assert await others.refuse(pair.access_token)
         assert REVOKED not in await others.answers(again.access_token)
 
-    async def test_a_closed_patient_is_refused(self, world: World, others: Others) -> None:
-        patient = (await world.ensure(new_nik())).user
-        issued = await world.ocr_auth.IssueNarrowSession(
-            logins.IssueNarrowSessionRequest(scope=Scope.SCOPE_TICKETS, subject_id=patient.id)
-        )
-        assert REVOKED not in await others.answers(issued.access_token)
-        await world.users.DeleteUser(
-            users.DeleteUserRequest(id=patient.id), metadata=world.network_admin
-        )
-        assert await others.refuse(issued.access_token)
+    @pytest.mark.parametrize("way", ["closed", "retained", "erased"])
+    async def test_a_closed_patient_is_refused(
+        self, world: World, others: Others, way: str
+    ) -> None:
+        counter = Counter(world)
+        patient = await counter.patient()
+        issued = [
+            await counter.tickets_session(patient.id),
+            await counter.open_rights(patient.id),
+        ]
+        for one in issued:
+            assert REVOKED not in await others.answers(one.access_token)
+        if way == "closed":
+            await world.users.DeleteUser(
+                users.DeleteUserRequest(id=patient.id), metadata=world.network_admin
+            )
+        else:
+            await counter.erase(patient.id, retained=way == "retained")
+        for one in issued:
+            assert await others.refuse(one.access_token)
 
     async def test_what_ended_before_a_start_is_told_after_it(
         self, world: World, tmp_path: Path

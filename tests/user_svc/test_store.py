@@ -7,15 +7,17 @@ import datetime
 from collections.abc import AsyncIterator
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from mesh.crypto import FieldCipher
 from mesh.errors import MeshError
-from mesh.migrations import upgrade
-from mesh.storage import Database
+from mesh.migrations import config_for, upgrade
+from mesh.storage import Database, make_engine
 from user_svc import throttle
 from user_svc.domain import Account, End, Person, Refresh, Role
 from user_svc.store import Accounts, Base, Opened, Sessions, write_again
@@ -24,6 +26,14 @@ NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
 PATIENT = Person(role=Role.PASIEN, nama="SITI RAHMAWATI", nik="3201015508900001", alamat="JL. A 1")
 STAFF = Person(role=Role.ADMIN_FASKES, nama="Budi", email="budi@contoh.example")
+OLD_ROWS = (
+    "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
+    "VALUES ('a', 'PASIEN', '', 'sealed a', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
+    "VALUES ('b', 'OPERATOR', 'f', 'sealed b', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "INSERT INTO sessions (id, user_id, create_time, expire_time) "
+    "VALUES ('s', 'b', '2026-03-01 08:00:00', '2026-03-01 20:00:00')",
+)
 
 
 @pytest.fixture
@@ -44,6 +54,38 @@ class TestMigrations:
         with database.engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, Base.metadata) == []
+
+    def test_accounts_of_before_stay(self, database_url: str) -> None:
+        """There and back, with the rows that refer to them."""
+        config = config_for("user_svc", database_url)
+        revisions = ScriptDirectory.from_config(config).walk_revisions()
+        (before_rights,) = (
+            str(one.down_revision) for one in revisions if one.doc == "Rights of patients"
+        )
+        upgrade("user_svc", database_url, before_rights)
+        engine = make_engine(database_url, 1)
+        with engine.begin() as connection:
+            for statement in OLD_ROWS:
+                connection.execute(text(statement))
+
+        def rows() -> list[tuple[object, ...]]:
+            query = "SELECT u.nama, s.id FROM users u LEFT JOIN sessions s ON s.user_id = u.id"
+            with engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(text(f"{query} ORDER BY u.id"))]
+
+        before = rows()
+        upgrade("user_svc", database_url)
+        assert rows() == before
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE users SET nama = NULL WHERE id = 'a'"))
+            connection.execute(
+                text("INSERT INTO patient_institutions VALUES ('a', 'f', '2026-03-01 08:00:00')")
+            )
+        command.downgrade(config, before_rights)
+        found = rows()
+        assert not found[0][0]
+        assert found[1:] == before[1:]
+        engine.dispose()
 
 
 class TestAccounts:

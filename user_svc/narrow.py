@@ -1,0 +1,30 @@
+"""Narrow sessions: short tokens that open one thing and are not renewed."""
+
+import datetime
+import uuid
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from mediq.policy.v1.policy_pb2 import Scope
+from mediq.user.v1.auth_service_pb2 import NarrowSession
+
+from mesh.tokens import TokenSigner
+
+
+def narrow_session(
+    signer: TokenSigner, scope: Scope.ValueType, subject: str, life: datetime.timedelta
+) -> NarrowSession:
+    """A session of its own identifier, so that the audit trail tells it from every other one.
+
+    Args:
+        signer: Signs the token.
+        scope: What the session may do.
+        subject: The draft or account that it opens.
+        life: How long it lives.
+    """
+    token, ends = signer.sign(
+        subject,
+        lifetime_seconds=int(life.total_seconds()),
+        session_id=str(uuid.uuid4()),
+        scope=scope,
+    )
+    return NarrowSession(access_token=token, access_expire_time=Timestamp(seconds=int(ends)))
