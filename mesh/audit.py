@@ -247,7 +247,7 @@ class Trail:
     async def refused(self, call: Call, request: Message, error: MeshError) -> None:
         """Writes down that a signed-in person tried what they may not do.
 
-        Never fails: the refusal goes out in any case.
+        Never fails, see `record_refusal`.
         """
         if (
             error.kind is not Kind.PERMISSION_DENIED
@@ -259,12 +259,21 @@ class Trail:
         if not keys:
             return
         event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        if await self.record_refusal(event):
+            self._remember(keys)
+
+    async def record_refusal(self, event: AuditEvent) -> bool:
+        """Writes down that somebody was refused. The refusal goes out even when that fails.
+
+        Returns:
+            Whether it is written.
+        """
         try:
             await self.record(event)
         except Exception as failure:
             logger().error("a refusal is not in the audit trail", exc_info=failure)
-            return
-        self._remember(keys)
+            return False
+        return True
 
     async def relay(self) -> None:
         """Takes events into the trail, in order, for ever."""

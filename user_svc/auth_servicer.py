@@ -14,7 +14,9 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import auth_service_pb2 as messages
 from sqlalchemy.orm import Session
 
-from mesh.errors import invalid, not_found
+from mesh.audit import Trail, concerns
+from mesh.context import current_call
+from mesh.errors import Kind, MeshError, invalid, not_found
 from mesh.idempotency import Idempotency
 from mesh.logs import logger
 from mesh.pipeline import Context
@@ -22,6 +24,7 @@ from mesh.storage import Database
 from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
 from user_svc import domain, throttle, totp
+from user_svc.audit_notes import by_account, by_nobody_known
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.narrow import narrow_session
 from user_svc.passwords import Passwords
@@ -47,6 +50,7 @@ class AuthServicer(SessionsServicer):
         self,
         database: Database,
         idempotency: Idempotency,
+        trail: Trail,
         accounts: Accounts,
         sessions: Sessions,
         factors: SecondFactors,
@@ -62,6 +66,7 @@ class AuthServicer(SessionsServicer):
         Args:
             database: The service's database.
             idempotency: Repeats answers.
+            trail: Where it is written down who did what.
             accounts: Repository of accounts.
             sessions: Repository of sessions.
             factors: Repository of second factors.
@@ -73,6 +78,7 @@ class AuthServicer(SessionsServicer):
         """
         self._database = database
         self._idempotency = idempotency
+        self._trail = trail
         self._accounts = accounts
         self._sessions = sessions
         self._factors = factors
@@ -92,7 +98,9 @@ class AuthServicer(SessionsServicer):
             if self._require_admin_totp and account.role is Role.ADMIN_FASKES and not protected:
                 raise totp.enrolment_required()
             throttle.clear(session, self._accounts.email_index(request.email))
-            return account, self._sessions.open(session, account.id, utc_now())
+            opened = self._sessions.open(session, account.id, utc_now())
+            self._note(session, account, opened.session_id)
+            return account, opened
 
         return self._pair(*await self._with_password(request, open_session))
 
@@ -105,6 +113,7 @@ class AuthServicer(SessionsServicer):
             self._factors.prove(
                 session, account.id, request.totp_code, request.recovery_code, utc_now()
             )
+            self._note(session, account)
             return account.email, self._factors.begin(session, account.id, secret, utc_now())
 
         email, expire_time = await self._with_password(request, begin)
@@ -119,13 +128,14 @@ class AuthServicer(SessionsServicer):
     async def ConfirmTotpEnrolment(
         self, request: messages.ConfirmTotpEnrolmentRequest, context: Context
     ) -> messages.RecoveryCodes:
-        codes = await self._with_password(
-            request,
-            lambda session, account: self._factors.confirm(
-                session, account.id, request.totp_code, utc_now()
-            ),
-        )
-        return messages.RecoveryCodes(codes=codes)
+        def confirm(session: Session, account: Account) -> list[str]:
+            codes = self._factors.confirm(session, account.id, request.totp_code, utc_now())
+            # Whoever signed in with the password alone may not be the one who protects it now.
+            self._sessions.end_all(session, account.id, End.TOTP_CONFIRMED, utc_now())
+            self._note(session, account)
+            return codes
+
+        return messages.RecoveryCodes(codes=await self._with_password(request, confirm))
 
     async def LoginUser(
         self, request: messages.LoginUserRequest, context: Context
@@ -152,6 +162,10 @@ class AuthServicer(SessionsServicer):
         def exchange(session: Session) -> tuple[Refresh, Opened | None, Account | None]:
             verdict, opened = self._sessions.refresh(session, request.refresh_token, utc_now())
             account = None if opened is None else self._accounts.get(session, opened.user_id)
+            if opened is not None and account is not None and verdict is Refresh.ROTATE:
+                self._note(session, account, opened.session_id)
+            if verdict is Refresh.REUSE:
+                self._note_owner(session, request.refresh_token, "REFRESH_TOKEN_REUSED")
             return verdict, opened, account
 
         verdict, opened, account = await self._database.write(exchange)
@@ -162,11 +176,11 @@ class AuthServicer(SessionsServicer):
         return self._pair(account, opened)
 
     async def Logout(self, request: messages.LogoutRequest, context: Context) -> Empty:
-        await self._database.write(
-            lambda session: self._sessions.end(
-                session, request.refresh_token, End.LOGOUT, utc_now()
-            )
-        )
+        def end(session: Session) -> None:
+            if self._sessions.end(session, request.refresh_token, End.LOGOUT, utc_now()):
+                self._note_owner(session, request.refresh_token)
+
+        await self._database.write(end)
         return Empty()
 
     async def GetJwks(self, request: messages.GetJwksRequest, context: Context) -> HttpBody:
@@ -181,6 +195,7 @@ class AuthServicer(SessionsServicer):
             return self._narrow(request.scope, subject, domain.REGISTRATION_SESSION)
         if request.scope != Scope.SCOPE_TICKETS:
             raise invalid("scope", "services do not issue this scope", "SCOPE_NOT_ISSUED")
+        concerns(persons=[subject])
         account = await self._database.read(lambda session: self._accounts.get(session, subject))
         if account.role is not Role.PASIEN:
             raise not_found("user", subject)
@@ -197,6 +212,7 @@ class AuthServicer(SessionsServicer):
             MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, or RESOURCE_EXHAUSTED with
                 reason LOGIN_THROTTLED.
         """
+        call = current_call()
 
         def begin(session: Session) -> tuple[Account, str] | None:
             throttle.charge(session, self._accounts.email_index(request.email), utc_now())
@@ -219,7 +235,29 @@ class AuthServicer(SessionsServicer):
                 self._accounts.set_password(session, current[0].id, renewed)
             return work(session, current[0])
 
-        return await self._database.write(run)
+        try:
+            return await self._database.write(run)
+        except MeshError as error:
+            if call is not None and error.kind is not Kind.UNAVAILABLE:
+                await self._trail.record_refusal(
+                    by_nobody_known(call, error.reason)
+                    if known is None
+                    else by_account(call, known[0], refusal=error.reason)
+                )
+            raise
+
+    def _note(self, session: Session, account: Account, session_id: str = "") -> None:
+        call = current_call()
+        if call is not None:
+            self._trail.note(session, [by_account(call, account, session_id)])
+
+    def _note_owner(self, session: Session, refresh_token: str, refusal: str = "") -> None:
+        """Writes down what was done with a refresh token, open or not."""
+        call, owner = current_call(), self._sessions.owner(session, refresh_token)
+        account = None if owner is None else self._accounts.whoever(session, owner.user_id)
+        if call is not None and owner is not None and account is not None:
+            event = by_account(call, account, owner.session_id, refusal=refusal)
+            self._trail.note(session, [event])
 
     def _pair(self, account: Account, opened: Opened) -> messages.TokenPair:
         life = min(self._access_life, opened.expire_time - utc_now())

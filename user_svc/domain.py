@@ -347,6 +347,7 @@ class End(StrEnum):
     ROLE_CHANGED = "ROLE_CHANGED"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     TOTP_RESET = "TOTP_RESET"
+    TOTP_CONFIRMED = "TOTP_CONFIRMED"
 
 
 class Refresh(Enum):

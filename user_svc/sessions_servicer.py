@@ -7,6 +7,7 @@ from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from sqlalchemy.orm import Session
 
 from mesh import pages
+from mesh.audit import concerns
 from mesh.context import principal
 from mesh.errors import MeshError, not_found
 from mesh.idempotency import Idempotency
@@ -56,6 +57,7 @@ class SessionsServicer(AuthServiceServicer):
             except MeshError as error:
                 # The one error of unknown sessions and of those of others.
                 raise not_found("session", session_id) from error
+            concerns(persons=[user_id or ""])
             sessions.end(session, session_id, End.END_SESSION, utc_now())
             return Empty()
 

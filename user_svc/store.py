@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import (
+    CursorResult,
     ForeignKey,
     Index,
     LargeBinary,
@@ -191,6 +192,11 @@ class Accounts:
         """
         return self._account(self._open(session, account_id))
 
+    def whoever(self, session: Session, account_id: str) -> Account | None:
+        """An account, open or closed."""
+        row = session.get(UserRow, account_id)
+        return None if row is None else self._account(row)
+
     def visible(
         self, session: Session, account_id: str, viewer: Viewer, *, lock: bool = False
     ) -> Account:
@@ -354,6 +360,14 @@ class Opened:
     expire_time: datetime.datetime
 
 
+@dataclass(frozen=True)
+class Owner:
+    """The session of a refresh token."""
+
+    session_id: str
+    user_id: str
+
+
 def digest(token: str) -> str:
     """What is stored of a refresh token. It is random, so a plain hash is enough."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -430,15 +444,27 @@ class Sessions:
             session.add(RefreshTokenRow(token_hash=digest(successor), session_id=family.id))
         return verdict, Opened(family.id, family.user_id, successor, family.expire_time)
 
-    def end(self, session: Session, token: str, why: End, now: datetime.datetime) -> None:
-        """Ends the session of a refresh token, if there is one."""
+    def owner(self, session: Session, token: str) -> Owner | None:
+        """Whose a refresh token is, good or not."""
+        found = session.execute(
+            select(SessionRow.id, SessionRow.user_id)
+            .join(RefreshTokenRow, RefreshTokenRow.session_id == SessionRow.id)
+            .where(RefreshTokenRow.token_hash == digest(token))
+        ).one_or_none()
+        return None if found is None else Owner(*found)
+
+    def end(self, session: Session, token: str, why: End, now: datetime.datetime) -> bool:
+        """Ends the session of a refresh token. False when there is none that is open."""
         row = session.get(RefreshTokenRow, digest(token))
-        if row is not None:
-            session.execute(
-                update(SessionRow)
-                .where(SessionRow.id == row.session_id, SessionRow.end_time.is_(None))
-                .values(end_time=now, end_reason=why)
-            )
+        if row is None:
+            return False
+        ended = session.execute(
+            update(SessionRow)
+            .where(SessionRow.id == row.session_id, SessionRow.end_time.is_(None))
+            .values(end_time=now, end_reason=why)
+        )
+        assert isinstance(ended, CursorResult)
+        return ended.rowcount > 0
 
     def end_all(self, session: Session, user_id: str, why: End, now: datetime.datetime) -> None:
         """Ends every session of an account."""

@@ -7,6 +7,7 @@ from mediq.user.v1.user_pb2 import User
 from sqlalchemy.orm import Session
 
 from mesh import pages
+from mesh.audit import concerns
 from mesh.context import principal
 from mesh.errors import not_found
 from mesh.idempotency import Idempotency
@@ -83,6 +84,7 @@ class UserServicer(PatientsServicer):
         found = await self._database.read(
             lambda session: self._accounts.by_nik(session, request.nik)
         )
+        concerns(persons=[] if found is None else [found.id])
         return messages.CheckNikExistsResponse(exists=found is not None)
 
     async def GetUserByNik(self, request: messages.GetUserByNikRequest, context: Context) -> User:
