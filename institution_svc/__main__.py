@@ -4,6 +4,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
+from institution_svc.sealed import SEALED
 from institution_svc.servicer import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
 from institution_svc.store import AUDIT, IDEMPOTENCY
@@ -12,6 +13,7 @@ from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
 from mesh.idempotency import Idempotency
+from mesh.reseal import Resealer
 from mesh.server import Server, run
 
 
@@ -36,6 +38,7 @@ def wire(server: Server, channels: Channels) -> None:
     servicer = InstitutionServicer(database, idempotency)
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.background(idempotency.keep_forgetting)
+    server.background(Resealer(SEALED, cipher, database).run)
 
 
 if __name__ == "__main__":

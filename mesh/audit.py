@@ -30,6 +30,7 @@ from mesh.lanes import Lanes
 from mesh.logs import logger
 from mesh.metrics import NO_METRICS
 from mesh.outbox import Outbox, outbox_table
+from mesh.sealed import SealedColumn
 from mesh.storage import Database
 from mesh.times import timestamp, utc_now
 
@@ -48,6 +49,11 @@ Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 def audit_table(metadata: MetaData) -> Table:
     """The table of events on their way into the trail, for the models of a service."""
     return outbox_table(metadata, "audit_outbox")
+
+
+def sealed_events(table: Table) -> SealedColumn:
+    """The column of a table of `audit_table` that holds ciphertexts."""
+    return SealedColumn(table, "payload", lambda row: audit_place(row.event_id))
 
 
 def audit_place(event_id: str) -> str:

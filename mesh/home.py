@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from mesh.contracts import SERVICES
-from mesh.crypto import ensure_data_key
+from mesh.data_keys import ensure_data_key
 from mesh.keys import ensure_signing_key
 from mesh.tls import ensure_identities
 

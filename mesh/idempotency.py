@@ -18,6 +18,7 @@ from mesh.audit import Trail
 from mesh.context import current_call
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
+from mesh.sealed import SealedColumn
 from mesh.storage import Database, UtcDateTime
 
 Answer = TypeVar("Answer", bound=Message)
@@ -38,6 +39,15 @@ def idempotency_table(metadata: MetaData) -> Table:
         Column("answer", LargeBinary(65_535), nullable=False),
         Column("create_time", UtcDateTime(), nullable=False, index=True),
     )
+
+
+def sealed_answers(table: Table) -> SealedColumn:
+    """The answers, as a service declares them among its sealed columns."""
+    return SealedColumn(table, "answer", lambda row: _place(row.scope, row.request_id))
+
+
+def _place(scope: str, request_id: str) -> str:
+    return f"{scope}/{request_id}"
 
 
 def key_of(request: Message, caller: str) -> tuple[str, str]:
@@ -205,7 +215,7 @@ class Idempotency:
             elif row.fingerprint != self._fingerprint(request):
                 answers.append(reused())
             else:
-                plain = self._cipher.decrypt(row.answer, f"{scope}/{request_id}")
+                plain = self._cipher.decrypt(row.answer, _place(scope, request_id))
                 answers.append(answer.FromString(plain))
         return answers
 
@@ -216,7 +226,7 @@ class Idempotency:
             "scope": scope,
             "request_id": request_id,
             "fingerprint": self._fingerprint(request),
-            "answer": self._cipher.encrypt(answer.SerializeToString(), f"{scope}/{request_id}"),
+            "answer": self._cipher.encrypt(answer.SerializeToString(), _place(scope, request_id)),
             "create_time": datetime.datetime.now(datetime.UTC),
         }
 

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mesh import logs
+from mesh.watch import Stamp, stamp_of
 
 TRUST_DOMAIN = "spiffe://mediq/"
 """What the URI of every identity begins with."""
@@ -106,9 +107,8 @@ class IdentityFiles:
         self._looked = time.monotonic()
         self._identity = read_identity(folder, name)
 
-    def _stamp(self) -> object:
-        states = [file.stat() for file in _files(self._folder, self.name)]
-        return [(state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size) for state in states]
+    def _stamp(self) -> list[Stamp | None]:
+        return [stamp_of(file) for file in _files(self._folder, self.name)]
 
     def current(self) -> Identity:
         """The identity to use now: another object than before only when the files have changed.

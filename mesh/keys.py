@@ -78,6 +78,24 @@ class Listed:
     """When `prune` removes it; None as long as no other key takes its place."""
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a second command away from the folder: one of two rotations would be lost.
+
+    Args:
+        folder: The key folder.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_key_set(file: Path) -> list[PublicKey]:
     """The keys of a key set, in the order in which they begin to sign.
 
@@ -168,7 +186,7 @@ def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
         FileNotFoundError: The folder has no key set.
         KeyFolderError: A file is damaged.
     """
-    with _alone(folder):
+    with alone(folder):
         now = time.time()
         keys = _prune(folder, now)
         private = ec.generate_private_key(ec.SECP256R1())
@@ -189,7 +207,7 @@ def prune(folder: Path) -> list[str]:
         FileNotFoundError: The folder has no key set.
         KeyFolderError: A file is damaged.
     """
-    with _alone(folder):
+    with alone(folder):
         before = read_key_set(folder / KEY_SET)
         kept = {key.key_id for key in _prune(folder, time.time())}
         return [key.key_id for key in before if key.key_id not in kept]
@@ -212,7 +230,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
         FileNotFoundError: The folder has no key set.
         KeyFolderError: A file is damaged.
     """
-    with _alone(folder):
+    with alone(folder):
         now = time.time()
         before = read_key_set(folder / KEY_SET)
         kept = [key for key in before if key.key_id != key_id]
@@ -305,14 +323,3 @@ def _write_private_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 def _write_key_set(folder: Path, keys: list[PublicKey]) -> None:
     write_private(folder / KEY_SET, json.dumps({"keys": [key.jwk for key in keys]}).encode())
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second command away from the folder: one of two rotations would be lost."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,7 @@ from mesh.watch import Stamp, stamp_of
 POLL_SECONDS = 1.0
 """How often the shared place is looked at."""
 FILE = "revocations.json"
-_NEVER: Stamp = (0, 0, 0)
+_NEVER: Stamp = (0, 0, 0, 0)
 """The stamp of a file that must be read."""
 
 

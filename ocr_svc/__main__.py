@@ -7,9 +7,11 @@ from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceSe
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
+from mesh.reseal import Resealer
 from mesh.server import Server, run
 from ocr_svc.clients import Accounts, CardReader, Facilities, Queue
 from ocr_svc.saga import Saga
+from ocr_svc.sealed import SEALED
 from ocr_svc.servicer import RegistrationServicer, now
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import Repository
@@ -22,7 +24,8 @@ async def build(server: Server) -> None:
     database = open_database(server)
     channels = Channels(settings.tls, settings.service)
     server.on_close(channels.close)
-    repository = Repository(FieldCipher.load(settings.keys, settings.service))
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    repository = Repository(cipher)
     accounts = Accounts(channels)
     saga = Saga(settings, database, repository, accounts, Queue(channels), now)
     server.on_close(saga.close)
@@ -34,6 +37,7 @@ async def build(server: Server) -> None:
             await asyncio.sleep(settings.purge_seconds)
 
     server.background(erase_ended_drafts)
+    server.background(Resealer(SEALED, cipher, database).run)
     servicer = RegistrationServicer(
         settings,
         database,

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 from pydantic import TypeAdapter
@@ -79,6 +80,16 @@ class RegistrationRow(Base):
     update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
 
 
+def reading_place(draft_id: str) -> str:
+    """What a reading is bound to, so that it cannot be moved to another draft."""
+    return f"drafts/{draft_id}/reading"
+
+
+def registration_place(registration_id: str, name: str) -> str:
+    """What a column is bound to, so that it cannot be moved to another registration."""
+    return f"registrations/{registration_id}/{name}"
+
+
 def _changed(session: Session, statement: Update) -> bool:
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
@@ -105,12 +116,14 @@ class Repository:
         return adapter.validate_json(self._cipher.decrypt(sealed, place))
 
     def _draft(self, row: DraftRow) -> Draft:
-        content = self._open(_CONTENT, row.reading, f"drafts/{row.id}/reading")
+        content = self._open(_CONTENT, row.reading, reading_place(row.id))
         return Draft(row.id, row.expire_time, row.version, content, row.confirm_time is not None)
 
     def _registration(self, row: RegistrationRow) -> Registration:
-        place = f"registrations/{row.id}"
-        ticket = self._cipher.decrypt(row.ticket, f"{place}/ticket") if row.ticket else b""
+        ticket, age = (
+            self._cipher.decrypt(sealed, registration_place(row.id, name)) if sealed else b""
+            for name, sealed in (("ticket", row.ticket), ("age", row.age))
+        )
         return Registration(
             id=row.id,
             draft_id=row.draft_id,
@@ -124,7 +137,7 @@ class Repository:
             failure_kind=row.failure_kind,
             failure_reason=row.failure_reason,
             attempts=row.attempts,
-            age_years=int(self._cipher.decrypt(row.age, f"{place}/age")) if row.age else 0,
+            age_years=int(age) if age else 0,
             lease_until=row.lease_until,
         )
 
@@ -154,7 +167,7 @@ class Repository:
                 id=draft.id,
                 request_id=request_id or None,
                 fingerprint=fingerprint,
-                reading=self._seal(_CONTENT, draft.content, f"drafts/{draft.id}/reading"),
+                reading=self._seal(_CONTENT, draft.content, reading_place(draft.id)),
                 version=draft.version,
                 create_time=now,
                 expire_time=draft.expire_time,
@@ -181,7 +194,7 @@ class Repository:
             update(DraftRow)
             .where(DraftRow.id == draft.id, DraftRow.version == draft.version)
             .values(
-                reading=self._seal(_CONTENT, content, f"drafts/{draft.id}/reading"),
+                reading=self._seal(_CONTENT, content, reading_place(draft.id)),
                 version=draft.version + 1,
             ),
         )
@@ -226,7 +239,7 @@ class Repository:
         )
         if not confirmed:
             return False
-        place = f"registrations/{registration.id}"
+        place = partial(registration_place, registration.id)
         age = str(registration.age_years).encode()
         session.add(
             RegistrationRow(
@@ -237,8 +250,8 @@ class Repository:
                 service_id=registration.service_id,
                 consent_time=registration.consent_time,
                 state=registration.state,
-                identity=self._seal(_IDENTITY, identity, f"{place}/identity"),
-                age=self._cipher.encrypt(age, f"{place}/age"),
+                identity=self._seal(_IDENTITY, identity, place("identity")),
+                age=self._cipher.encrypt(age, place("age")),
                 user_id="",
                 failure_kind="",
                 failure_reason="",
@@ -268,7 +281,7 @@ class Repository:
             DecryptionError: The row is damaged, or its key is gone.
         """
         row = session.get_one(RegistrationRow, registration_id)
-        found = self._open(_IDENTITY, row.identity, f"registrations/{row.id}/identity")
+        found = self._open(_IDENTITY, row.identity, registration_place(row.id, "identity"))
         if found is None:
             raise DecryptionError(f"registrations/{registration_id}/identity is erased")
         return found
@@ -362,7 +375,7 @@ class Repository:
             self._owned(registration_id, owner, now).values(
                 state=State.COMPLETED,
                 age=None,
-                ticket=self._cipher.encrypt(ticket, f"registrations/{registration_id}/ticket"),
+                ticket=self._cipher.encrypt(ticket, registration_place(registration_id, "ticket")),
                 lease_owner="",
                 lease_until=None,
             )

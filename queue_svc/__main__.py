@@ -13,6 +13,7 @@ from mesh.database import open_database
 from mesh.events import EventBus, make_bus
 from mesh.idempotency import Idempotency
 from mesh.outbox import Outbox
+from mesh.reseal import Resealer
 from mesh.server import Server, run
 from mesh.times import utc_now
 from queue_svc.clients import Facilities
@@ -25,6 +26,7 @@ from queue_svc.live import Live
 from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.overview import FacilityReader
 from queue_svc.reading import TicketReader
+from queue_svc.sealed import SEALED
 from queue_svc.servicer import QueueServicer
 from queue_svc.servicers.base import Parts
 from queue_svc.settings import QueueSettings
@@ -96,6 +98,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     server.background(outbox.relay)
     server.background(histories.run)
     server.background(idempotency.keep_forgetting)
+    server.background(Resealer(SEALED, cipher, database).run)
     server.on_close(channels.close)
     server.on_close(cache.close)
     return parts

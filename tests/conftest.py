@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from mesh import home
 from tests.support.databases import database_url
 from tests.support.mesh import Mesh
+from tests.support.sealed import quick_resealing
 
-__all__ = ["database_url"]
+__all__ = ["database_url", "quick_resealing"]
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,12 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     home.prepare(folder)
     return folder
+
+
+@pytest.fixture
+def home_copy(home_folder: Path, tmp_path: Path) -> Path:
+    """The same in a copy that a test may damage, or rotate the keys of."""
+    return shutil.copytree(home_folder, tmp_path / "home", symlinks=True)
 
 
 @pytest.fixture

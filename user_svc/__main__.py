@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
 from mesh.idempotency import Idempotency
+from mesh.reseal import Resealer
 from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
@@ -17,6 +18,7 @@ from user_svc import revoking, throttle
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
+from user_svc.sealed import SEALED
 from user_svc.second_factor import SecondFactors
 from user_svc.settings import UserSettings
 from user_svc.store import IDEMPOTENCY, Accounts, Sessions
@@ -79,6 +81,7 @@ async def build(server: Server) -> None:
 
     server.background(keep_purging)
     server.background(keep_telling)
+    server.background(Resealer(SEALED, cipher, database).run)
 
 
 if __name__ == "__main__":

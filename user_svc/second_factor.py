@@ -14,6 +14,9 @@ from mesh.storage import UtcDateTime
 from user_svc import domain, totp
 from user_svc.store import SEALED_BYTES, Base
 
+SECRETS = ("secret", "pending_secret")
+"""Columns that are sealed."""
+
 
 class SecondFactorRow(Base):
     """The one-time codes of an account. Its login is protected once `secret` is there."""
@@ -34,6 +37,11 @@ class RecoveryCodeRow(Base):
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
     code_index: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+def secret_place(user_id: str, column: str) -> str:
+    """What a secret is bound to, so that it cannot be moved to another account."""
+    return f"second_factors/{user_id}/{column}"
 
 
 class SecondFactors:
@@ -146,10 +154,10 @@ class SecondFactors:
         return self._cipher.blind_index(f"{user_id}/{totp.fold_recovery_code(code)}", "recovery")
 
     def _seal(self, row: SecondFactorRow, column: str, secret: str) -> bytes:
-        return self._cipher.encrypt(secret.encode(), f"second_factors/{row.user_id}/{column}")
+        return self._cipher.encrypt(secret.encode(), secret_place(row.user_id, column))
 
     def _unseal(self, row: SecondFactorRow, column: str, sealed: bytes) -> str:
-        return self._cipher.decrypt(sealed, f"second_factors/{row.user_id}/{column}").decode()
+        return self._cipher.decrypt(sealed, secret_place(row.user_id, column)).decode()
 
 
 def remove(session: Session, user_id: str) -> None:

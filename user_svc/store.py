@@ -126,6 +126,11 @@ class LoginAttemptRow(Base):
     last_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
 
 
+def personal_place(account_id: str, name: str) -> str:
+    """What a personal column is bound to, so that it cannot be moved to another account."""
+    return f"users/{account_id}/{name}"
+
+
 async def write_again(database: Database, work: Callable[[Session], Result]) -> Result:
     """Runs a unit of work; when another one wrote the same unique value first, runs it again."""
     for _ in range(ATTEMPTS - 1):
@@ -339,14 +344,15 @@ class Accounts:
         )
 
     def _seal(self, row: UserRow, name: str, value: str) -> None:
-        setattr(row, name, self._cipher.encrypt(value.encode(), f"users/{row.id}/{name}"))
+        place = personal_place(row.id, name)
+        setattr(row, name, self._cipher.encrypt(value.encode(), place))
 
     def _unseal(self, row: UserRow, name: str) -> str:
         sealed: bytes | None = getattr(row, name)
         return (
             ""
             if sealed is None
-            else self._cipher.decrypt(sealed, f"users/{row.id}/{name}").decode()
+            else self._cipher.decrypt(sealed, personal_place(row.id, name)).decode()
         )
 
 

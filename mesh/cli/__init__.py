@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from mesh.cli import certificates, database, demo, keys, status, up
+from mesh.cli import certificates, data_keys, database, demo, keys, status, up
 
 GROUP = "mediq.commands"
 
@@ -25,6 +25,7 @@ def application(wanted: str | None = None) -> typer.Typer:
     app.command()(demo.demo)
     app.command()(status.status)
     app.add_typer(keys.app, name="keys", help="Keys that sign access tokens.")
+    app.add_typer(data_keys.app, name="data-keys", help="Keys that encrypt stored data.")
     app.add_typer(database.app, name="db", help="Migrations of the services' databases.")
     app.add_typer(certificates.app, name="certificates", help="Identities of the services.")
     for entry in entry_points(group=GROUP):

@@ -15,7 +15,8 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def clear_errors() -> Iterator[None]:
+    """Turns errors of the key folder into one line that says what to do."""
     try:
         yield
     except FileNotFoundError as error:
@@ -29,7 +30,8 @@ def _clear_errors() -> Iterator[None]:
         raise SystemExit(f"mediq: {error}") from error
 
 
-def _text(seconds: float) -> str:
+def utc_text(seconds: float) -> str:
+    """A time for people, from seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -45,15 +47,15 @@ def rotate(
     ] = keys.ANNOUNCE_SECONDS,
 ) -> None:
     """Add a key that takes over, and remove those whose time is over."""
-    with _clear_errors():
+    with clear_errors():
         added = keys.rotate(settings_of("user_svc").keys, after)
-    typer.echo(f"{added.key_id} verifies now and signs from {_text(added.signs_from)}")
+    typer.echo(f"{added.key_id} verifies now and signs from {utc_text(added.signs_from)}")
 
 
 @app.command()
 def prune() -> None:
     """Remove the keys whose every token has ended."""
-    with _clear_errors():
+    with clear_errors():
         removed = keys.prune(settings_of("user_svc").keys)
     for key_id in removed:
         typer.echo(f"{key_id} removed")
@@ -78,9 +80,9 @@ def revoke(
 def list_keys() -> None:
     """Show each key, what it does, and until when."""
     now = time.time()
-    with _clear_errors():
+    with clear_errors():
         found = keys.read_key_set(settings_of("user_svc").keys / keys.KEY_SET)
     for one in keys.listed(found, now):
-        since = _text(one.key.signs_from) if one.key.signs_from else "the start"
-        until = f", can be removed from {_text(one.removed_from)}" if one.removed_from else ""
+        since = utc_text(one.key.signs_from) if one.key.signs_from else "the start"
+        until = f", can be removed from {utc_text(one.removed_from)}" if one.removed_from else ""
         typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")

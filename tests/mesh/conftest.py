@@ -18,11 +18,13 @@ from mesh import telemetry
 from mesh.config import ServiceSettings
 from mesh.pipeline import Context
 from mesh.server import Server
+from tests.mesh.resealing import stored
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
+__all__ = ["stored"]
 SERVICE = "mediq.institution.v1.InstitutionService"
 Behaviour = Callable[[], Awaitable[Institution]]
 

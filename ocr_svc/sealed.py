@@ -1,0 +1,22 @@
+"""The columns of the registration service that hold ciphertexts."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from mesh.sealed import SealedColumn
+from ocr_svc.store import DraftRow, RegistrationRow, reading_place, registration_place
+
+
+def _registration(name: str, row: Row[Any]) -> str:
+    return registration_place(row.id, name)
+
+
+SEALED = (
+    SealedColumn(DraftRow.__table__, "reading", lambda row: reading_place(row.id)),
+    *(
+        SealedColumn(RegistrationRow.__table__, name, partial(_registration, name))
+        for name in ("identity", "age", "ticket")
+    ),
+)

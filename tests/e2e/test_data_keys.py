@@ -1,0 +1,40 @@
+"""The data keys change while the whole mesh serves, by the commands that a person would type."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Facility, Running
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
+
+
+def test_stored_data_gets_the_new_key(
+    running: Running, client: httpx.Client, facility: Facility
+) -> None:
+    def names() -> list[str]:
+        reply = client.get("/users", headers=facility.admin)
+        assert reply.status_code == httpx.codes.OK, reply.text
+        return sorted(user["nama"] for user in reply.json()["users"])
+
+    def old_ones() -> dict[str, int]:
+        """How many ciphertexts need each older key."""
+        listed = running.mediq("data-keys", "list")
+        assert listed.returncode == 0, listed.stderr
+        words = [line.split() for line in listed.stdout.splitlines()]
+        return {line[0]: int(line[-2]) for line in words if line[1] == "leaving"}
+
+    before = names()
+    assert "Operator" in before
+    added = running.mediq("data-keys", "rotate", "--after", "1")
+    assert added.returncode == 0, added.stderr
+    assert len(added.stdout.splitlines()) == 4
+    ends = time.monotonic() + 60
+    while len(found := old_ones()) < 4 or any(found.values()):
+        assert time.monotonic() < ends, found
+        time.sleep(0.5)
+    assert names() == before
+    early = running.mediq("data-keys", "prune")
+    assert early.returncode == 1
+    assert early.stderr.count("stays, a replica may encrypt with it until") == 4

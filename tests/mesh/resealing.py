@@ -1,0 +1,178 @@
+"""Sealed rows of tables that only tests have."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from mesh import data_keys
+from mesh.crypto import FieldCipher
+from mesh.reseal import Resealer
+from mesh.sealed import SealedColumn, usage
+from mesh.storage import Database
+
+SERVICE = "user_svc"
+SECRET = "3201010101010001"
+METADATA = MetaData()
+NOTES = Table(
+    "notes",
+    METADATA,
+    Column("owner", String(36), primary_key=True),
+    Column("number", Integer(), primary_key=True, autoincrement=False),
+    Column("label", String(20), nullable=False),
+    Column("body", LargeBinary(1024)),
+    Column("extra", LargeBinary(1024)),
+)
+CARDS = Table(
+    "cards",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("content", LargeBinary(1024), nullable=False),
+)
+
+
+def note_place(owner: str, number: int, label: str, name: str) -> str:
+    return f"notes/{owner}/{number}/{label}/{name}"
+
+
+def of_note(name: str, row: Row[Any]) -> str:
+    # The label is no part of the primary key: a place may come from any column.
+    return note_place(row.owner, row.number, row.label, name)
+
+
+SEALED = (
+    SealedColumn(NOTES, "body", partial(of_note, "body")),
+    SealedColumn(NOTES, "extra", partial(of_note, "extra")),
+    SealedColumn(CARDS, "content", lambda row: f"cards/{row.id}"),
+)
+
+
+@dataclass
+class Stored:
+    """A database with sealed rows, its key folder, and what each value must be."""
+
+    database: Database
+    folder: Path
+    cipher: FieldCipher
+    expected: dict[tuple[str, int], dict[str, bytes | None]] = field(default_factory=dict)
+    cards: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        return self.cipher.keys().keys[0].key_id
+
+    async def fill(self, rows: int) -> None:
+        """Adds notes, every tenth without an extra, and a few cards."""
+
+        def add(session: Session) -> None:
+            for index in range(rows):
+                owner, number, label = f"owner-{index % 7}", index, f"l{index % 3}"
+                values: dict[str, bytes | None] = {
+                    "body": f"{SECRET} {index}".encode(),
+                    "extra": None if index % 10 == 0 else f"extra {index}".encode(),
+                }
+                self.expected[owner, number] = values
+                session.execute(
+                    insert(NOTES).values(
+                        owner=owner,
+                        number=number,
+                        label=label,
+                        **{
+                            name: plain
+                            and self.cipher.encrypt(plain, note_place(owner, number, label, name))
+                            for name, plain in values.items()
+                        },
+                    )
+                )
+            for index in range(rows // 10):
+                key = str(uuid4())
+                self.cards[key] = f"card {index}".encode()
+                sealed = self.cipher.encrypt(self.cards[key], f"cards/{key}")
+                session.execute(insert(CARDS).values(id=key, content=sealed))
+
+        await self.database.write(add)
+
+    def take_over(self, after: float = 0) -> str:
+        """A new key, once it encrypts."""
+        added = data_keys.rotate(self.folder, SERVICE, after)
+        if not after:
+            time.sleep(max(0.0, added.encrypts_from - time.time()))
+        return added.key_id
+
+    def resealer(self, cipher: FieldCipher | None = None) -> Resealer:
+        return Resealer(SEALED, cipher or self.cipher, self.database)
+
+    async def used(self) -> dict[str, int]:
+        """Ciphertexts by key."""
+        ids = [key.key_id for key in self.cipher.keys().keys]
+        found = await self.database.read(lambda session: usage(session, SEALED, ids))
+        assert found.unknown == 0
+        return dict(found.by_key)
+
+    async def check(self, cipher: FieldCipher | None = None) -> None:
+        """Every value is the one that was written last."""
+        reader = cipher or self.cipher
+        rows = await self.database.read(lambda session: session.execute(select(NOTES)).all())
+        assert {(row.owner, row.number) for row in rows} == set(self.expected)
+        for row in rows:
+            for name, plain in self.expected[row.owner, row.number].items():
+                sealed = row._mapping[name]
+                assert (sealed is None) == (plain is None)
+                if plain is not None:
+                    assert reader.decrypt(sealed, of_note(name, row)) == plain
+        cards = await self.database.read(lambda session: session.execute(select(CARDS)).all())
+        assert {row.id: reader.decrypt(row.content, f"cards/{row.id}") for row in cards} == (
+            self.cards
+        )
+
+    async def damage(self, owner: str, number: int, sealed: bytes) -> None:
+        await self.database.write(
+            lambda session: session.execute(
+                update(NOTES)
+                .where(NOTES.c.owner == owner, NOTES.c.number == number)
+                .values(body=sealed)
+            )
+        )
+
+    async def body(self, owner: str, number: int) -> bytes:
+        query = select(NOTES.c.body).where(NOTES.c.owner == owner, NOTES.c.number == number)
+        found = await self.database.read(lambda session: session.execute(query).scalar_one())
+        assert isinstance(found, bytes)
+        return found
+
+
+@pytest.fixture
+async def stored(quick_resealing: None, database_url: str, tmp_path: Path) -> AsyncIterator[Stored]:
+    folder = tmp_path / "keys"
+    data_keys.ensure_data_key(folder, SERVICE)
+    database = Database(database_url)
+    METADATA.create_all(database.engine)
+    yield Stored(database, folder, FieldCipher.load(folder, SERVICE))
+    await database.close()
+
+
+async def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,297 @@
+"""Sealing anew beside other work: under load, by two at once, after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from mesh import data_keys
+from mesh.crypto import FieldCipher
+from mesh.reseal import Tally
+from mesh.sealed import Change, Key, SealedTable, sealed_tables
+from mesh.storage import Database
+from tests.mesh.resealing import (
+    METADATA,
+    NOTES,
+    SEALED,
+    SECRET,
+    SERVICE,
+    Stored,
+    eventually,
+    note_place,
+)
+
+
+class TestConcurrency:
+    @pytest.fixture
+    def table(self) -> SealedTable:
+        return sealed_tables(SEALED)[0]
+
+    def change(self, key: Key, old: bytes, new: bytes = b"new") -> Change:
+        return Change(key, {"body": (old, new)})
+
+    async def test_a_row_that_changed_in_between_is_not_overwritten(
+        self, stored: Stored, table: SealedTable
+    ) -> None:
+        await stored.fill(3)
+        old = await stored.body("owner-1", 1)
+        await stored.damage("owner-1", 1, b"written by somebody else")
+        changes = [
+            self.change(("owner-1", 1), old),
+            self.change(("owner-2", 2), await stored.body("owner-2", 2)),
+            self.change(("owner-9", 9), old),
+        ]
+        done = await stored.database.write(lambda session: table.replace(session, changes))
+        assert done == [("owner-2", 2)]
+        assert await stored.body("owner-1", 1) == b"written by somebody else"
+        assert await stored.body("owner-2", 2) == b"new"
+
+    async def test_one_changed_column_of_two_leaves_the_row_for_later(
+        self, stored: Stored, table: SealedTable
+    ) -> None:
+        await stored.fill(2)
+        row = (await stored.database.read(lambda session: table.rows(session, [("owner-1", 1)])))[0]
+        await stored.damage("owner-1", 1, b"x")
+        change = Change(("owner-1", 1), {"body": (row.body, b"a"), "extra": (row.extra, b"b")})
+        assert await stored.database.write(lambda session: table.replace(session, [change])) == []
+
+    async def test_a_write_between_reading_and_writing_wins(
+        self, stored: Stored, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A write that comes after each read of the walk: nothing of it is lost."""
+        await stored.fill(30)
+        stored.take_over()
+        real = SealedTable.replace
+        hurried: list[Key] = []
+
+        def replace(self: SealedTable, session: Session, changes: list[Change]) -> Any:
+            if self.table is NOTES and not hurried:
+                owner, number = changes[0].key
+                hurried.append(changes[0].key)
+                label = f"l{number % 3}"
+                sealed = stored.cipher.encrypt(b"hurried", note_place(owner, number, label, "body"))
+                session.execute(
+                    update(NOTES)
+                    .where(NOTES.c.owner == owner, NOTES.c.number == number)
+                    .values(body=sealed)
+                )
+                stored.expected[owner, number]["body"] = b"hurried"
+            return real(self, session, changes)
+
+        monkeypatch.setattr(SealedTable, "replace", replace)
+        first = await stored.resealer().walk()
+        assert 1 <= first.busy <= 2
+        assert len(hurried) == 1
+        second = await stored.resealer().walk()
+        assert second.busy == second.damaged == 0
+        await stored.check()
+
+    async def test_a_locked_row_is_passed_over_and_not_waited_for(self, stored: Stored) -> None:
+        if stored.database.engine.dialect.name == "sqlite":
+            pytest.skip("a writer of SQLite has the whole database")
+        await stored.fill(40)
+        old, new = stored.first, stored.take_over()
+        with stored.database.engine.begin() as other:
+            other.execute(
+                select(NOTES)
+                .where(NOTES.c.owner == "owner-1", NOTES.c.number == 1)
+                .with_for_update()
+            ).all()
+            begun = time.monotonic()
+            tally = await stored.resealer().walk()
+            assert time.monotonic() - begun < 5
+        assert tally.busy == 2
+        assert await stored.used() == {old: 2, new: 40 + 36 + 4 - 2}
+        assert await stored.resealer().walk() == Tally(sealed=2)
+
+    async def test_a_change_reads_its_own_rows_only(
+        self, stored: Stored, table: SealedTable
+    ) -> None:
+        """Else each step would look at the whole table, and lock it."""
+        if stored.database.engine.dialect.name == "sqlite":
+            pytest.skip("SQLite does not count what it reads")
+        await stored.fill(600)
+        key = "owner-1", 1
+        old = await stored.body(*key)
+
+        def read_by(session: Session) -> int:
+            session.execute(text("FLUSH STATUS"))
+            table.replace(session, [self.change(key, old)])
+            found = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+            return sum(int(count) for name, count in found if name != "Handler_read_rnd_deleted")
+
+        assert await stored.database.write(read_by) < 10
+        assert await stored.body(*key) == b"new"
+
+    async def test_two_replicas_at_once(self, stored: Stored) -> None:
+        await stored.fill(200)
+        other = Stored(
+            Database(stored.database.engine.url.render_as_string(hide_password=False)),
+            stored.folder,
+            FieldCipher.load(stored.folder, SERVICE),
+        )
+        old, new = stored.first, stored.take_over()
+        works = [asyncio.ensure_future(one.resealer().run()) for one in (stored, other)]
+
+        async def done() -> bool:
+            return (await stored.used())[old] == 0
+
+        await eventually(done)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        await other.database.close()
+        assert await stored.used() == {old: 0, new: 200 + 180 + 20}
+        await stored.check()
+
+    async def test_reads_and_writes_go_on(self, stored: Stored) -> None:
+        """Rotation under load: what was written last is there, and always readable."""
+        await stored.fill(600)
+        old = stored.first
+        keys = sorted(stored.expected)
+        chance = random.Random(7)
+        locks = {key: asyncio.Lock() for key in keys}
+        # A replica of its own: it reads the key file by itself.
+        replica = FieldCipher.load(stored.folder, SERVICE)
+        seen: Counter[str] = Counter()
+        written = 0
+        stop = asyncio.Event()
+
+        async def write() -> None:
+            nonlocal written
+            while not stop.is_set():
+                key = owner, number = chance.choice(keys)
+                label, plain = f"l{number % 3}", f"{SECRET} {chance.random()}".encode()
+                async with locks[key]:
+                    sealed = replica.encrypt(plain, note_place(owner, number, label, "body"))
+                    await stored.damage(owner, number, sealed)
+                    stored.expected[key]["body"] = plain
+                written += 1
+
+        async def read() -> None:
+            while not stop.is_set():
+                key = owner, number = chance.choice(keys)
+                async with locks[key]:
+                    sealed = await stored.body(owner, number)
+                    place = note_place(owner, number, f"l{number % 3}", "body")
+                    assert replica.decrypt(sealed, place) == stored.expected[key]["body"]
+                seen[sealed.partition(b":")[0].decode()] += 1
+
+        tasks = [asyncio.ensure_future(work()) for work in (write, write, read, read, read)]
+        tasks.append(asyncio.ensure_future(stored.resealer().run()))
+        try:
+            new = stored.take_over(after=1)
+
+            async def done() -> bool:
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                return (await stored.used())[old] == 0
+
+            await eventually(done)
+        finally:
+            stop.set()
+            tasks[-1].cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert results[:-1] == [None] * 5
+        await stored.resealer().walk()
+        assert await stored.used() == {old: 0, new: 600 + 540 + 60}
+        await stored.check()
+        assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
+        await stored.check(FieldCipher.load(stored.folder, SERVICE))
+        assert written > 20
+        assert min(seen[old], seen[new]) > 10
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from mesh import reseal
+from mesh.crypto import FieldCipher
+from mesh.storage import Database
+from mesh.tls import write_private
+from tests.mesh.resealing import SEALED
+
+async def main():
+    reseal.TELL_SECONDS, reseal.STEP_ROWS, reseal.PAGE_ROWS = 0.0, 5, 40
+    cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
+    resealer = reseal.Resealer(SEALED, cipher, Database(sys.argv[2]))
+    await resealer.walk(lambda table, tally: print(tally.sealed, flush=True))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_in_the_middle(stored: Stored) -> None:
+    await stored.fill(400)
+    old, new = stored.first, stored.take_over()
+    total = 400 + 360 + 40
+    url = stored.database.engine.url.render_as_string(hide_password=False)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", PROGRAM, str(stored.folder), url),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        for _ in range(5):
+            await process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    used = await stored.used()
+    assert used[old] + used[new] == total
+    assert used[old] > 0
+    assert used[new] > 0
+    await stored.check()
+    # What was done is not done again.
+    assert await stored.resealer().walk() == Tally(sealed=used[old])
+    assert await stored.used() == {old: 0, new: total}
+    await stored.check()
+
+
+async def test_sqlite_goes_on_for_others_while_rows_are_sealed(
+    quick_resealing: None, tmp_path: Path
+) -> None:
+    """Each step is a short transaction: a writer of another process is never kept out for long."""
+    folder = tmp_path / "keys"
+    data_keys.ensure_data_key(folder, SERVICE)
+    database = Database(f"sqlite:///{tmp_path / 'notes.db'}")
+    METADATA.create_all(database.engine)
+    stored = Stored(database, folder, FieldCipher.load(folder, SERVICE))
+    await stored.fill(1000)
+    stored.take_over()
+    work = asyncio.ensure_future(stored.resealer().walk())
+    waited: list[float] = []
+
+    def write() -> None:
+        with sqlite3.connect(tmp_path / "notes.db", isolation_level=None, timeout=10) as other:
+            for _ in range(20):
+                begun = time.monotonic()
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("COMMIT")
+                waited.append(time.monotonic() - begun)
+                time.sleep(0.01)
+        other.close()
+
+    await asyncio.to_thread(write)
+    assert not work.done()
+    await work
+    await database.close()
+    assert max(waited) < 1

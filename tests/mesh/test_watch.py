@@ -1,0 +1,38 @@
+"""A file that threads follow."""
+
+import threading
+from pathlib import Path
+
+from mesh.watch import NOW, Watched
+
+
+def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("one")
+    started, go_on = threading.Event(), threading.Event()
+
+    def read(path: Path) -> str:
+        content = path.read_text()
+        if content == "the second":
+            started.set()
+            assert go_on.wait(10)
+        return content
+
+    watched = Watched(file, read)
+    assert watched.content(3600) == "one"
+    file.write_text("the second")
+    slow = threading.Thread(target=watched.content, args=(NOW,))
+    slow.start()
+    assert started.wait(10)
+    # Whoever does not insist is not held up.
+    assert watched.content(3600) == "one"
+    file.write_text("and the third")
+    found: list[str] = []
+    quick = threading.Thread(target=lambda: found.append(watched.content(NOW)))
+    quick.start()
+    quick.join(0.2)
+    go_on.set()
+    slow.join()
+    quick.join()
+    assert found == ["and the third"]
+    assert watched.content(3600) == "and the third"

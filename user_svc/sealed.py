@@ -1,0 +1,26 @@
+"""The columns of the account service that hold ciphertexts."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from mesh.idempotency import sealed_answers
+from mesh.sealed import SealedColumn
+from user_svc.second_factor import SECRETS, SecondFactorRow, secret_place
+from user_svc.store import IDEMPOTENCY, PERSONAL, UserRow, personal_place
+
+
+def _personal(name: str, row: Row[Any]) -> str:
+    return personal_place(row.id, name)
+
+
+def _secret(name: str, row: Row[Any]) -> str:
+    return secret_place(row.user_id, name)
+
+
+SEALED = (
+    *(SealedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
+    *(SealedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
+    sealed_answers(IDEMPOTENCY),
+)
