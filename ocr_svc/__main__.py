@@ -1,7 +1,10 @@
 """Starts the registration service."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from mediq.ocr.v1.data_rights_service_pb2_grpc import add_DataRightsServiceServicer_to_server
 from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 
 from mesh.client import Channels
@@ -9,16 +12,34 @@ from mesh.crypto import FieldCipher
 from mesh.database import open_database
 from mesh.reseal import Resealer
 from mesh.server import Server, run
+from mesh.times import utc_now
 from ocr_svc.clients import Accounts, CardReader, Facilities, Queue
+from ocr_svc.consent import CONSENTS, Consent
+from ocr_svc.data_rights_servicer import DataRightsServicer
+from ocr_svc.erasure_saga import ErasureSaga
+from ocr_svc.erasure_store import Erasures
 from ocr_svc.saga import Saga
 from ocr_svc.sealed import SEALED
-from ocr_svc.servicer import RegistrationServicer, now
+from ocr_svc.servicer import RegistrationServicer
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import Repository
 
 
 async def build(server: Server) -> None:
     """Wires the service."""
+    wire(server, utc_now)
+
+
+def wire(
+    server: Server, clock: Callable[[], datetime], consents: Sequence[Consent] = CONSENTS
+) -> None:
+    """Wires the service with its surroundings.
+
+    Args:
+        server: The server to fill; its settings are OcrSettings.
+        clock: Gives the time.
+        consents: Versions of the text that is agreed to, oldest first.
+    """
     settings = server.settings
     assert isinstance(settings, OcrSettings)
     database = open_database(server)
@@ -26,14 +47,19 @@ async def build(server: Server) -> None:
     server.on_close(channels.close)
     cipher = FieldCipher.load(settings.keys, settings.service)
     repository = Repository(cipher)
-    accounts = Accounts(channels)
-    saga = Saga(settings, database, repository, accounts, Queue(channels), now)
+    erasures = Erasures(cipher, repository)
+    accounts, queue = Accounts(channels), Queue(channels)
+    saga = Saga(settings, database, repository, erasures, accounts, queue, clock)
     server.on_close(saga.close)
     server.background(saga.work)
+    erasing = ErasureSaga(settings, database, erasures, accounts, queue, clock)
+    server.on_close(erasing.close)
+    server.background(erasing.work)
+    server.background(erasing.keep_waking)
 
     async def erase_ended_drafts() -> None:
         while True:
-            await database.write(lambda session: repository.erase_ended(session, now()))
+            await database.write(lambda session: repository.erase_ended(session, clock()))
             await asyncio.sleep(settings.purge_seconds)
 
     server.background(erase_ended_drafts)
@@ -46,8 +72,12 @@ async def build(server: Server) -> None:
         accounts,
         Facilities(channels),
         saga,
+        clock,
+        consents,
     )
     server.add(add_RegistrationServiceServicer_to_server, servicer)
+    rights = DataRightsServicer(settings, database, erasures, accounts, queue, erasing, clock)
+    server.add(add_DataRightsServiceServicer_to_server, rights)
 
 
 if __name__ == "__main__":

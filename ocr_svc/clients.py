@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mediq.institution.v1.institution_service_pb2 import GetFacilityFactsRequest
@@ -10,14 +11,27 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceStub
 from mediq.policy.v1.policy_pb2 import Scope
-from mediq.queue.v1.queue_service_pb2 import IssueTicketRequest
+from mediq.queue.v1.queue_pb2 import TicketStatus
+from mediq.queue.v1.queue_service_pb2 import (
+    ErasePatientTicketsRequest,
+    IssueTicketRequest,
+    ListPatientTicketsRequest,
+    PatientTicket,
+)
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mediq.user.v1.auth_service_pb2 import IssueNarrowSessionRequest, NarrowSession
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from mediq.user.v1.user_pb2 import PatientIdentity
-from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
+from mediq.user.v1.user_service_pb2 import (
+    EnsurePatientRequest,
+    ErasePatientRequest,
+    GetPatientRecordRequest,
+    PatientRecord,
+)
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
+from mesh.errors import Kind, MeshError
+from mesh.times import timestamp
 from ocr_svc.domain import (
     CORRECTABLE,
     SIM,
@@ -28,6 +42,7 @@ from ocr_svc.domain import (
     Reading,
     current_fields,
 )
+from ocr_svc.erasure import Visits
 from ocr_svc.licence import SEXES, registrable
 
 if TYPE_CHECKING:
@@ -40,6 +55,25 @@ if TYPE_CHECKING:
     from mesh.client import Channels
 
 
+SERVED = frozenset(
+    {
+        TicketStatus.TICKET_STATUS_SERVING,
+        TicketStatus.TICKET_STATUS_DONE,
+        TicketStatus.TICKET_STATUS_TRANSFERRED,
+    }
+)
+"""States that make a ticket a visit."""
+OPEN = frozenset(
+    {
+        TicketStatus.TICKET_STATUS_WAITING,
+        TicketStatus.TICKET_STATUS_CALLED,
+        TicketStatus.TICKET_STATUS_SERVING,
+        TicketStatus.TICKET_STATUS_SKIPPED,
+    }
+)
+"""States in which a ticket may still change."""
+PAGE_SIZE = 200
+"""The most that queue_svc gives at once."""
 _KTP_NAMES = frozenset(engine.KtpFields.DESCRIPTOR.fields_by_name)
 _SIM_NAMES = frozenset(engine.SimFields.DESCRIPTOR.fields_by_name)
 _SEXES_OF_SIM = {ktp: sim for sim, ktp in SEXES.items()}
@@ -141,20 +175,50 @@ class Accounts:
             IssueNarrowSessionRequest(scope=scope, subject_id=subject_id)
         )
 
-    async def ensure_patient(self, key: str, identity: Identity) -> str:
+    async def ensure_patient(self, key: str, identity: Identity, institution_id: str) -> str:
         """The patient's account, found or made.
 
         Args:
             key: The request_id: the registration.
             identity: Whom the card names.
+            institution_id: Where the person registers: its staff may see the account.
 
         Raises:
             MeshError: NIK_NAME_MISMATCH and what else user_svc refuses.
         """
         answer = await self._users.EnsurePatient(
-            EnsurePatientRequest(request_id=key, identity=PatientIdentity(**vars(identity)))
+            EnsurePatientRequest(
+                request_id=key,
+                identity=PatientIdentity(**vars(identity)),
+                institution_id=institution_id,
+            )
         )
         return answer.user.id
+
+    async def record(self, user_id: str) -> PatientRecord:
+        """All that user_svc knows of a patient.
+
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        return await self._users.GetPatientRecord(GetPatientRecordRequest(id=user_id))
+
+    async def erase(self, key: str, user_id: str, retain_time: datetime | None) -> None:
+        """Closes the account and erases what is known of the patient.
+
+        Args:
+            key: The request_id: the erasure.
+            user_id: The account. One that is not there is erased.
+            retain_time: Until when it is kept, sealed. None: it is erased at once.
+        """
+        request = ErasePatientRequest(request_id=key, id=user_id)
+        if retain_time is not None:
+            request.retain_time.CopyFrom(timestamp(retain_time))
+        try:
+            await self._users.ErasePatient(request)
+        except MeshError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
 
 
 class Queue:
@@ -189,6 +253,46 @@ class Queue:
             )
         )
         return ticket.SerializeToString()
+
+    async def tickets(self, user_id: str) -> AsyncIterator[PatientTicket]:
+        """All tickets of a patient with their changes, newest first."""
+        request = ListPatientTicketsRequest(patient_id=user_id, page_size=PAGE_SIZE)
+        while True:
+            page = await self._stub.ListPatientTickets(request)
+            for one in page.tickets:
+                yield one
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def visits(self, user_id: str) -> Visits:
+        """What an erasure must know of a patient's tickets."""
+        open_tickets: list[str] = []
+        served: list[datetime] = []
+        async for one in self.tickets(user_id):
+            if one.ticket.status in OPEN:
+                open_tickets.append(one.ticket.id)
+            # A service that was begun and taken back is a visit all the same.
+            served += [
+                change.occur_time.ToDatetime(UTC)
+                for change in one.changes
+                if change.status in SERVED
+            ]
+        return Visits(open_tickets, max(served, default=None))
+
+    async def erase(self, key: str, user_id: str) -> None:
+        """Takes a patient out of the closed tickets.
+
+        Args:
+            key: The request_id: the erasure.
+            user_id: The patient.
+
+        Raises:
+            MeshError: OPEN_TICKETS.
+        """
+        await self._stub.ErasePatientTickets(
+            ErasePatientTicketsRequest(request_id=key, patient_id=user_id)
+        )
 
 
 class Facilities:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mesh.errors import Kind, MeshError, invalid, not_found, refused
+from ocr_svc.consent import Purpose
 
 CORRECTABLE = (
     "nik",
@@ -154,6 +155,9 @@ class Registration:
     institution_id: str
     service_id: str
     consent_time: datetime.datetime
+    consent_version: str = ""
+    """Of the text that was agreed to. Empty: agreed before texts had versions."""
+    consent_purposes: tuple[Purpose, ...] = ()
     state: State = State.CONFIRMED
     user_id: str = ""
     ticket: bytes = b""

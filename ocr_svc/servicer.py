@@ -1,11 +1,10 @@
 """RegistrationService: translation between messages, the rules and the repository."""
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
@@ -19,8 +18,10 @@ from mesh.errors import Kind, MeshError, not_found
 from mesh.logs import logger
 from mesh.pipeline import Context
 from mesh.storage import Database
+from mesh.times import timestamp
 from ocr_svc import domain
 from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
+from ocr_svc.consent import Consent, Purpose, consent_of, require_agreed
 from ocr_svc.saga import Saga
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import Repository, new_id
@@ -34,17 +35,6 @@ ATTEMPTS = 5
 """Tries of a change to a draft that another change overtook."""
 
 
-def now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
-
-
 def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
     message = messages.Draft(
         id=draft.id,
@@ -52,16 +42,33 @@ def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
         ktp=ktp_message(content),
         sim=sim_message(content),
         warnings=[engine.Warning(**vars(one)) for one in content.warnings],
-        expire_time=_timestamp(draft.expire_time),
+        expire_time=timestamp(draft.expire_time),
     )
     for one in content.corrections:
         message.corrections.add(
             field=one.field,
             read_value=one.read_value,
             corrected_value=one.corrected_value,
-            correct_time=_timestamp(one.time),
+            correct_time=timestamp(one.time),
         )
     return message
+
+
+def _consent(consent: Consent) -> messages.Consent:
+    return messages.Consent(
+        version=consent.version,
+        text=consent.text,
+        text_en=consent.text_en,
+        terms=[
+            messages.ConsentTerm(
+                purpose=messages.ConsentPurpose.Value(one.purpose),
+                text=one.text,
+                text_en=one.text_en,
+                required=one.required,
+            )
+            for one in consent.terms
+        ],
+    )
 
 
 def _overtaken() -> MeshError:
@@ -80,7 +87,8 @@ class RegistrationServicer(RegistrationServiceServicer):
         accounts: Accounts,
         facilities: Facilities,
         saga: Saga,
-        clock: Callable[[], datetime] = now,
+        clock: Callable[[], datetime],
+        consents: Sequence[Consent],
     ) -> None:
         """Serves from `database`."""
         self._draft_time = timedelta(minutes=settings.draft_minutes)
@@ -92,6 +100,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         self._facilities = facilities
         self._saga = saga
         self._clock = clock
+        self._consents = consents
 
     async def UploadDocument(
         self, request: messages.UploadDocumentRequest, context: Context
@@ -206,6 +215,11 @@ class RegistrationServicer(RegistrationServiceServicer):
             logger().warning("correction not validated", reason=error.reason)
             return None
 
+    async def GetConsent(
+        self, request: messages.GetConsentRequest, context: Context
+    ) -> messages.Consent:
+        return _consent(consent_of(request.version, self._consents))
+
     async def ConfirmRegistration(
         self, request: messages.ConfirmRegistrationRequest, context: Context
     ) -> messages.Registration:
@@ -229,7 +243,8 @@ class RegistrationServicer(RegistrationServiceServicer):
         """The draft's registration, made now unless it exists.
 
         Raises:
-            MeshError: The draft or the facility does not allow it. Then nothing is stored.
+            MeshError: The draft, the consent or the facility does not allow it. Then nothing is
+                stored.
         """
 
         def look(session: Session) -> tuple[domain.Draft | None, domain.Registration | None]:
@@ -237,10 +252,14 @@ class RegistrationServicer(RegistrationServiceServicer):
             draft = self._repository.draft(session, request.draft_id)
             return draft, self._repository.registration_of(session, request.draft_id)
 
+        purposes = tuple(
+            Purpose(messages.ConsentPurpose.Name(one)) for one in sorted(request.purposes)
+        )
         for _ in range(ATTEMPTS):
             draft, found = await self._database.read(look)
             if found is not None:
                 return found
+            require_agreed(request.consent_version, purposes, self._consents)
             identity = domain.identity_of(
                 domain.require_content(draft, request.draft_id, self._clock())
             )
@@ -256,6 +275,8 @@ class RegistrationServicer(RegistrationServiceServicer):
                 institution_id=request.institution_id,
                 service_id=request.service_id,
                 consent_time=now,
+                consent_version=request.consent_version,
+                consent_purposes=purposes,
                 age_years=domain.age_years(identity.tanggal_lahir, now, time_zone),
             )
             confirm = partial(

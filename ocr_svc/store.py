@@ -3,28 +3,19 @@
 import datetime
 import hashlib
 import uuid
-from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    CursorResult,
-    Index,
-    LargeBinary,
-    String,
-    Update,
-    delete,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Index, LargeBinary, String, delete, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind
 from mesh.storage import UtcDateTime
+from ocr_svc.consent import Purpose
 from ocr_svc.domain import UNFINISHED, Content, Draft, Identity, Registration, State
+from ocr_svc.leases import LeasedRow, Leases, changed
 
 KEPT_HOURS = 24
 """How long after its end a draft's row, without content, still tells that there was one, and its
@@ -54,30 +45,33 @@ class DraftRow(Base):
     confirm_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
 
 
-class RegistrationRow(Base):
-    """A registration. It stays, as the record of the consent; it names nobody but by account."""
+class RegistrationRow(LeasedRow, Base):
+    """A registration. It stays, as the record of the consent.
+
+    It names nobody but by account, and after an erasure nobody at all.
+    """
 
     __tablename__ = "registrations"
-    __table_args__ = (Index("ix_registrations_due", "state", "next_attempt_time"),)
+    __table_args__ = (
+        Index("ix_registrations_due", "state", "next_attempt_time"),
+        Index("ix_registrations_user", "user_id"),
+    )
 
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
     draft_id: Mapped[str] = mapped_column(String(36), unique=True)
     request_id: Mapped[str] = mapped_column(String(36))
     institution_id: Mapped[str] = mapped_column(String(36))
     service_id: Mapped[str] = mapped_column(String(36))
     consent_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    state: Mapped[str] = mapped_column(String(16))
+    consent_version: Mapped[str] = mapped_column(String(20))
+    """Empty: agreed before texts had versions."""
+    consent_purposes: Mapped[str] = mapped_column(String(400))
+    """Names of the purposes, with blanks between them."""
     identity: Mapped[bytes | None] = mapped_column(_SEALED)
     age: Mapped[bytes | None] = mapped_column(_SEALED)
     user_id: Mapped[str] = mapped_column(String(36))
     ticket: Mapped[bytes | None] = mapped_column(_SEALED)
     failure_kind: Mapped[str] = mapped_column(String(40))
     failure_reason: Mapped[str] = mapped_column(String(80))
-    attempts: Mapped[int]
-    next_attempt_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    lease_owner: Mapped[str] = mapped_column(String(36))
-    lease_until: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
 
 
 def reading_place(draft_id: str) -> str:
@@ -90,17 +84,12 @@ def registration_place(registration_id: str, name: str) -> str:
     return f"registrations/{registration_id}/{name}"
 
 
-def _changed(session: Session, statement: Update) -> bool:
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount > 0
-
-
-class Repository:
-    """Drafts and registrations in a unit of work."""
+class Repository(Leases[RegistrationRow, Registration]):
+    """Drafts and registrations in a unit of work; the leases are those of registrations."""
 
     def __init__(self, cipher: FieldCipher) -> None:
         """Seals with `cipher`."""
+        super().__init__(RegistrationRow, UNFINISHED)
         self._cipher = cipher
 
     def fingerprint(self, content: bytes) -> str:
@@ -119,7 +108,7 @@ class Repository:
         content = self._open(_CONTENT, row.reading, reading_place(row.id))
         return Draft(row.id, row.expire_time, row.version, content, row.confirm_time is not None)
 
-    def _registration(self, row: RegistrationRow) -> Registration:
+    def _item(self, row: RegistrationRow) -> Registration:
         ticket, age = (
             self._cipher.decrypt(sealed, registration_place(row.id, name)) if sealed else b""
             for name, sealed in (("ticket", row.ticket), ("age", row.age))
@@ -131,6 +120,8 @@ class Repository:
             institution_id=row.institution_id,
             service_id=row.service_id,
             consent_time=row.consent_time,
+            consent_version=row.consent_version,
+            consent_purposes=tuple(Purpose(one) for one in row.consent_purposes.split()),
             state=State(row.state),
             user_id=row.user_id,
             ticket=ticket,
@@ -189,7 +180,7 @@ class Repository:
 
     def replace_content(self, session: Session, draft: Draft, content: Content) -> bool:
         """Changes a draft. False when it has changed since it was read: nothing happens."""
-        return _changed(
+        return changed(
             session,
             update(DraftRow)
             .where(DraftRow.id == draft.id, DraftRow.version == draft.version)
@@ -229,7 +220,7 @@ class Repository:
         Returns:
             False when the draft has changed since it was read: nothing happens.
         """
-        confirmed = _changed(
+        confirmed = changed(
             session,
             update(DraftRow)
             .where(DraftRow.id == draft.id, DraftRow.version == draft.version)
@@ -249,6 +240,8 @@ class Repository:
                 institution_id=registration.institution_id,
                 service_id=registration.service_id,
                 consent_time=registration.consent_time,
+                consent_version=registration.consent_version,
+                consent_purposes=" ".join(registration.consent_purposes),
                 state=registration.state,
                 identity=self._seal(_IDENTITY, identity, place("identity")),
                 age=self._cipher.encrypt(age, place("age")),
@@ -264,15 +257,11 @@ class Repository:
         session.flush()
         return True
 
-    def registration(self, session: Session, registration_id: str) -> Registration:
-        """A registration that exists."""
-        return self._registration(session.get_one(RegistrationRow, registration_id))
-
     def registration_of(self, session: Session, draft_id: str) -> Registration | None:
         """The registration of a draft."""
         query = select(RegistrationRow).where(RegistrationRow.draft_id == draft_id)
         row = session.scalars(query).one_or_none()
-        return None if row is None else self._registration(row)
+        return None if row is None else self._item(row)
 
     def identity(self, session: Session, registration_id: str) -> Identity:
         """Whom a registration without an account is for.
@@ -285,67 +274,6 @@ class Repository:
         if found is None:
             raise DecryptionError(f"registrations/{registration_id}/identity is erased")
         return found
-
-    def due(self, session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
-        """Registrations with a step to do that nobody works on, longest waiting first."""
-        return session.scalars(
-            select(RegistrationRow.id)
-            .where(
-                RegistrationRow.state.in_(UNFINISHED),
-                RegistrationRow.next_attempt_time <= now,
-                or_(RegistrationRow.lease_until.is_(None), RegistrationRow.lease_until <= now),
-            )
-            .order_by(RegistrationRow.next_attempt_time)
-            .limit(limit)
-        ).all()
-
-    def claim(
-        self,
-        session: Session,
-        registration_id: str,
-        owner: str,
-        now: datetime.datetime,
-        until: datetime.datetime,
-    ) -> Registration | None:
-        """Leases a registration for one step, or renews the lease.
-
-        Args:
-            session: The unit of work.
-            registration_id: The registration.
-            owner: Who works on it.
-            now: The time.
-            until: End of the lease.
-
-        Returns:
-            The registration; None when it is finished or another one has the lease.
-        """
-        claimed = _changed(
-            session,
-            update(RegistrationRow)
-            .where(
-                RegistrationRow.id == registration_id,
-                RegistrationRow.state.in_(UNFINISHED),
-                or_(
-                    RegistrationRow.lease_owner == owner,
-                    RegistrationRow.lease_until.is_(None),
-                    RegistrationRow.lease_until <= now,
-                ),
-            )
-            .values(lease_owner=owner, lease_until=until),
-        )
-        return self.registration(session, registration_id) if claimed else None
-
-    def _owned(self, registration_id: str, owner: str, now: datetime.datetime) -> Update:
-        """A change by the owner of the lease; who lost it changes nothing."""
-        return (
-            update(RegistrationRow)
-            .where(
-                RegistrationRow.id == registration_id,
-                RegistrationRow.lease_owner == owner,
-                RegistrationRow.state.in_(UNFINISHED),
-            )
-            .values(update_time=now)
-        )
 
     def account_ready(
         self,
@@ -400,34 +328,6 @@ class Repository:
                 failure_reason=reason,
                 lease_owner="",
                 lease_until=None,
-            )
-        )
-
-    def put_off(
-        self,
-        session: Session,
-        registration_id: str,
-        owner: str,
-        next_attempt_time: datetime.datetime,
-        now: datetime.datetime,
-    ) -> None:
-        """Counts a try that came to nothing and ends the lease."""
-        session.execute(
-            self._owned(registration_id, owner, now).values(
-                attempts=RegistrationRow.attempts + 1,
-                next_attempt_time=next_attempt_time,
-                lease_owner="",
-                lease_until=None,
-            )
-        )
-
-    def release(
-        self, session: Session, registration_id: str, owner: str, now: datetime.datetime
-    ) -> None:
-        """Ends the lease of a step that was not finished: another process may go on at once."""
-        session.execute(
-            self._owned(registration_id, owner, now).values(
-                next_attempt_time=now, lease_owner="", lease_until=None
             )
         )
 

@@ -25,6 +25,7 @@ from queue_svc.lines import Lines
 from queue_svc.live import Live
 from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.overview import FacilityReader
+from queue_svc.patients import PatientTickets
 from queue_svc.reading import TicketReader
 from queue_svc.sealed import SEALED
 from queue_svc.servicer import QueueServicer
@@ -71,6 +72,9 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     def overview(session: Session, reach: Reach) -> FacilityReader:
         return FacilityReader(session, reach, rules, cipher, lines)
 
+    def patients(session: Session) -> PatientTickets:
+        return PatientTickets(session, Reach(), rules, cipher, lines)
+
     def store(session: Session, reach: Reach) -> TicketStore:
         return TicketStore(session, reach, rules, cipher, lines)
 
@@ -85,6 +89,8 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
         ),
         reader=reader,
         overview=overview,
+        patients=patients,
+        idempotency=idempotency,
         facilities=Facilities(channels, cache, settings.facts_seconds),
         live=Live(database, reader, overview, histories, server.draining, clock, heartbeat),
         tail=partial(tail, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat),

@@ -81,6 +81,7 @@ class TicketRow(Base):
         Index("ix_tickets_arrivals", "queue_id", "create_time"),
         Index("ix_tickets_open_patient", "open_patient_id", "create_time"),
         Index("ix_tickets_journey", "journey_id"),
+        Index("ix_tickets_patient", "patient_id", "create_time"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -88,6 +89,7 @@ class TicketRow(Base):
     sequence: Mapped[int]
     number: Mapped[str] = mapped_column(String(12))
     patient_id: Mapped[str] = mapped_column(String(36))
+    """The patient's account; after an erasure a name of the visit that stands for nobody."""
     open_patient_id: Mapped[str | None] = mapped_column(String(36))
     """The patient as long as the ticket is open: one open ticket each and queue."""
     priority: Mapped[Priority] = mapped_column(SmallInteger())

@@ -58,22 +58,7 @@ class TicketReader(Reader):
         query = (
             select(ChangeRow).where(ChangeRow.ticket_id == ticket_id).order_by(ChangeRow.version)
         )
-        return [
-            Recorded(
-                act=Act(row.act),
-                version=row.version,
-                priority=Priority(row.priority),
-                change=Change(
-                    Status(row.status),
-                    row.time,
-                    row.actor,
-                    counter_of(row.counter_id, row.counter_name),
-                    self._reason(row),
-                    Priority(row.priority) if row.act == Act.UPDATED else None,
-                ),
-            )
-            for row in self._session.scalars(query)
-        ]
+        return [self._recorded(row) for row in self._session.scalars(query)]
 
     def journey(self, journey_id: str) -> list[Ticket]:
         """The tickets of a visit, in order of issue.
@@ -190,6 +175,21 @@ class TicketReader(Reader):
             return {}
         query = select(QueueRow).where(QueueRow.id.in_(identifiers))
         return {row.id: queue_of(row) for row in self._session.scalars(query)}
+
+    def _recorded(self, row: ChangeRow) -> Recorded:
+        return Recorded(
+            act=Act(row.act),
+            version=row.version,
+            priority=Priority(row.priority),
+            change=Change(
+                Status(row.status),
+                row.time,
+                row.actor,
+                counter_of(row.counter_id, row.counter_name),
+                self._reason(row),
+                Priority(row.priority) if row.act == Act.UPDATED else None,
+            ),
+        )
 
     def _reason(self, row: ChangeRow) -> str:
         if row.reason is None:

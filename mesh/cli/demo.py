@@ -101,7 +101,9 @@ class _Demo:
         for name, value in fields.items():
             shown = value["value"] if name != "nik" else _masked(value["value"])
             typer.echo(f"             {name:<18} {shown:<32} {value['confidence']:.2f}")
-        registration = await self._confirm(client, draft, facility, service, patient)
+        consent = await self._call(client, "GET", "/consent")
+        self._say(f"agreed to the text of {consent['version']} ({len(consent['terms'])} purposes)")
+        registration = await self._confirm(client, draft, facility, service, consent, patient)
         ticket = registration["ticket"]
         wait = int(float(ticket["estimatedWait"].removesuffix("s")) / 60)
         self._say(
@@ -165,7 +167,13 @@ class _Demo:
         return f"Bearer {pair['accessToken']}"
 
     async def _confirm(
-        self, client: httpx.AsyncClient, draft: Json, facility: Json, service: Json, token: str
+        self,
+        client: httpx.AsyncClient,
+        draft: Json,
+        facility: Json,
+        service: Json,
+        consent: Json,
+        token: str,
     ) -> Json:
         body = {
             "requestId": str(uuid.uuid4()),
@@ -173,6 +181,8 @@ class _Demo:
             "institutionId": facility["id"],
             "serviceId": service["id"],
             "consent": True,
+            "consentVersion": consent["version"],
+            "purposes": [term["purpose"] for term in consent["terms"]],
         }
         registration = await self._call(client, "POST", "/ocr/confirm", token=token, json=body)
         async with asyncio.timeout(CALL_SECONDS):

@@ -69,7 +69,7 @@ def revoke(
 ) -> None:
     """Take a stolen key out at once. Whoever signed in with it must sign in again."""
     try:
-        with _clear_errors():
+        with clear_errors():
             signing = keys.revoke(settings_of("user_svc").keys, key)
     except LookupError as error:
         raise SystemExit(f"mediq: {error}: see mediq keys list") from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mesh.contracts import services_of
+from mesh.contracts import MAX_MESSAGE_BYTES, services_of
 from mesh.edge.settings import SERVERS, EdgeSettings
 from mesh.edge.typed import Config, extension, typed
 
 FILTER = "envoy.filters.http.grpc_json_transcoder"
+RESPONSE_BYTES = 2 * MAX_MESSAGE_BYTES
+"""Largest answer as JSON, some twice as long as the message: the copy of a person's data may have
+megabytes. Unset it would be the buffer of a connection."""
 _MESSAGE = "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"
 
 
@@ -20,6 +23,7 @@ def _fields(settings: EdgeSettings, body_limit_bytes: int) -> Config:
         },
         "convert_grpc_status": True,
         "max_request_body_size": body_limit_bytes,
+        "max_response_body_size": RESPONSE_BYTES,
         "request_validation_options": {
             "reject_unknown_method": True,
             "reject_unknown_query_parameters": True,

@@ -1,4 +1,4 @@
 from mesh.migrations import run_env
-from ocr_svc.store import Base
+from ocr_svc.erasure_store import ErasureRow
 
-run_env(Base.metadata)
+run_env(ErasureRow.metadata)

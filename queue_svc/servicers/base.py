@@ -14,6 +14,7 @@ from mesh import pages
 from mesh.cache import Cache
 from mesh.context import Principal, principal
 from mesh.errors import MeshError, invalid
+from mesh.idempotency import Idempotency
 from mesh.storage import Database
 from queue_svc.clients import Facilities
 from queue_svc.domain.days import Clock, active_days, parse_day, service_day
@@ -21,6 +22,7 @@ from queue_svc.domain.rules import Rules
 from queue_svc.domain.tickets import Reach, Ticket
 from queue_svc.live import Live
 from queue_svc.overview import FacilityReader, OpenFacilities
+from queue_svc.patients import OpenPatients
 from queue_svc.reading import OpenReader, TicketReader
 from queue_svc.translation import described
 from queue_svc.writer import Writer
@@ -36,6 +38,8 @@ class Parts:
     writer: Writer
     reader: OpenReader
     overview: OpenFacilities
+    patients: OpenPatients
+    idempotency: Idempotency
     facilities: Facilities
     live: Live
     tail: Callable[[str], AsyncIterator[WatchEventsResponse]]

@@ -21,7 +21,13 @@ from queue_svc.servicers.base import Part, page_of, reach_of
 from queue_svc.translation import described, history_message, journey_message, position_message
 
 OWNER_SECONDS = 3600.0
-"""How long a ticket's facility and patient are remembered; they never change."""
+"""How long a ticket's facility and patient are remembered. Only an erasure changes the patient: it
+deletes the copy, but not one in the memory of another process."""
+
+
+def owner_key(ticket_id: str) -> str:
+    """Where the facility and the patient of a ticket are remembered."""
+    return f"owner/{ticket_id}"
 
 
 class TicketReads(Part):
@@ -154,7 +160,7 @@ class TicketReads(Part):
 
     async def _owner(self, ticket_id: str) -> tuple[str, str]:
         """Facility and patient of a ticket."""
-        key = f"owner/{ticket_id}"
+        key = owner_key(ticket_id)
         known = await self._parts.cache.get(key)
         if known is None:
             ticket = await self._read(lambda reader: reader.get(ticket_id), Reach())

@@ -40,12 +40,15 @@ def bearer(answer: Json) -> dict[str, str]:
 def confirm(
     client: httpx.Client, draft: Json, facility: Facility, **changes: str
 ) -> httpx.Response:
+    consent = client.get("/consent").json()
     body = {
         "requestId": str(uuid.uuid4()),
         "draftId": draft["draft"]["id"],
         "institutionId": facility.institution,
         "serviceId": facility.service,
         "consent": True,
+        "consentVersion": consent["version"],
+        "purposes": [term["purpose"] for term in consent["terms"]],
         **changes,
     }
     return client.post("/ocr/confirm", json=body, headers=bearer(draft))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 from mediq.ocr.v1 import registration_service_pb2 as messages
+from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceStub
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import add_OcrEngineServiceServicer_to_server
 from mediq.policy.v1.policy_pb2 import Scope
@@ -23,8 +25,10 @@ from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_se
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 
+from mesh.times import utc_now
 from mesh.tokens import TokenSigner
-from ocr_svc.__main__ import build
+from ocr_svc.__main__ import wire
+from ocr_svc.consent import CONSENTS, Consent
 from ocr_svc.settings import OcrSettings
 from tests.ocr_svc.doubles import (
     FacilitiesDouble,
@@ -36,9 +40,16 @@ from tests.ocr_svc.doubles import (
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
+    from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceAsyncStub
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
+    from mesh.server import Server
+
 Metadata = tuple[tuple[str, str], ...]
+ALL_PURPOSES = [
+    messages.CONSENT_PURPOSE_REGISTRATION,
+    messages.CONSENT_PURPOSE_VISIT_RECORD,
+]
 PHOTO = b"\xff\xd8\xff\xe0" + b"a photo that must not be kept " * 20
 
 
@@ -52,14 +63,24 @@ class Clinic:
     users: UsersDouble = field(default_factory=UsersDouble)
     queue: QueueDouble = field(default_factory=QueueDouble)
     facilities: FacilitiesDouble = field(default_factory=FacilitiesDouble)
+    ahead: timedelta = timedelta()
+    """How far the clock of the service is moved."""
+    rights: DataRightsServiceAsyncStub = field(init=False)
+    """The rights of persons, at the service that was started last."""
 
     def __post_init__(self) -> None:
         signer = TokenSigner(self.mesh.home / "keys")
         self.sessions = SessionsDouble(signer)  # type: ignore[abstract]
 
     @asynccontextmanager
-    async def serve(self, **settings: Any) -> AsyncIterator[RegistrationServiceAsyncStub]:
+    async def serve(
+        self, consents: Sequence[Consent] = CONSENTS, **settings: Any
+    ) -> AsyncIterator[RegistrationServiceAsyncStub]:
         """The service, and a stub that calls as the edge does."""
+
+        async def build(server: Server) -> None:
+            wire(server, self.now, consents)
+
         usual: dict[str, Any] = {
             "database_url": f"sqlite:///{self.database}",
             "poll_seconds": 0.05,
@@ -68,7 +89,12 @@ class Clinic:
         }
         ocr = OcrSettings(home=self.mesh.home, port=0, **(usual | settings))
         async with self.mesh.serve(ocr, build), self.mesh.channel("ocr_svc") as channel:
+            self.rights = DataRightsServiceStub(channel)
             yield RegistrationServiceStub(channel)
+
+    def now(self) -> datetime:
+        """The time as the service sees it."""
+        return utc_now() + self.ahead
 
     def database_bytes(self) -> bytes:
         """All that is on the disk, the write-ahead log included."""
@@ -97,6 +123,8 @@ class Clinic:
             "institution_id": self.facilities.institution_id,
             "service_id": self.facilities.service_id,
             "consent": True,
+            "consent_version": CONSENTS[-1].version,
+            "purposes": ALL_PURPOSES,
         }
         return messages.ConfirmRegistrationRequest(**(values | changes))
 
@@ -148,3 +176,13 @@ async def upload(
 
 def registration_token(mesh: Mesh, draft_id: str) -> Metadata:
     return mesh.token(subject=draft_id, scope=Scope.SCOPE_REGISTRATION)
+
+
+def rights_token(mesh: Mesh, user_id: str) -> Metadata:
+    return mesh.token(subject=user_id, scope=Scope.SCOPE_DATA_RIGHTS)
+
+
+async def registered(clinic: Clinic, stub: RegistrationServiceAsyncStub) -> messages.Registration:
+    """A person with an account and a ticket."""
+    draft, metadata = await upload(stub)
+    return await stub.ConfirmRegistration(clinic.confirm_request(draft.id), metadata=metadata)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeAlias
 from uuid import uuid4
 
 import grpc
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 from mediq.institution.v1.institution_pb2 import Institution
@@ -16,17 +18,32 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceServicer
 from mediq.queue.v1.queue_pb2 import Ticket, TicketStatus
-from mediq.queue.v1.queue_service_pb2 import IssueTicketRequest
+from mediq.queue.v1.queue_service_pb2 import (
+    ErasePatientTicketsRequest,
+    ErasePatientTicketsResponse,
+    IssueTicketRequest,
+    ListPatientTicketsRequest,
+    ListPatientTicketsResponse,
+    PatientTicket,
+    TicketChange,
+)
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
 from mediq.user.v1.auth_service_pb2 import IssueNarrowSessionRequest, NarrowSession
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from mediq.user.v1.user_pb2 import User
-from mediq.user.v1.user_service_pb2 import EnsurePatientRequest, EnsurePatientResponse
+from mediq.user.v1.user_service_pb2 import (
+    EnsurePatientRequest,
+    EnsurePatientResponse,
+    ErasePatientRequest,
+    GetPatientRecordRequest,
+    PatientRecord,
+)
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 
-from mesh.errors import MeshError, not_found
+from mesh.errors import Kind, MeshError, not_found, refused, unavailable
 from mesh.status import to_status
 from mesh.tokens import TokenSigner
+from ocr_svc.clients import OPEN
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 NIK = "3273014107900001"
@@ -100,14 +117,38 @@ class Double:
     """Answered instead of the effect."""
     hold: asyncio.Event | None = None
     """Waited for before the effect."""
+    held: str = ""
+    """The only method that waits, and that says that it has arrived. Empty: all of them."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    refusals: dict[str, MeshError] = field(default_factory=dict)
+    """The same for single methods."""
+    lost: set[str] = field(default_factory=set)
+    """Methods whose next answer does not arrive, though the effect has happened."""
+    seen: list[Message] = field(default_factory=list)
+    """Requests of methods that look for a key, in order."""
 
-    async def admit(self, context: Context) -> None:
-        self.arrived.set()
-        if self.refusal is not None:
-            await _fail(context, self.refusal)
-        if self.hold is not None:
+    async def admit(self, context: Context, method: str = "") -> None:
+        if self.held in ("", method):
+            self.arrived.set()
+        refusal = self.refusals.get(method, self.refusal)
+        if refusal is not None:
+            await _fail(context, refusal)
+        if self.hold is not None and self.held in ("", method):
             await self.hold.wait()
+
+    async def remember(self, context: Context, request: Any) -> None:
+        """Refuses a key that came with another body, as the services do for a day."""
+        for one in self.seen:
+            same = isinstance(one, type(request)) and one.request_id == request.request_id
+            if same and one != request:
+                await _fail(context, MeshError("reused", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"))
+        self.seen.append(request)
+
+    async def answer(self, context: Context, method: str) -> None:
+        """The way of an answer to the caller."""
+        if method in self.lost:
+            self.lost.remove(method)
+            await _fail(context, unavailable("lost", "LOST"))
 
 
 class ReaderDouble(Double, OcrEngineServiceServicer):
@@ -164,15 +205,46 @@ class UsersDouble(Double, UserServiceServicer):
         self.keys: list[str] = []
         self.identities: list[Any] = []
         self.accounts: dict[str, str] = {}
+        """Those that a NIK is found by."""
+        self.records: dict[str, PatientRecord] = {}
+        self.kept: dict[str, datetime] = {}
+        """Closed accounts that are kept for a time."""
 
     async def EnsurePatient(
         self, request: EnsurePatientRequest, context: Context
     ) -> EnsurePatientResponse:
-        await self.admit(context)
+        await self.admit(context, "EnsurePatient")
         self.keys.append(request.request_id)
         self.identities.append(request.identity)
         user_id = self.accounts.setdefault(request.identity.nik, str(uuid4()))
+        self.records.setdefault(
+            user_id,
+            PatientRecord(user=User(id=user_id, nama=request.identity.nama)),
+        ).identity.CopyFrom(request.identity)
+        if request.institution_id not in self.records[user_id].institution_ids:
+            self.records[user_id].institution_ids.append(request.institution_id)
         return EnsurePatientResponse(user=User(id=user_id, nama=request.identity.nama))
+
+    async def GetPatientRecord(
+        self, request: GetPatientRecordRequest, context: Context
+    ) -> PatientRecord:
+        await self.admit(context, "GetPatientRecord")
+        if request.id not in self.records:
+            await _fail(context, not_found("user", request.id))
+        return self.records[request.id]
+
+    async def ErasePatient(self, request: ErasePatientRequest, context: Context) -> Empty:
+        await self.admit(context, "ErasePatient")
+        await self.remember(context, request)
+        self.accounts = {nik: one for nik, one in self.accounts.items() if one != request.id}
+        if request.HasField("retain_time"):
+            self.kept[request.id] = request.retain_time.ToDatetime(UTC)
+        else:
+            self.kept.pop(request.id, None)
+            if self.records.pop(request.id, None) is None:
+                await _fail(context, not_found("user", request.id))
+        await self.answer(context, "ErasePatient")
+        return Empty()
 
 
 class QueueDouble(Double, QueueServiceServicer):
@@ -183,11 +255,14 @@ class QueueDouble(Double, QueueServiceServicer):
         self.calls = 0
         self.ages: list[int] = []
         self.tickets: dict[str, Ticket] = {}
+        self.changes: dict[str, list[TicketChange]] = {}
+        """By ticket."""
+        self.page_size = 200
 
     async def IssueTicket(self, request: IssueTicketRequest, context: Context) -> Ticket:
         self.calls += 1
         self.ages.append(request.age_years)
-        await self.admit(context)
+        await self.admit(context, "IssueTicket")
         if request.request_id not in self.tickets:
             self.tickets[request.request_id] = Ticket(
                 id=str(uuid4()),
@@ -198,6 +273,47 @@ class QueueDouble(Double, QueueServiceServicer):
                 status=TicketStatus.TICKET_STATUS_WAITING,
             )
         return self.tickets[request.request_id]
+
+    def close(self, ticket: Ticket, *statuses: TicketStatus.ValueType, time: datetime) -> None:
+        """Moves a ticket through states, the last of which is final."""
+        (kept,) = (one for one in self.tickets.values() if one.id == ticket.id)
+        for status in statuses:
+            kept.status = status
+            change = TicketChange(status=status, actor=str(uuid4()), reason=f"{status} batuk")
+            change.occur_time.FromDatetime(time)
+            self.changes.setdefault(kept.id, []).append(change)
+
+    def of(self, patient_id: str) -> list[Ticket]:
+        """The tickets of a patient, newest first."""
+        return [one for one in self.tickets.values() if one.patient_id == patient_id][::-1]
+
+    async def ListPatientTickets(
+        self, request: ListPatientTicketsRequest, context: Context
+    ) -> ListPatientTicketsResponse:
+        await self.admit(context, "ListPatientTickets")
+        found, start = self.of(request.patient_id), int(request.page_token or 0)
+        end = start + min(self.page_size, request.page_size)
+        return ListPatientTicketsResponse(
+            tickets=[
+                PatientTicket(ticket=one, changes=self.changes.get(one.id, ()))
+                for one in found[start:end]
+            ],
+            next_page_token=str(end) if end < len(found) else "",
+        )
+
+    async def ErasePatientTickets(
+        self, request: ErasePatientTicketsRequest, context: Context
+    ) -> ErasePatientTicketsResponse:
+        await self.admit(context, "ErasePatientTickets")
+        await self.remember(context, request)
+        found = self.of(request.patient_id)
+        if any(one.status in OPEN for one in found):
+            await _fail(context, refused("open", "OPEN_TICKETS"))
+        for one in found:
+            one.patient_id = str(uuid4())
+            self.changes.pop(one.id, None)
+        await self.answer(context, "ErasePatientTickets")
+        return ErasePatientTicketsResponse(tickets=len(found))
 
 
 class FacilitiesDouble(Double, InstitutionServiceServicer):

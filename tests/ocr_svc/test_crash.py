@@ -1,4 +1,4 @@
-"""A real process that is killed between the account and the ticket."""
+"""A real process that is killed between two steps: of a registration, of an erasure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceStub
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceStub
 
 from tests.ocr_svc.conftest import Clinic, upload
-from tests.ocr_svc.doubles import NAME, NIK
+from tests.ocr_svc.doubles import NAME, NIK, Double
 from tests.ocr_svc.test_confirm import COMPLETED, state_becomes
+from tests.ocr_svc.test_erasure import ABSENT, ERASED, erase, in_database, keys, visited
+from tests.support.databases import dump
 
 
 def free_port() -> int:
@@ -84,3 +88,47 @@ async def test_killed_between_account_and_ticket(clinic: Clinic, tmp_path: Path)
     assert done.id in written
     assert NIK not in written
     assert NAME not in written
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "state"),
+    [
+        ("users", "ErasePatient", "ACCEPTED"),
+        ("queue", "ErasePatientTickets", "ACCOUNT_ERASED"),
+    ],
+)
+async def test_killed_in_an_erasure(
+    clinic: Clinic, tmp_path: Path, service: str, method: str, state: str
+) -> None:
+    port, log = free_port(), tmp_path / "ocr_svc.log"
+    clinic.mesh.addresses["ocr_svc"] = f"127.0.0.1:{port}"
+    url = f"sqlite:///{clinic.database}"
+    double: Double = getattr(clinic, service)
+    async with clinic.mesh.channel("ocr_svc") as channel:
+        stub, clinic.rights = RegistrationServiceStub(channel), DataRightsServiceStub(channel)
+        async with process(clinic, port, log) as first:
+            async with asyncio.timeout(30):
+                await channel.channel_ready()
+            done = await visited(clinic, stub, *ABSENT)
+            double.arrived.clear()
+            double.hold, double.held = asyncio.Event(), method
+            pending = asyncio.ensure_future(erase(clinic, done.user_id))
+            async with asyncio.timeout(10):
+                await double.arrived.wait()
+            first.send_signal(signal.SIGKILL)
+            await first.wait()
+            assert isinstance((await asyncio.gather(pending, return_exceptions=True))[0], Exception)
+        assert [row["state"] for row in dump(url)["erasures"]] == [state]
+        # Nobody asks: the erasure is finished because it was accepted.
+        double.hold.set()
+        async with process(clinic, port, log):
+            async with asyncio.timeout(30):
+                await channel.channel_ready()
+            await in_database(url, "ERASED")
+            found = await erase(clinic, done.user_id)
+    assert found.state == ERASED
+    # The call that was on its way when the process was killed arrives too: with the same key.
+    assert set(keys(clinic.users, "ErasePatient")) == {found.id}
+    assert set(keys(clinic.queue, "ErasePatientTickets")) == {found.id}
+    assert done.user_id not in repr(dump(url))
+    assert done.user_id not in log.read_text()

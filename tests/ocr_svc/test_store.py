@@ -193,7 +193,7 @@ async def test_one_lease_at_a_time(database: Database, repository: Repository) -
     await database.write(
         lambda session: repository.failed(session, made.id, winner, Kind.INTERNAL, "X", LATER)
     )
-    found = await database.read(lambda session: repository.registration(session, made.id))
+    found = await database.read(lambda session: repository.get(session, made.id))
     assert found.state is State.CONFIRMED
 
 
@@ -211,7 +211,7 @@ async def test_from_step_to_step(database: Database, repository: Repository) -> 
     )
     with pytest.raises(DecryptionError):
         await database.read(lambda session: repository.identity(session, made.id))
-    ready = await database.read(lambda session: repository.registration(session, made.id))
+    ready = await database.read(lambda session: repository.get(session, made.id))
     assert (ready.state, ready.age_years) == (State.ACCOUNT_READY, AGE)
     await database.write(
         lambda session: repository.completed(session, made.id, "me", b"ticket", NOW)
@@ -245,7 +245,7 @@ async def test_the_age_is_sealed_and_goes_with_a_failure(
         lambda session: repository.failed(session, made.id, "me", Kind.ABORTED, "X", NOW)
     )
     assert await ages(database) == [None]
-    found = await database.read(lambda session: repository.registration(session, made.id))
+    found = await database.read(lambda session: repository.get(session, made.id))
     assert found.age_years == 0
 
 
@@ -267,8 +267,9 @@ async def test_a_registration_of_the_first_release_goes_on_without_an_age(
     engine.dispose()
     await asyncio.to_thread(upgrade, "ocr_svc", database_url)
     database = Database(database_url, 1)
-    found = await database.read(lambda session: repository.registration(session, "r"))
+    found = await database.read(lambda session: repository.get(session, "r"))
     assert (found.state, found.user_id, found.age_years) == (State.ACCOUNT_READY, "u", 0)
+    assert (found.consent_version, found.consent_purposes) == ("", ())
     await database.close()
 
 

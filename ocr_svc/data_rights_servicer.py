@@ -1,0 +1,154 @@
+"""DataRightsService: the copy of a person's data and their erasure."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from mediq.ocr.v1 import data_rights_service_pb2 as messages
+from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceServicer
+from mediq.ocr.v1.registration_service_pb2 import ConsentPurpose, RegistrationState
+from mediq.queue.v1.queue_service_pb2 import PatientTicket
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mesh.context import current_call
+from mesh.errors import Kind, MeshError
+from mesh.pipeline import Context
+from mesh.storage import Database
+from mesh.times import timestamp
+from ocr_svc import domain
+from ocr_svc.clients import Accounts, Queue
+from ocr_svc.erasure import (
+    Erasure,
+    State,
+    registration_running,
+    require_closed,
+    retain_time,
+)
+from ocr_svc.erasure_saga import ErasureSaga
+from ocr_svc.erasure_store import Erasures
+from ocr_svc.settings import OcrSettings
+from ocr_svc.store import new_id
+
+ANSWER_SECONDS = 0.5
+"""Kept back from an erasing call for its answer."""
+MOST_TICKETS = 5000
+"""Tickets in one copy, some 7 MB: a message of the mesh is at most 12 MiB."""
+
+
+def _consent(found: domain.Registration) -> messages.ConsentRecord:
+    return messages.ConsentRecord(
+        registration_id=found.id,
+        institution_id=found.institution_id,
+        service_id=found.service_id,
+        consent_time=timestamp(found.consent_time),
+        version=found.consent_version,
+        purposes=[ConsentPurpose.Value(one) for one in found.consent_purposes],
+        state=RegistrationState.Value(f"REGISTRATION_STATE_{found.state}"),
+    )
+
+
+def _state(found: Erasure) -> messages.ErasureState.ValueType:
+    if found.state is State.ERASED:
+        return messages.ERASURE_STATE_ERASED
+    if found.state is State.ACCEPTED or found.retain_time is None:
+        return messages.ERASURE_STATE_ACCEPTED
+    return messages.ERASURE_STATE_RETAINED
+
+
+class DataRightsServicer(DataRightsServiceServicer):
+    """What the law lets a person ask for."""
+
+    def __init__(
+        self,
+        settings: OcrSettings,
+        database: Database,
+        erasures: Erasures,
+        accounts: Accounts,
+        queue: Queue,
+        saga: ErasureSaga,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Serves from `database` and from what the other services know."""
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._retention = timedelta(days=settings.retention_days)
+        self._database = database
+        self._erasures = erasures
+        self._accounts = accounts
+        self._queue = queue
+        self._saga = saga
+        self._clock = clock
+
+    async def ExportPersonalData(
+        self, request: messages.ExportPersonalDataRequest, context: Context
+    ) -> messages.PersonalData:
+        now = self._clock()
+        record = await self._accounts.record(request.user_id)
+        tickets = await self._tickets(request.user_id)
+        registrations = await self._database.read(
+            lambda session: self._erasures.registrations(session, request.user_id)
+        )
+        return messages.PersonalData(
+            create_time=timestamp(now),
+            record=record,
+            consents=[_consent(one) for one in registrations],
+            tickets=tickets,
+        )
+
+    async def _tickets(self, user_id: str) -> list[PatientTicket]:
+        found: list[PatientTicket] = []
+        async for one in self._queue.tickets(user_id):
+            found.append(one)
+            if len(found) > MOST_TICKETS:
+                raise MeshError(
+                    f"more than {MOST_TICKETS} tickets do not fit into one copy",
+                    Kind.RESOURCE_EXHAUSTED,
+                    "TOO_MANY_TICKETS",
+                )
+        return found
+
+    async def RequestErasure(
+        self, request: messages.RequestErasureRequest, context: Context
+    ) -> messages.Erasure:
+        found = await self._known(request.user_id) or await self._accept(request.user_id)
+        call = current_call()
+        left = call.remaining_seconds() if call is not None else None
+        found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
+        message = messages.Erasure(
+            id=found.id,
+            user_id=request.user_id,
+            state=_state(found),
+            create_time=timestamp(found.create_time),
+        )
+        if found.retain_time is not None:
+            message.retain_time.CopyFrom(timestamp(found.retain_time))
+        return message
+
+    async def _known(self, user_id: str) -> Erasure | None:
+        return await self._database.read(lambda session: self._erasures.of(session, user_id))
+
+    async def _accept(self, user_id: str) -> Erasure:
+        """The person's erasure, accepted now unless another call was faster.
+
+        Raises:
+            MeshError: OPEN_TICKETS, REGISTRATION_RUNNING, or what the other services raise. Then
+                nothing is stored.
+        """
+        nik = (await self._accounts.record(user_id)).identity.nik
+        visits = await self._queue.visits(user_id)
+        require_closed(visits)
+        now = self._clock()
+        made = Erasure(new_id(), user_id, now, retain_time(visits, self._retention, now))
+
+        def accept(session: Session) -> Erasure:
+            if self._erasures.registration_runs(session, user_id, nik):
+                raise registration_running()
+            self._erasures.add(session, made, now + self._lease)
+            return made
+
+        try:
+            return await self._database.write(accept)
+        except IntegrityError:
+            other = await self._known(user_id)
+            if other is None:
+                raise
+            return other

@@ -1,0 +1,95 @@
+"""The rules of an erasure: whether it may begin, how long data are kept, what happens next."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mesh.errors import MeshError, refused
+
+
+class State(StrEnum):
+    """How far an erasure has come.
+
+    ACCEPTED -> ACCOUNT_ERASED -> ERASED when nothing must be kept; otherwise
+    ACCEPTED -> RETAINED, and when the time is over -> DUE -> ACCOUNT_ERASED -> ERASED.
+    """
+
+    ACCEPTED = "ACCEPTED"
+    RETAINED = "RETAINED"
+    DUE = "DUE"
+    ACCOUNT_ERASED = "ACCOUNT_ERASED"
+    ERASED = "ERASED"
+
+
+UNFINISHED = (State.ACCEPTED, State.DUE, State.ACCOUNT_ERASED)
+"""States with a step to do. RETAINED has none: nothing can touch what the law wants kept, until
+`Erasures.wake` finds that its time is over."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The erasure of one person's data."""
+
+    id: str
+    """Also the request_id of every step: a step that is repeated has no second effect."""
+    user_id: str
+    """Whose data. Empty once they are gone."""
+    create_time: datetime.datetime
+    retain_time: datetime.datetime | None
+    """Until when the law wants the data to be kept. None: they are not kept."""
+    state: State = State.ACCEPTED
+    attempts: int = 0
+    """Tries of the present step that came to nothing."""
+    lease_until: datetime.datetime | None = None
+
+    def is_unfinished(self) -> bool:
+        """Whether a step can be done now."""
+        return self.state in UNFINISHED
+
+    def is_leased(self, now: datetime.datetime) -> bool:
+        """Whether a process works on it."""
+        return self.is_unfinished() and self.lease_until is not None and self.lease_until > now
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What an erasure must know of a person's tickets."""
+
+    open_tickets: Sequence[str] = ()
+    """Identifiers of tickets that are not closed."""
+    last_served_time: datetime.datetime | None = None
+    """When the person was last served. None: never."""
+
+
+def require_closed(visits: Visits) -> None:
+    """Refuses to begin while the person stands in a queue.
+
+    Raises:
+        MeshError: OPEN_TICKETS, with one of the tickets.
+    """
+    if visits.open_tickets:
+        error = refused("a ticket of the person is open: close it first", "OPEN_TICKETS")
+        error.resource = ("ticket", visits.open_tickets[0])
+        raise error
+
+
+def registration_running() -> MeshError:
+    """The error for a person whose registration is still on its way to a ticket."""
+    return refused("a registration of the person is running", "REGISTRATION_RUNNING")
+
+
+def retain_time(
+    visits: Visits, retention: datetime.timedelta, now: datetime.datetime
+) -> datetime.datetime | None:
+    """Until when the data are kept; None when they need not be.
+
+    Args:
+        visits: The person's tickets.
+        retention: How long after the last visit the law wants them kept.
+        now: The moment.
+    """
+    if visits.last_served_time is None:
+        return None
+    end = visits.last_served_time + retention
+    return end if end > now else None

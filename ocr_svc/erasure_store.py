@@ -1,0 +1,171 @@
+"""The repository of erasures, and what an erasure does to the registrations of the person."""
+
+import datetime
+from collections.abc import Sequence
+
+from sqlalchemy import Index, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from mesh.crypto import DecryptionError, FieldCipher
+from mesh.storage import UtcDateTime
+from ocr_svc import domain
+from ocr_svc.erasure import UNFINISHED, Erasure, State
+from ocr_svc.leases import LeasedRow, Leases, changed
+from ocr_svc.store import Base, RegistrationRow, Repository, new_id
+
+
+class ErasureRow(LeasedRow, Base):
+    """An erasure. It stays, so that asking again gives the same one; it names nobody at the end."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        Index("ix_erasures_due", "state", "next_attempt_time"),
+        Index("ix_erasures_retained", "state", "retain_time"),
+    )
+
+    person: Mapped[str] = mapped_column(String(64), unique=True)
+    """Keyed fingerprint of the account: who has the account finds the erasure, and nobody finds the
+    account."""
+    user_id: Mapped[str] = mapped_column(String(36))
+    """The account, for the steps. Empty once the data are gone."""
+    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+    retain_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+
+
+class Erasures(Leases[ErasureRow, Erasure]):
+    """Erasures in a unit of work."""
+
+    def __init__(self, cipher: FieldCipher, registrations: Repository) -> None:
+        """Fingerprints with `cipher`."""
+        super().__init__(ErasureRow, UNFINISHED)
+        self._cipher = cipher
+        self._registrations = registrations
+
+    def _item(self, row: ErasureRow) -> Erasure:
+        return Erasure(
+            id=row.id,
+            user_id=row.user_id,
+            create_time=row.create_time,
+            retain_time=row.retain_time,
+            state=State(row.state),
+            attempts=row.attempts,
+            lease_until=row.lease_until,
+        )
+
+    def _person(self, user_id: str) -> str:
+        return self._cipher.blind_index(user_id, "erasures/person")
+
+    def of(self, session: Session, user_id: str) -> Erasure | None:
+        """The erasure of a person."""
+        query = select(ErasureRow).where(ErasureRow.person == self._person(user_id))
+        row = session.scalars(query).one_or_none()
+        return None if row is None else self._item(row)
+
+    def add(
+        self, session: Session, erasure: Erasure, first_attempt_time: datetime.datetime
+    ) -> None:
+        """Accepts an erasure.
+
+        Args:
+            session: The unit of work.
+            erasure: The new erasure.
+            first_attempt_time: When another process may begin, if the accepting one does not.
+
+        Raises:
+            IntegrityError: The person has one.
+        """
+        session.add(
+            ErasureRow(
+                id=erasure.id,
+                person=self._person(erasure.user_id),
+                user_id=erasure.user_id,
+                create_time=erasure.create_time,
+                retain_time=erasure.retain_time,
+                state=erasure.state,
+                attempts=0,
+                next_attempt_time=first_attempt_time,
+                lease_owner="",
+                update_time=erasure.create_time,
+            )
+        )
+        session.flush()
+
+    def wake(self, session: Session, now: datetime.datetime) -> None:
+        """Makes those due whose time of keeping is over."""
+        session.execute(
+            update(ErasureRow)
+            .where(ErasureRow.state == State.RETAINED, ErasureRow.retain_time <= now)
+            .values(state=State.DUE, next_attempt_time=now, update_time=now)
+        )
+
+    def retained(
+        self, session: Session, erasure_id: str, owner: str, now: datetime.datetime
+    ) -> None:
+        """Notes that the account is closed and its data are kept, and ends the lease."""
+        session.execute(
+            self._owned(erasure_id, owner, now).values(
+                state=State.RETAINED, attempts=0, lease_owner="", lease_until=None
+            )
+        )
+
+    def account_erased(
+        self, session: Session, erasure_id: str, owner: str, now: datetime.datetime
+    ) -> None:
+        """Notes that user_svc knows nothing of the person any more."""
+        session.execute(
+            self._owned(erasure_id, owner, now).values(state=State.ACCOUNT_ERASED, attempts=0)
+        )
+
+    def erased(
+        self, session: Session, erasure_id: str, owner: str, user_id: str, now: datetime.datetime
+    ) -> None:
+        """Takes the person out of the registrations and out of the erasure itself."""
+        gone = self._owned(erasure_id, owner, now).values(
+            state=State.ERASED, user_id="", lease_owner="", lease_until=None
+        )
+        if changed(session, gone):
+            self._take_out(session, user_id)
+
+    def _take_out(self, session: Session, user_id: str) -> None:
+        """What proves the consents stays: facility, service, time, version, purposes.
+
+        The draft and the request give way too: who knows them must not find the registration. The
+        time of the change is not noted: it would join the visits that are taken apart.
+        """
+        rows = session.scalars(select(RegistrationRow).where(RegistrationRow.user_id == user_id))
+        for row in rows:
+            row.user_id = ""
+            row.draft_id = new_id()
+            row.request_id = ""
+            row.identity = None
+            row.age = None
+            row.ticket = None
+
+    def registrations(self, session: Session, user_id: str) -> Sequence[domain.Registration]:
+        """The registrations of a person, newest first."""
+        query = (
+            select(RegistrationRow)
+            .where(RegistrationRow.user_id == user_id)
+            .order_by(RegistrationRow.consent_time.desc(), RegistrationRow.id)
+        )
+        return [self._registrations.get(session, row.id) for row in session.scalars(query)]
+
+    def registration_runs(self, session: Session, user_id: str, nik: str) -> bool:
+        """Whether a registration of the person is on its way to a ticket.
+
+        One without an account yet is known by the NIK on the card alone.
+        """
+        query = select(RegistrationRow.id, RegistrationRow.user_id).where(
+            RegistrationRow.state.in_(domain.UNFINISHED)
+        )
+        return any(
+            row.user_id == user_id if row.user_id else self._nik(session, row.id) == nik
+            for row in session.execute(query).all()
+        )
+
+    def _nik(self, session: Session, registration_id: str) -> str:
+        try:
+            return self._registrations.identity(session, registration_id).nik
+        except DecryptionError:
+            # It can go on for nobody.
+            return ""

@@ -1,0 +1,168 @@
+"""Rows whose steps are done under a lease: one process at a time, and another one after a crash."""
+
+import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from sqlalchemy import CursorResult, String, Update, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from mesh.storage import UtcDateTime
+
+
+class LeasedRow:
+    """The columns that a lease needs."""
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    next_attempt_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+    lease_owner: Mapped[str] = mapped_column(String(36))
+    lease_until: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
+    update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+
+
+class Leasable(Protocol):
+    """What a leased row is to the rules."""
+
+    @property
+    def id(self) -> str:
+        """Also the request_id of every step: a step that is repeated has no second effect."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """How far it has come."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Tries of the present step that came to nothing."""
+        ...
+
+    def is_unfinished(self) -> bool:
+        """Whether a step can be done now."""
+        ...
+
+    def is_leased(self, now: datetime.datetime) -> bool:
+        """Whether a process works on it."""
+        ...
+
+
+Row = TypeVar("Row", bound=LeasedRow)
+Item = TypeVar("Item", bound=Leasable)
+
+
+def changed(session: Session, statement: Update) -> bool:
+    """Runs an update: whether it found a row."""
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount > 0
+
+
+class Leases(ABC, Generic[Row, Item]):
+    """The leases of one table."""
+
+    def __init__(self, table: type[Row], unfinished: Sequence[str]) -> None:
+        """Leases rows of `table`, in the states in which a step can be done."""
+        self._table = table
+        self._unfinished = unfinished
+
+    @abstractmethod
+    def _item(self, row: Row) -> Item:
+        """The row as the rules know it."""
+
+    def get(self, session: Session, item_id: str) -> Item:
+        """A row that exists."""
+        return self._item(session.get_one(self._table, item_id))
+
+    def due(self, session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
+        """Rows with a step to do that nobody works on, longest waiting first."""
+        table = self._table
+        return session.scalars(
+            select(table.id)
+            .where(
+                table.state.in_(self._unfinished),
+                table.next_attempt_time <= now,
+                or_(table.lease_until.is_(None), table.lease_until <= now),
+            )
+            .order_by(table.next_attempt_time)
+            .limit(limit)
+        ).all()
+
+    def claim(
+        self,
+        session: Session,
+        item_id: str,
+        owner: str,
+        now: datetime.datetime,
+        until: datetime.datetime,
+    ) -> Item | None:
+        """Leases a row for one step, or renews the lease.
+
+        Args:
+            session: The unit of work.
+            item_id: The row.
+            owner: Who works on it.
+            now: The time.
+            until: End of the lease.
+
+        Returns:
+            The row; None when there is no step to do or another one has the lease.
+        """
+        table = self._table
+        claimed = changed(
+            session,
+            update(table)
+            .where(
+                table.id == item_id,
+                table.state.in_(self._unfinished),
+                or_(
+                    table.lease_owner == owner,
+                    table.lease_until.is_(None),
+                    table.lease_until <= now,
+                ),
+            )
+            .values(lease_owner=owner, lease_until=until),
+        )
+        return self.get(session, item_id) if claimed else None
+
+    def put_off(
+        self,
+        session: Session,
+        item_id: str,
+        owner: str,
+        next_attempt_time: datetime.datetime,
+        now: datetime.datetime,
+    ) -> None:
+        """Counts a try that came to nothing and ends the lease."""
+        session.execute(
+            self._owned(item_id, owner, now).values(
+                attempts=self._table.attempts + 1,
+                next_attempt_time=next_attempt_time,
+                lease_owner="",
+                lease_until=None,
+            )
+        )
+
+    def release(self, session: Session, item_id: str, owner: str, now: datetime.datetime) -> None:
+        """Ends the lease of a step that was not finished: another process may go on at once."""
+        session.execute(
+            self._owned(item_id, owner, now).values(
+                next_attempt_time=now, lease_owner="", lease_until=None
+            )
+        )
+
+    def _owned(self, item_id: str, owner: str, now: datetime.datetime) -> Update:
+        """A change by the owner of the lease; who lost it changes nothing."""
+        table = self._table
+        return (
+            update(table)
+            .where(
+                table.id == item_id,
+                table.lease_owner == owner,
+                table.state.in_(self._unfinished),
+            )
+            .values(update_time=now)
+        )

@@ -1,0 +1,134 @@
+"""The tickets of one person, for the copy and the erasure that the person asked for."""
+
+import datetime
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+
+from mediq.queue.v1.queue_service_pb2 import CancelTicketRequest, CreateTicketRequest
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from mesh.errors import MeshError, invalid, refused
+from mesh.idempotency import key_of
+from mesh.pages import decode_token, encode_token
+from queue_svc.domain.states import FINAL
+from queue_svc.domain.tickets import Recorded, Ticket
+from queue_svc.models import IDEMPOTENCY, ChangeRow
+from queue_svc.reading import TicketReader
+from queue_svc.rows import CHANGE, TICKET
+
+CHUNK = 500
+"""Identifiers in one statement."""
+
+
+class PatientTickets(TicketReader):
+    """The tickets of one person, wherever they were issued, in one unit of work."""
+
+    def page(self, patient_id: str, token: str, size: int) -> tuple[list[Ticket], str]:
+        """Tickets in any state, newest first, and the token of the next page.
+
+        Raises:
+            MeshError: PAGE_TOKEN_INVALID.
+        """
+        condition: ColumnElement[bool] = TICKET.c.patient_id == patient_id
+        if (position := decode_token(token, 2)) is not None:
+            condition = and_(condition, _after(*position))
+        query = (
+            select(TICKET.c.id)
+            .where(condition)
+            .order_by(TICKET.c.create_time.desc(), TICKET.c.id.desc())
+            .limit(size + 1)
+        )
+        identifiers = list(self._session.scalars(query))
+        found = self.by_ids(identifiers[:size])
+        if len(identifiers) <= size:
+            return found, ""
+        return found, encode_token(found[-1].create_time.isoformat(), found[-1].id)
+
+    def histories(self, ticket_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """What happened to tickets, oldest first, by ticket."""
+        query = (
+            select(ChangeRow).where(ChangeRow.ticket_id.in_(ticket_ids)).order_by(ChangeRow.version)
+        )
+        found: dict[str, list[Recorded]] = defaultdict(list)
+        for row in self._session.scalars(query):
+            found[row.ticket_id].append(self._recorded(row))
+        return found
+
+    def erase(self, patient_id: str) -> list[str]:
+        """Takes the person out of their tickets.
+
+        Each visit gets a name of its own in place of the account: its tickets still belong
+        together, and no two visits do. Versions, times and revisions stay, so that no copy of a
+        queue has to be read anew.
+
+        Returns:
+            The tickets.
+
+        Raises:
+            MeshError: OPEN_TICKETS, with one of them; nothing happens then.
+        """
+        rows = self._session.execute(
+            select(TICKET.c.id, TICKET.c.journey_id, TICKET.c.status).where(
+                TICKET.c.patient_id == patient_id
+            )
+        ).all()
+        for row in rows:
+            if row.status not in FINAL:
+                raise _open(row.id)
+        visits: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            visits[row.journey_id].append(row.id)
+        for ticket_ids in visits.values():
+            self._rename(patient_id, ticket_ids)
+        identifiers = [row.id for row in rows]
+        for start in range(0, len(identifiers), CHUNK):
+            chunk = identifiers[start : start + CHUNK]
+            self._session.execute(
+                update(CHANGE)
+                .where(CHANGE.c.ticket_id.in_(chunk), CHANGE.c.reason.is_not(None))
+                .values(reason=None)
+            )
+        self._forget_answers(patient_id)
+        return identifiers
+
+    def _rename(self, patient_id: str, ticket_ids: Sequence[str]) -> None:
+        nobody = str(uuid.uuid4())
+        self._session.execute(
+            update(TICKET).where(TICKET.c.id.in_(ticket_ids)).values(patient_id=nobody)
+        )
+        # Who takes or cancels a ticket at home acts as the account.
+        self._session.execute(
+            update(CHANGE)
+            .where(CHANGE.c.ticket_id.in_(ticket_ids), CHANGE.c.actor == patient_id)
+            .values(actor=nobody)
+        )
+
+    def _forget_answers(self, patient_id: str) -> None:
+        """Forgets what the person was answered: the account is the scope of those answers."""
+        own = (CreateTicketRequest(), CancelTicketRequest())
+        scopes = [key_of(request, patient_id)[0] for request in own]
+        self._session.execute(delete(IDEMPOTENCY).where(IDEMPOTENCY.c.scope.in_(scopes)))
+
+
+def _after(moment: str, ticket_id: str) -> ColumnElement[bool]:
+    """What comes after a ticket in the order of `page`."""
+    try:
+        time = datetime.datetime.fromisoformat(moment)
+    except ValueError as error:
+        raise invalid("page_token", "not a token of ours", "PAGE_TOKEN_INVALID") from error
+    return or_(
+        TICKET.c.create_time < time,
+        and_(TICKET.c.create_time == time, TICKET.c.id < ticket_id),
+    )
+
+
+def _open(ticket_id: str) -> MeshError:
+    error = refused("a ticket of the patient is open: close it first", "OPEN_TICKETS")
+    error.resource = ("ticket", ticket_id)
+    return error
+
+
+OpenPatients = Callable[[Session], PatientTickets]
+"""Opens the tickets of persons in a unit of work."""

@@ -1,0 +1,52 @@
+"""The tickets of one person, for ocr_svc: the copy and the erasure that the person asked for."""
+
+from mediq.queue.v1 import queue_service_pb2 as requests
+from sqlalchemy.orm import Session
+
+from mesh import pages
+from mesh.pipeline import Context
+from queue_svc.servicers.base import Part
+from queue_svc.servicers.changes import SERVICE
+from queue_svc.servicers.tickets import owner_key
+from queue_svc.translation import described, history_message
+
+
+class Patients(Part):
+    """The RPCs about the tickets of one person."""
+
+    async def ListPatientTickets(
+        self, request: requests.ListPatientTicketsRequest, context: Context
+    ) -> requests.ListPatientTicketsResponse:
+        size, now = pages.page_size(request.page_size), self._clock()
+
+        def look(session: Session) -> requests.ListPatientTicketsResponse:
+            reader = self._parts.patients(session)
+            tickets, token = reader.page(request.patient_id, request.page_token, size)
+            histories = reader.histories([one.id for one in tickets])
+            return requests.ListPatientTicketsResponse(
+                tickets=[
+                    requests.PatientTicket(
+                        ticket=message, changes=history_message(one, histories[one.id]).changes
+                    )
+                    for one, message in zip(tickets, described(reader, tickets, now), strict=True)
+                ],
+                next_page_token=token,
+            )
+
+        return await self._parts.database.read(look)
+
+    async def ErasePatientTickets(
+        self, request: requests.ErasePatientTicketsRequest, context: Context
+    ) -> requests.ErasePatientTicketsResponse:
+        erased: list[str] = []
+
+        def erase(session: Session) -> requests.ErasePatientTicketsResponse:
+            erased[:] = self._parts.patients(session).erase(request.patient_id)
+            return requests.ErasePatientTicketsResponse(tickets=len(erased))
+
+        answer = await self._parts.idempotency.once(
+            SERVICE, request, requests.ErasePatientTicketsResponse, erase
+        )
+        for ticket_id in erased:
+            await self._parts.cache.delete(owner_key(ticket_id))
+        return answer
