@@ -7,6 +7,7 @@ from datetime import datetime
 from mediq.ocr.v1.data_rights_service_pb2_grpc import add_DataRightsServiceServicer_to_server
 from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 
+from mesh.audit_relay import open_trail, to_user_svc
 from mesh.client import Channels
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
@@ -22,7 +23,7 @@ from ocr_svc.saga import Saga
 from ocr_svc.sealed import SEALED
 from ocr_svc.servicer import RegistrationServicer
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import Repository
+from ocr_svc.store import AUDIT, Repository
 
 
 async def build(server: Server) -> None:
@@ -46,6 +47,7 @@ def wire(
     channels = Channels(settings.tls, settings.service)
     server.on_close(channels.close)
     cipher = FieldCipher.load(settings.keys, settings.service)
+    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
     repository = Repository(cipher)
     erasures = Erasures(cipher, repository)
     accounts, queue = Accounts(channels), Queue(channels)
@@ -67,6 +69,7 @@ def wire(
     servicer = RegistrationServicer(
         settings,
         database,
+        trail,
         repository,
         CardReader(channels),
         accounts,
@@ -76,7 +79,9 @@ def wire(
         consents,
     )
     server.add(add_RegistrationServiceServicer_to_server, servicer)
-    rights = DataRightsServicer(settings, database, erasures, accounts, queue, erasing, clock)
+    rights = DataRightsServicer(
+        settings, database, trail, erasures, accounts, queue, erasing, clock
+    )
     server.add(add_DataRightsServiceServicer_to_server, rights)
 
 

@@ -10,6 +10,7 @@ from mediq.queue.v1.queue_service_pb2 import PatientTicket
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mesh.audit import Trail
 from mesh.context import current_call
 from mesh.errors import Kind, MeshError
 from mesh.pipeline import Context
@@ -62,6 +63,7 @@ class DataRightsServicer(DataRightsServiceServicer):
         self,
         settings: OcrSettings,
         database: Database,
+        trail: Trail,
         erasures: Erasures,
         accounts: Accounts,
         queue: Queue,
@@ -72,6 +74,7 @@ class DataRightsServicer(DataRightsServiceServicer):
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._retention = timedelta(days=settings.retention_days)
         self._database = database
+        self._trail = trail
         self._erasures = erasures
         self._accounts = accounts
         self._queue = queue
@@ -109,7 +112,7 @@ class DataRightsServicer(DataRightsServiceServicer):
     async def RequestErasure(
         self, request: messages.RequestErasureRequest, context: Context
     ) -> messages.Erasure:
-        found = await self._known(request.user_id) or await self._accept(request.user_id)
+        found = await self._known(request.user_id) or await self._accept(request)
         call = current_call()
         left = call.remaining_seconds() if call is not None else None
         found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
@@ -126,13 +129,14 @@ class DataRightsServicer(DataRightsServiceServicer):
     async def _known(self, user_id: str) -> Erasure | None:
         return await self._database.read(lambda session: self._erasures.of(session, user_id))
 
-    async def _accept(self, user_id: str) -> Erasure:
+    async def _accept(self, request: messages.RequestErasureRequest) -> Erasure:
         """The person's erasure, accepted now unless another call was faster.
 
         Raises:
             MeshError: OPEN_TICKETS, REGISTRATION_RUNNING, or what the other services raise. Then
                 nothing is stored.
         """
+        user_id = request.user_id
         nik = (await self._accounts.record(user_id)).identity.nik
         visits = await self._queue.visits(user_id)
         require_closed(visits)
@@ -143,6 +147,8 @@ class DataRightsServicer(DataRightsServiceServicer):
             if self._erasures.registration_runs(session, user_id, nik):
                 raise registration_running()
             self._erasures.add(session, made, now + self._lease)
+            shown = messages.Erasure(id=made.id, user_id=user_id)
+            self._trail.note_change(session, current_call(), request, shown)
             return made
 
         try:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from mesh.audit import sealed_events
 from mesh.sealed import SealedColumn
-from ocr_svc.store import DraftRow, RegistrationRow, reading_place, registration_place
+from ocr_svc.store import AUDIT, DraftRow, RegistrationRow, reading_place, registration_place
 
 
 def _registration(name: str, row: Row[Any]) -> str:
@@ -19,4 +20,5 @@ SEALED = (
         SealedColumn(RegistrationRow.__table__, name, partial(_registration, name))
         for name in ("identity", "age", "ticket")
     ),
+    sealed_events(AUDIT),
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from google.protobuf.message import Message
 from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
@@ -13,6 +14,7 @@ from mediq.user.v1.auth_service_pb2 import NarrowSession
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mesh.audit import Trail
 from mesh.context import current_call
 from mesh.errors import Kind, MeshError, not_found
 from mesh.logs import logger
@@ -82,6 +84,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         self,
         settings: OcrSettings,
         database: Database,
+        trail: Trail,
         repository: Repository,
         reader: CardReader,
         accounts: Accounts,
@@ -94,6 +97,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         self._draft_time = timedelta(minutes=settings.draft_minutes)
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._database = database
+        self._trail = trail
         self._repository = repository
         self._reader = reader
         self._accounts = accounts
@@ -156,10 +160,13 @@ class RegistrationServicer(RegistrationServiceServicer):
         time = self._clock()
         content = domain.Content(reading, reading.warnings)
         draft = domain.Draft(draft_id, time + self._draft_time, 1, content)
+
+        def add(unit: Session) -> None:
+            self._repository.add_draft(unit, draft, request_id, fingerprint, time)
+            self._trail.note_change(unit, current_call(), messages.Draft(id=draft_id))
+
         try:
-            await self._database.write(
-                lambda unit: self._repository.add_draft(unit, draft, request_id, fingerprint, time)
-            )
+            await self._database.write(add)
         except IntegrityError:
             # The same upload at the same moment: the other one won, its draft counts.
             other = await self._uploaded(request_id, fingerprint)
@@ -204,7 +211,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             )
             changed = domain.reviewed(changed, await self._validate(changed))
             replace = partial(self._repository.replace_content, draft=draft, content=changed)
-            if await self._database.write(replace):
+            if await self._noted(replace, messages.Draft(id=draft.id)):
                 return _draft(draft, changed)
         raise _overtaken()
 
@@ -286,9 +293,21 @@ class RegistrationServicer(RegistrationServiceServicer):
                 identity=identity,
                 first_attempt_time=made.consent_time + self._lease,
             )
-            if await self._database.write(confirm):
+            shown = messages.Registration(id=made.id, draft_id=made.draft_id)
+            if await self._noted(confirm, request, shown):
                 return made
         raise _overtaken()
+
+    async def _noted(self, change: Callable[[Session], bool], *told: Message) -> bool:
+        """Makes a change that is written down if it happens. False: it did not happen."""
+
+        def run(session: Session) -> bool:
+            done = change(session)
+            if done:
+                self._trail.note_change(session, current_call(), *told)
+            return done
+
+        return await self._database.write(run)
 
     async def GetRegistration(
         self, request: messages.GetRegistrationRequest, context: Context

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Index, LargeBinary, String, delete, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from mesh.audit import audit_table
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind
 from mesh.storage import UtcDateTime
@@ -28,6 +29,9 @@ Value = TypeVar("Value")
 
 class Base(DeclarativeBase):
     """Models of the registration service."""
+
+
+AUDIT = audit_table(Base.metadata)
 
 
 class DraftRow(Base):

@@ -37,6 +37,7 @@ from tests.ocr_svc.doubles import (
     SessionsDouble,
     UsersDouble,
 )
+from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Clinic:
     users: UsersDouble = field(default_factory=UsersDouble)
     queue: QueueDouble = field(default_factory=QueueDouble)
     facilities: FacilitiesDouble = field(default_factory=FacilitiesDouble)
+    audit: Collector = field(default_factory=Collector)
     ahead: timedelta = timedelta()
     """How far the clock of the service is moved."""
     rights: DataRightsServiceAsyncStub = field(init=False)
@@ -140,6 +142,7 @@ async def clinic(
         "user_svc": [
             (add_AuthServiceServicer_to_server, found.sessions),
             (add_UserServiceServicer_to_server, found.users),
+            double(found.audit),
         ],
         "queue_svc": [(add_QueueServiceServicer_to_server, found.queue)],
         "institution_svc": [(add_InstitutionServiceServicer_to_server, found.facilities)],

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "337cea42ac95"
-down_revision = 'b05b572a62ae'
+down_revision = "b05b572a62ae"
 branch_labels = None
 depends_on = None
 
