@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 
+from mediq.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from sqlalchemy.orm import Session
@@ -14,6 +15,9 @@ from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
 from user_svc import revoking, throttle
+from user_svc.audit_anchors import Anchors
+from user_svc.audit_chain import AuditChain
+from user_svc.audit_servicer import AuditServicer
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
 from user_svc.second_factor import SecondFactors
@@ -59,6 +63,10 @@ async def build(server: Server) -> None:
         add_UserServiceServicer_to_server,
         UserServicer(database, idempotency, accounts, sessions, passwords),
     )
+    chain = AuditChain.load(settings.keys, settings.service)
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(database, chain))
+    anchors = Anchors(database, settings.anchors)
+    server.on_close(anchors.write)
 
     def purge(session: Session) -> None:
         sessions.purge(session, utc_now())
@@ -73,8 +81,12 @@ async def build(server: Server) -> None:
     async def keep_telling() -> None:
         await revoking.keep_telling(database, server.revocations)
 
+    async def keep_anchoring() -> None:
+        await anchors.keep(settings.audit_anchor_seconds)
+
     server.background(keep_purging)
     server.background(keep_telling)
+    server.background(keep_anchoring)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
 from mesh.migrations import run_env
-from user_svc.second_factor import SecondFactorRow
+from user_svc import audit_tables, second_factor
+from user_svc.store import Base
 
-run_env(SecondFactorRow.metadata)
+TABLES = (audit_tables, second_factor)
+"""Modules whose import adds tables to those of the store."""
+run_env(Base.metadata)
