@@ -7,6 +7,8 @@ in the same session within `ACCESS_SECONDS` is not written down again: a screen 
 itself is one access.
 """
 
+import getpass
+import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -98,15 +100,22 @@ def call_event(
 
 
 def command_event(
-    service: str, command: str, login: str, *, persons: Iterable[str] = (), reason: str = ""
+    service: str,
+    command: str,
+    act: AuditAct.ValueType,
+    *,
+    persons: Iterable[str] = (),
+    institution_id: str = "",
+    reason: str = "",
 ) -> AuditEvent:
-    """The event of a change that a command beside a service made.
+    """The event of a command beside a service, by the login on the machine that runs it.
 
     Args:
-        service: The service whose data it changed.
+        service: The service whose data it touches.
         command: Its words, such as `admin create`.
-        login: Name on the machine of who ran it.
-        persons: Accounts whose data it changed.
+        act: What kind of thing it does.
+        persons: Accounts whose data it touches.
+        institution_id: Facility that it is about; empty for none.
         reason: Why.
     """
     return AuditEvent(
@@ -114,11 +123,20 @@ def command_event(
         occur_time=timestamp(utc_now()),
         service=service,
         method=command,
-        act=AuditAct.AUDIT_ACT_CHANGE,
-        actor=AuditActor(peer=COMMAND, login=login),
+        act=act,
+        actor=AuditActor(peer=COMMAND, login=_login()),
         person_ids=list(persons),
+        institution_id=institution_id,
         reason=reason,
     )
+
+
+def _login() -> str:
+    """Name on the machine of who runs the command; a user without a name is a number."""
+    try:
+        return getpass.getuser()[:64]
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _told(call: Call, messages: Iterable[Message]) -> Told:

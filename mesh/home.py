@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from mesh.audit_key import ensure_audit_key
 from mesh.contracts import SERVICES
 from mesh.data_keys import ensure_data_key
 from mesh.keys import ensure_signing_key
@@ -29,6 +30,7 @@ def prepare(home: Path) -> None:
         ensure_signing_key(home / "keys")
         for service in SERVICES:
             ensure_data_key(home / "keys", service)
+        ensure_audit_key(home / "keys")
         (home / "data").mkdir(exist_ok=True)
     except OSError as error:
         raise SystemExit(

@@ -2,11 +2,16 @@
 
 import asyncio
 import datetime
+from collections.abc import Sequence
 
+from mediq.audit.v1.audit_pb2 import AuditEvent
+from mediq.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from sqlalchemy.orm import Session
 
+from mesh.audit_key import load_audit_key
+from mesh.audit_relay import open_trail
 from mesh.crypto import FieldCipher
 from mesh.database import open_database
 from mesh.idempotency import Idempotency
@@ -15,6 +20,10 @@ from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
 from user_svc import revoking, throttle
+from user_svc.audit_anchors import Anchors
+from user_svc.audit_chain import AuditChain
+from user_svc.audit_servicer import AuditServicer
+from user_svc.audit_tables import AUDIT_OUTBOX
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
@@ -34,7 +43,13 @@ async def build(server: Server) -> None:
         raise TypeError("the account service needs UserSettings")
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database)
+    chain = AuditChain(cipher, load_audit_key(settings.keys))
+
+    async def append(events: Sequence[AuditEvent]) -> None:
+        await database.write(lambda session: chain.append(session, events, utc_now()))
+
+    trail = open_trail(server, AUDIT_OUTBOX, database, cipher, append)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     accounts = Accounts(cipher)
     sessions = Sessions(
         cipher,
@@ -49,6 +64,7 @@ async def build(server: Server) -> None:
         AuthServicer(
             database,
             idempotency,
+            trail,
             accounts,
             sessions,
             SecondFactors(cipher),
@@ -65,6 +81,9 @@ async def build(server: Server) -> None:
             database, idempotency, accounts, Patients(cipher), sessions, passwords, signer
         ),
     )
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(database, chain))
+    anchors = Anchors(database, settings.anchors)
+    server.on_close(anchors.write)
 
     def purge(session: Session) -> None:
         sessions.purge(session, utc_now())
@@ -79,9 +98,13 @@ async def build(server: Server) -> None:
     async def keep_telling() -> None:
         await revoking.keep_telling(database, server.revocations)
 
+    async def keep_anchoring() -> None:
+        await anchors.keep(settings.audit_anchor_seconds)
+
     server.background(keep_purging)
     server.background(keep_telling)
     server.background(Resealer(SEALED, cipher, database).run)
+    server.background(keep_anchoring)
 
 
 if __name__ == "__main__":

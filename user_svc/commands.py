@@ -7,9 +7,11 @@ import sys
 from typing import Annotated
 
 import typer
+from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.user.v1.user_service_pb2 import CreateUserRequest
 from sqlalchemy.orm import Session
 
+from mesh.audit import command_event
 from mesh.crypto import FieldCipher
 from mesh.errors import MeshError, not_found
 from mesh.home import prepare
@@ -18,6 +20,7 @@ from mesh.storage import Database
 from mesh.times import utc_now
 from mesh.validation import validate
 from user_svc import domain, passwords, second_factor
+from user_svc.audit_chain import AuditChain
 from user_svc.domain import Account, End, Role
 from user_svc.settings import UserSettings
 from user_svc.store import Accounts, Sessions, write_again
@@ -54,9 +57,13 @@ async def create_administrator(
     database = Database(settings.database, 1)
     try:
         hashed = await hasher.hash(password)
-        return await write_again(
-            database, lambda session: Accounts(cipher).create(session, person, hashed, utc_now())
-        )
+
+        def create(session: Session) -> Account:
+            account = Accounts(cipher).create(session, person, hashed, utc_now())
+            _record(session, settings, "admin create", account)
+            return account
+
+        return await write_again(database, create)
     finally:
         await database.close()
         await hasher.close()
@@ -83,11 +90,25 @@ async def reset_second_factor(settings: UserSettings, email: str) -> None:
             raise not_found("user", "")
         second_factor.remove(session, known[0].id)
         sessions.end_all(session, known[0].id, End.TOTP_RESET, utc_now())
+        _record(session, settings, "admin reset-totp", known[0])
 
     try:
         await database.write(reset)
     finally:
         await database.close()
+
+
+def _record(session: Session, settings: UserSettings, command: str, account: Account) -> None:
+    """Puts into the audit trail, with its effect, what a command did."""
+    change = AuditAct.AUDIT_ACT_CHANGE
+    event = command_event(
+        settings.service,
+        command,
+        change,
+        persons=[account.id],
+        institution_id=account.institution_id,
+    )
+    AuditChain.load(settings.keys, settings.service).append(session, [event], utc_now())
 
 
 def _ready() -> UserSettings:

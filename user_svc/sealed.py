@@ -5,8 +5,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from mesh.audit import sealed_events
 from mesh.idempotency import sealed_answers
 from mesh.sealed import SealedColumn
+from user_svc.audit_tables import AUDIT_ENTRIES, AUDIT_OUTBOX
 from user_svc.second_factor import SECRETS, SecondFactorRow, secret_place
 from user_svc.store import IDEMPOTENCY, PERSONAL, UserRow, personal_place
 
@@ -23,4 +25,6 @@ SEALED = (
     *(SealedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
     *(SealedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
     sealed_answers(IDEMPOTENCY),
+    sealed_events(AUDIT_OUTBOX),
+    sealed_events(AUDIT_ENTRIES),
 )

@@ -1,5 +1,6 @@
 """Settings of the account service, from MEDIQ_USER_SVC_*."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -26,3 +27,13 @@ class UserSettings(ServiceSettings):
     """How long after its use a refresh token still repeats its answer."""
     require_admin_totp: bool = False
     """Whether administrators need one-time codes to sign in. Production turns it on."""
+    audit_anchors: Path | None = None
+    """Folder of the audit trail's anchors, in production one that cannot be changed. None: anchors
+    in the data folder."""
+    audit_anchor_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How often the head of the audit trail is anchored."""
+
+    @property
+    def anchors(self) -> Path:
+        """Folder of the audit trail's anchors."""
+        return self.audit_anchors or self.home / "anchors"

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,8 +20,10 @@ from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 from sqlalchemy import Engine, text
 
+from mesh.migrations import upgrade
 from mesh.storage import make_engine
 from tests.support.mesh import Mesh
+from tests.user_svc.trail import Trail
 from user_svc.__main__ import build
 from user_svc.settings import UserSettings
 
@@ -138,7 +141,7 @@ class World:
 
 
 @pytest.fixture
-def settings(mesh: Mesh, database_url: str) -> UserSettings:
+def settings(mesh: Mesh, database_url: str, tmp_path: Path) -> UserSettings:
     """Settings that make passwords quick."""
     return UserSettings(
         home=mesh.home,
@@ -146,6 +149,7 @@ def settings(mesh: Mesh, database_url: str) -> UserSettings:
         database_url=database_url,
         bcrypt_cost=4,
         drain_seconds=0.2,
+        audit_anchors=tmp_path / "anchors",
     )
 
 
@@ -175,6 +179,15 @@ async def world(mesh: Mesh, settings: UserSettings, engine: Engine) -> AsyncIter
             engine=engine,
             network_admin=mesh.token(Role.ROLE_ADMIN_FASKES),
         )
+
+
+@pytest.fixture
+def trail(database_url: str) -> Iterator[Trail]:
+    """An empty audit trail without a server around it."""
+    upgrade("user_svc", database_url)
+    trail = Trail(database_url, make_engine(database_url))
+    yield trail
+    trail.engine.dispose()
 
 
 def retry_seconds(error: grpc.aio.AioRpcError) -> float:

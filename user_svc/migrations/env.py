@@ -1,8 +1,7 @@
 from mesh.migrations import run_env
-from user_svc.patient_store import PatientInstitutionRow
-from user_svc.second_factor import SecondFactorRow
+from user_svc import audit_tables, patient_store, second_factor
+from user_svc.store import Base
 
-MODELS = (PatientInstitutionRow, SecondFactorRow)
-"""Each is imported, so that the metadata that all share knows its tables."""
-
-run_env(MODELS[0].metadata)
+TABLES = (audit_tables, patient_store, second_factor)
+"""Modules whose import adds tables to those of the store."""
+run_env(Base.metadata)
