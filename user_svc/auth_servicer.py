@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import hmac
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from mesh.tokens import TokenSigner
 from user_svc import domain, throttle, totp
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.passwords import Passwords
+from user_svc.patient_logins import PatientLogins
 from user_svc.second_factor import SecondFactors
 from user_svc.sessions_servicer import SessionsServicer
 from user_svc.store import Accounts, Opened, Sessions, write_again
@@ -36,8 +36,6 @@ _WithPassword = (
     | messages.BeginTotpEnrolmentRequest
     | messages.ConfirmTotpEnrolmentRequest
 )
-_NOBODY = "-"
-"""Compared with the given name when no account has the NIK, so that both cases do the same work."""
 
 
 class AuthServicer(SessionsServicer):
@@ -81,6 +79,7 @@ class AuthServicer(SessionsServicer):
         self._jwks_file = jwks_file
         self._access_life = access_life
         self._require_admin_totp = require_admin_totp
+        self._patients = PatientLogins(database, accounts)
 
     async def LoginAdmin(
         self, request: messages.LoginAdminRequest, context: Context
@@ -130,21 +129,8 @@ class AuthServicer(SessionsServicer):
     async def LoginUser(
         self, request: messages.LoginUserRequest, context: Context
     ) -> messages.NarrowSession:
-        login_index = self._accounts.nik_index(request.nik)
-
-        def look(session: Session) -> Account | None:
-            throttle.charge(session, login_index, utc_now())
-            return self._accounts.by_nik(session, request.nik)
-
-        known = await write_again(self._database, look)
-        right = hmac.compare_digest(
-            domain.fold_name(known.nama if known is not None else _NOBODY).encode(),
-            domain.fold_name(request.name).encode(),
-        )
-        if known is None or not right:
-            raise domain.invalid_credentials()
-        await self._database.write(lambda session: throttle.clear(session, login_index))
-        return self._narrow(Scope.SCOPE_TICKETS, known.id, domain.LOGIN_SESSION)
+        account_id = await self._patients.sign_in(request.nik, request.name)
+        return self._narrow(Scope.SCOPE_TICKETS, account_id, domain.LOGIN_SESSION)
 
     async def RefreshToken(
         self, request: messages.RefreshTokenRequest, context: Context

@@ -18,6 +18,7 @@ from mesh.times import utc_now
 from user_svc import domain, second_factor
 from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
+from user_svc.profiles import Profiles
 from user_svc.store import Accounts, Sessions
 from user_svc.translate import current_viewer, position_of, role_of, user_message
 
@@ -44,6 +45,7 @@ class UserServicer(UserServiceServicer):
         self._accounts = accounts
         self._sessions = sessions
         self._passwords = passwords
+        self._profiles = Profiles(database, accounts)
 
     async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
         role = role_of(request.role)
@@ -86,11 +88,7 @@ class UserServicer(UserServiceServicer):
         return user_message(found)
 
     async def GetProfile(self, request: messages.GetProfileRequest, context: Context) -> User:
-        return user_message(
-            await self._database.read(
-                lambda session: self._accounts.get(session, principal().subject)
-            )
-        )
+        return user_message(await self._profiles.get(principal().subject))
 
     async def GetUser(self, request: messages.GetUserRequest, context: Context) -> User:
         return user_message(
