@@ -9,7 +9,7 @@ TRAIN ?= .mediq/train
 PACKAGES := mesh gateway user_svc ocr_svc ocr_engine queue_svc institution_svc tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-backends check audit format gen lock bench bench-ocr bench-queue bench-queue-sim train clean
+.PHONY: help demo run test test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ gen: $(READY) $(THIRD) ## Regenerate stubs, OpenAPI and Envoy's configuration fr
 
 bench: $(READY) ## Measure the kit against a bare gRPC server
 	$(BIN)/python -m bench.kit
+
+bench-identity: $(READY) ## Measure logins and profiles through Envoy on SQLite and MariaDB against a bare echo
+	$(BIN)/python -m bench.identity
 
 bench-ocr: $(READY) ## Measure the card reader against EasyOCR, RapidOCR and Tesseract; writes docs/ocr-report.md
 	$(BIN)/python -m bench.ocr --report

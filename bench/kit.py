@@ -23,7 +23,6 @@ from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 from mediq.policy.v1.policy_pb2 import Role
 
-from bench import edge
 from bench.table import Row, show
 from mesh import home
 from mesh.tls import channel_credentials
@@ -99,11 +98,10 @@ async def measure(folder: Path) -> list[Row]:
 
 
 def main() -> None:
-    """Prints the table, the part behind Envoy included."""
+    """Prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         home.prepare(Path(folder))
         rows = uvloop.run(measure(Path(folder)))
-        rows += edge.measure(Path(folder))
     show(rows, strict="--strict" in sys.argv)
 
 

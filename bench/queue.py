@@ -6,19 +6,19 @@ explains the table; bench.queue_sim measures order and estimates.
 """
 
 import argparse
-import signal
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from bench import queue_live as live
 from bench import queue_numbers as numbers
+from bench.databases import database, require_durable
+from bench.processes import clean_up_on_sigterm
 from bench.queue_raw import Raw
 from bench.queue_sizes import sizes
-from bench.queue_stack import Stack, database, query
+from bench.queue_stack import Stack
 from bench.table import Row, show
 
 
@@ -47,19 +47,6 @@ QUICK = Load(2, 1_600, 1, 480, 1_600, 15, 60, 15, 100, 8)
 """About a tenth, to see that everything runs. The goals are not meant for it."""
 
 
-def _require_durable() -> Row:
-    """The setting that every figure here depends on.
-
-    Raises:
-        SystemExit: The database does not write to the disk at each commit.
-    """
-    ((name, value),) = query(None, "SHOW VARIABLES LIKE 'innodb_flush_log_at_trx_commit'")
-    ((version,),) = query(None, "SELECT VERSION()")
-    if value != "1":
-        raise SystemExit(f"{name} is {value}: set it to 1, or commits are not on the disk")
-    return Row(name, float(value), "", note=version)
-
-
 def measure(folder: Path, load: Load) -> list[Row]:
     """All figures.
 
@@ -67,13 +54,17 @@ def measure(folder: Path, load: Load) -> list[Row]:
         folder: An empty data folder.
         load: How much of everything.
     """
-    rows = [_require_durable()]
+    rows = [require_durable()]
     began = time.monotonic()
 
     def tell(what: str) -> None:
         print(f"{time.monotonic() - began:5.0f} s  {what}", file=sys.stderr, flush=True)
 
-    with database() as plain, database() as ours, Stack(folder, ours) as stack:
+    with (
+        database("queue_svc") as plain,
+        database("queue_svc") as ours,
+        Stack(folder, ours) as stack,
+    ):
         raw = Raw(plain)
         tell("issuing")
         found, place = numbers.issue(stack, raw, load.issue_rounds, load.issued)
@@ -91,18 +82,13 @@ def measure(folder: Path, load: Load) -> list[Row]:
     return rows
 
 
-def _end(number: int, _: FrameType | None) -> None:
-    raise SystemExit(128 + number)
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.queue")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the load")
     options = parser.parse_args()
-    # So that everything is cleaned up.
-    signal.signal(signal.SIGTERM, _end)
+    clean_up_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), QUICK if options.quick else Load())
     show(rows, strict=options.strict)

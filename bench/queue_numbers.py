@@ -9,9 +9,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
+from bench.databases import connect, query
+from bench.processes import cpu_seconds, database_server
 from bench.queue_client import Result
 from bench.queue_raw import Rate, Raw
-from bench.queue_stack import COUNTERS, Place, Stack, connect, cpu_seconds, database_server, query
+from bench.queue_stack import COUNTERS, Place, Stack
 from bench.table import Row
 from queue_svc.domain.states import Act
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from pymysql.cursors import Cursor, DictCursor
 
+from bench.databases import connect, query
 from bench.queue_client import SHARES
-from bench.queue_stack import connect, query
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Act, Status
 from queue_svc.domain.tickets import Service

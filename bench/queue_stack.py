@@ -1,38 +1,31 @@
-"""The processes under measurement, and their databases: gone when the measurement ends."""
+"""The servers of a queue under measurement: gone when the measurement ends."""
 
 import asyncio
 import contextlib
 import json
-import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from uuid import uuid4
 
 import httpx
 import psutil
-import pymysql
 from mediq.policy.v1.policy_pb2 import Role
-from pymysql.connections import Connection as Sql
-from sqlalchemy import make_url
 
+from bench.databases import url_of
+from bench.processes import edge_settings, environment_of, plan_of, stop_all
 from bench.queue_client import Job, Result
 from mesh import edge, home
-from mesh.contracts import DESCRIPTOR_SET, SERVICES
-from mesh.migrations import upgrade
-from mesh.supervisor import Plan, serving, until
+from mesh.supervisor import serving, until
 from mesh.tokens import TokenSigner
 
-SERVER = os.environ.get("MEDIQ_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
 READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
 TOKEN_SECONDS = 3600
 COUNTERS = 16
 
@@ -46,68 +39,6 @@ class Place:
     counters: tuple[str, ...]
 
 
-def connect(database: str | None = None) -> Sql:
-    """A connection as plain code would open it, READ COMMITTED."""
-    url = make_url(SERVER)
-    return pymysql.connect(
-        host=url.host or "127.0.0.1",
-        port=url.port or 3306,
-        user=url.username or "root",
-        password=url.password or "",
-        database=database,
-        charset="utf8mb4",
-        init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    )
-
-
-def query(database: str | None, text: str, *values: object) -> list[tuple[Any, ...]]:
-    """The rows of one query."""
-    with contextlib.closing(connect(database)) as connection, connection.cursor() as cursor:
-        cursor.execute(text, values)
-        return list(cursor.fetchall())
-
-
-@contextmanager
-def database() -> Iterator[str]:
-    """A database of its own with the tables of queue_svc; dropped at the end."""
-    name = f"mediq_bench_{os.getpid()}_{uuid4().hex[:8]}"
-    query(None, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    try:
-        upgrade("queue_svc", url_of(name))
-        yield name
-    finally:
-        query(None, f"DROP DATABASE {name}")
-
-
-def url_of(name: str) -> str:
-    """The URL of a database for a service."""
-    return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def _edge_settings(plan: Plan) -> edge.EdgeSettings:
-    unlimited = edge.Bucket(10_000_000, 10_000_000)
-    defaults = edge.EdgeSettings()
-    return replace(
-        defaults,
-        listen_port=plan.edge_port,
-        admin_port=plan.admin_port,
-        upstreams={name: (("127.0.0.1", plan.ports[name]),) for name in defaults.upstreams},
-        tls_folder=str(plan.home / "tls"),
-        descriptor_set=str(DESCRIPTOR_SET),
-        jwks_file=str(plan.home / "keys" / "jwks.json"),
-        access_log="/dev/null",
-        rates={rate: edge.Rates(unlimited, unlimited) for rate in defaults.rates},
-    )
-
-
 class Stack:
     """Envoy with one worker, queue_svc on MariaDB, institution_svc on SQLite."""
 
@@ -118,8 +49,7 @@ class Stack:
             folder: An empty data folder.
             database: Name of the database of queue_svc.
         """
-        edge_port, admin_port, *ports = _free_ports(2 + len(SERVICES))
-        self.plan = Plan(folder, edge_port, admin_port, dict(zip(SERVICES, ports, strict=True)))
+        self.plan = plan_of(folder)
         self.database = database
         self.children: dict[str, psutil.Process] = {}
         """The servers, by name."""
@@ -148,12 +78,8 @@ class Stack:
             role=Role.ROLE_ADMIN_FASKES,
         )
         path = self.plan.home / "envoy.yaml"
-        edge.write(_edge_settings(self.plan), path)
-        # Nothing from outside changes what is measured.
-        kept = {k: v for k, v in self.plan.environment().items() if k not in _foreign(self.plan)}
-        environment = {
-            **kept,
-            "MEDIQ_LOG_LEVEL": "CRITICAL",
+        edge.write(edge_settings(self.plan), path)
+        environment = environment_of(self.plan) | {
             "MEDIQ_MIGRATE_AT_START": "true",
             "MEDIQ_QUEUE_SVC_DATABASE_URL": url_of(self.database),
         }
@@ -177,13 +103,7 @@ class Stack:
             raise SystemExit(f"the servers did not become ready:\n{text}") from error
 
     def _stop(self) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        stop_all(reversed(self._processes))
 
     async def _services_ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
@@ -321,26 +241,3 @@ class Client:
         if not line:
             raise SystemExit("a client failed")
         return Result(**json.loads(line))
-
-
-def _foreign(plan: Plan) -> set[str]:
-    """Variables of this project that the plan did not set."""
-    own = {
-        "MEDIQ_HOME",
-        *(f"MEDIQ_{n.upper()}_{k}" for n in plan.ports for k in ("PORT", "ADDRESS")),
-    }
-    return {name for name in os.environ if name.startswith("MEDIQ_")} - own
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """Processor time that a process has taken, its threads included."""
-    used = process.cpu_times()
-    return float(used.user + used.system)
-
-
-def database_server() -> psutil.Process | None:
-    """The process of the database server; None when it is on another machine."""
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] in ("mariadbd", "mysqld"):
-            return process
-    return None

@@ -1,6 +1,9 @@
 """What logins tell the audit trail. Who signs in stands in no token yet."""
 
+from collections.abc import Sequence
+
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
+from mediq.policy.v1.policy_pb2 import Scope
 
 from mesh.audit import call_event
 from mesh.context import Call
@@ -27,6 +30,20 @@ def by_account(
     return event
 
 
-def by_nobody_known(call: Call, refusal: str) -> AuditEvent:
-    """A login that no account has."""
-    return call_event(call, AuditAct.AUDIT_ACT_REFUSED, (), refusal=refusal)
+def patient_entered(call: Call, account_id: str, session_id: str) -> AuditEvent:
+    """A patient signed in."""
+    event = call_event(call, AuditAct.AUDIT_ACT_CHANGE, (), persons=[account_id])
+    event.actor.id, event.actor.session_id = account_id, session_id
+    event.actor.scope = Scope.SCOPE_TICKETS
+    return event
+
+
+def nobody_entered(call: Call, refusal: str, persons: Sequence[str] = ()) -> AuditEvent:
+    """Somebody tried to sign in and was refused.
+
+    Args:
+        call: The call.
+        refusal: Why.
+        persons: Whom they said they are, if that is somebody.
+    """
+    return call_event(call, AuditAct.AUDIT_ACT_REFUSED, (), persons=persons, refusal=refusal)

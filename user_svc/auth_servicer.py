@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import hmac
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +23,11 @@ from mesh.storage import Database
 from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
 from user_svc import domain, throttle, totp
-from user_svc.audit_notes import by_account, by_nobody_known
+from user_svc.audit_notes import by_account, nobody_entered
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.narrow import narrow_session
 from user_svc.passwords import Passwords
+from user_svc.patient_logins import PatientLogins
 from user_svc.second_factor import SecondFactors
 from user_svc.sessions_servicer import SessionsServicer
 from user_svc.store import Accounts, Opened, Sessions, write_again
@@ -39,8 +39,6 @@ _WithPassword = (
     | messages.BeginTotpEnrolmentRequest
     | messages.ConfirmTotpEnrolmentRequest
 )
-_NOBODY = "-"
-"""Compared with the given name when no account has the NIK, so that both cases do the same work."""
 
 
 class AuthServicer(SessionsServicer):
@@ -87,6 +85,7 @@ class AuthServicer(SessionsServicer):
         self._jwks_file = jwks_file
         self._access_life = access_life
         self._require_admin_totp = require_admin_totp
+        self._patients = PatientLogins(database, trail, accounts)
 
     async def LoginAdmin(
         self, request: messages.LoginAdminRequest, context: Context
@@ -140,21 +139,14 @@ class AuthServicer(SessionsServicer):
     async def LoginUser(
         self, request: messages.LoginUserRequest, context: Context
     ) -> messages.NarrowSession:
-        login_index = self._accounts.nik_index(request.nik)
-
-        def look(session: Session) -> Account | None:
-            throttle.charge(session, login_index, utc_now())
-            return self._accounts.by_nik(session, request.nik)
-
-        known = await write_again(self._database, look)
-        right = hmac.compare_digest(
-            domain.fold_name(known.nama if known is not None else _NOBODY).encode(),
-            domain.fold_name(request.name).encode(),
+        entered = await self._patients.sign_in(request.nik, request.name)
+        return narrow_session(
+            self._signer,
+            Scope.SCOPE_TICKETS,
+            entered.account_id,
+            domain.LOGIN_SESSION,
+            session_id=entered.session_id,
         )
-        if known is None or not right:
-            raise domain.invalid_credentials()
-        await self._database.write(lambda session: throttle.clear(session, login_index))
-        return self._narrow(Scope.SCOPE_TICKETS, known.id, domain.LOGIN_SESSION)
 
     async def RefreshToken(
         self, request: messages.RefreshTokenRequest, context: Context
@@ -240,7 +232,7 @@ class AuthServicer(SessionsServicer):
         except MeshError as error:
             if call is not None and error.kind is not Kind.UNAVAILABLE:
                 await self._trail.record_refusal(
-                    by_nobody_known(call, error.reason)
+                    nobody_entered(call, error.reason)
                     if known is None
                     else by_account(call, known[0], refusal=error.reason)
                 )

@@ -11,7 +11,12 @@ from mesh.tokens import TokenSigner
 
 
 def narrow_session(
-    signer: TokenSigner, scope: Scope.ValueType, subject: str, life: datetime.timedelta
+    signer: TokenSigner,
+    scope: Scope.ValueType,
+    subject: str,
+    life: datetime.timedelta,
+    *,
+    session_id: str = "",
 ) -> NarrowSession:
     """A session of its own identifier, so that the audit trail tells it from every other one.
 
@@ -20,11 +25,12 @@ def narrow_session(
         scope: What the session may do.
         subject: The draft or account that it opens.
         life: How long it lives.
+        session_id: Its identifier. Empty: a new one.
     """
     token, ends = signer.sign(
         subject,
         lifetime_seconds=int(life.total_seconds()),
-        session_id=str(uuid.uuid4()),
+        session_id=session_id or str(uuid.uuid4()),
         scope=scope,
     )
     return NarrowSession(access_token=token, access_expire_time=Timestamp(seconds=int(ends)))

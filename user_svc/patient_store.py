@@ -126,7 +126,7 @@ class Patients(Accounts):
         # A NIK that does not decrypt any more must not keep the person from being erased: its
         # failed logins then go with the hourly cleaning.
         with contextlib.suppress(DecryptionError):
-            throttle.clear(session, self.nik_index(self._unseal(row, "nik")))
+            throttle.clear(session, self.nik_index(self.unseal(row.id, "nik", row.nik)))
         self._end(row, now)
         for name in PERSONAL:
             setattr(row, name, None)

@@ -160,6 +160,16 @@ class Accounts:
         """The blind index of an e-mail address."""
         return self._cipher.blind_index(domain.fold_email(email), "email")
 
+    def unseal(self, account_id: str, column: str, sealed: bytes | None) -> str:
+        """The text of a sealed column of an account; empty without one.
+
+        Raises:
+            DecryptionError: It is damaged, from another place, or its key is unknown.
+        """
+        if sealed is None:
+            return ""
+        return self._cipher.decrypt(sealed, personal_place(account_id, column)).decode()
+
     def create(
         self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
     ) -> Account:
@@ -332,7 +342,7 @@ class Accounts:
         return row
 
     def _account(self, row: UserRow) -> Account:
-        personal = {name: self._unseal(row, name) for name in PERSONAL}
+        personal = {name: self.unseal(row.id, name, getattr(row, name)) for name in PERSONAL}
         return Account(
             id=row.id,
             role=Role(row.role),
@@ -346,14 +356,6 @@ class Accounts:
     def _seal(self, row: UserRow, name: str, value: str) -> None:
         place = personal_place(row.id, name)
         setattr(row, name, self._cipher.encrypt(value.encode(), place))
-
-    def _unseal(self, row: UserRow, name: str) -> str:
-        sealed: bytes | None = getattr(row, name)
-        return (
-            ""
-            if sealed is None
-            else self._cipher.decrypt(sealed, personal_place(row.id, name)).decode()
-        )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
 from user_svc.patients_servicer import PatientsServicer
+from user_svc.profiles import Profiles
 from user_svc.store import Accounts, Sessions
 from user_svc.translate import (
     calling_service,
@@ -51,6 +52,7 @@ class UserServicer(PatientsServicer):
         self._sessions = sessions
         self._passwords = passwords
         self._signer = signer
+        self._profiles = Profiles(database, accounts)
 
     async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
         role = role_of(request.role)
@@ -96,11 +98,7 @@ class UserServicer(PatientsServicer):
         return user_message(found)
 
     async def GetProfile(self, request: messages.GetProfileRequest, context: Context) -> User:
-        return user_message(
-            await self._database.read(
-                lambda session: self._accounts.get(session, principal().subject)
-            )
-        )
+        return user_message(await self._profiles.get(principal().subject))
 
     async def GetUser(self, request: messages.GetUserRequest, context: Context) -> User:
         return user_message(

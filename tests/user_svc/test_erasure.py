@@ -41,11 +41,11 @@ def opened(world: World, *names: str) -> str:
             for row in connection.execute(select(tables.tables[name])).mappings():
                 owner = row.get("id") or row.get("user_id")
                 for column, value in row.items():
-                    place = (
-                        f"{row['scope']}/{row['request_id']}"
-                        if name == "idempotency"
-                        else f"{name}/{owner}/{column}"
-                    )
+                    place = f"{name}/{owner}/{column}"
+                    if name == "idempotency":
+                        place = f"{row['scope']}/{row['request_id']}"
+                    elif "event_id" in row:
+                        place = f"audit/{row['event_id']}"
                     sealed = isinstance(value, bytes)
                     found.append(repr(cipher.decrypt(value, place) if sealed else value))
     return "\n".join(found)

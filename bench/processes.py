@@ -1,0 +1,91 @@
+"""Processes under measurement: where they listen, what they are told, how they end."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from mesh import edge
+from mesh.contracts import DESCRIPTOR_SET, SERVICES
+from mesh.supervisor import Plan
+
+STOP_SECONDS = 10.0
+
+
+def plan_of(folder: Path) -> Plan:
+    """A plan on ports that are free now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(2 + len(SERVICES))]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        edge_port, admin_port, *ports = [probe.getsockname()[1] for probe in probes]
+    return Plan(folder, edge_port, admin_port, dict(zip(SERVICES, ports, strict=True)))
+
+
+def edge_settings(plan: Plan) -> edge.EdgeSettings:
+    """Envoy as it is, but without rate limits, its own and those of all Envoys, and access log."""
+    unlimited = edge.Bucket(10_000_000, 10_000_000)
+    defaults = edge.EdgeSettings()
+    return replace(
+        defaults,
+        listen_port=plan.edge_port,
+        admin_port=plan.admin_port,
+        upstreams={name: (("127.0.0.1", plan.ports[name]),) for name in defaults.upstreams},
+        tls_folder=str(plan.home / "tls"),
+        descriptor_set=str(DESCRIPTOR_SET),
+        jwks_file=str(plan.home / "keys" / "jwks.json"),
+        access_log="/dev/null",
+        rates={rate: edge.Rates(unlimited, unlimited) for rate in defaults.rates},
+        global_limits=False,
+    )
+
+
+def environment_of(plan: Plan) -> dict[str, str]:
+    """The plan's variables; none of this project's from outside changes what is measured."""
+    own = {
+        "MEDIQ_HOME",
+        *(f"MEDIQ_{n.upper()}_{k}" for n in plan.ports for k in ("PORT", "ADDRESS")),
+    }
+    variables = plan.environment()
+    kept = {k: v for k, v in variables.items() if not k.startswith("MEDIQ_") or k in own}
+    return kept | {"MEDIQ_LOG_LEVEL": "CRITICAL"}
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def clean_up_on_sigterm() -> None:
+    """Ends this process through its `finally` blocks: no server and no database is left behind."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def stop_all(processes: "Iterable[subprocess.Popen[bytes]]") -> None:
+    """Ends processes, those first that were named first."""
+    for process in processes:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time that a process has taken, its threads included."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def database_server() -> psutil.Process | None:
+    """The process of the database server; None when it is on another machine."""
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in ("mariadbd", "mysqld"):
+            return process
+    return None

@@ -1,0 +1,142 @@
+"""What logins, sessions and changes of accounts leave in the audit trail."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pyotp
+from mediq.audit.v1.audit_pb2 import AuditEvent
+from mediq.policy.v1.policy_pb2 import Role, Scope
+from mediq.user.v1 import auth_service_pb2 as logins
+from mediq.user.v1 import user_service_pb2 as messages
+from sqlalchemy import select
+
+from mesh.storage import Database
+from tests.support.audit import ACCESS, CHANGE, REFUSED
+from tests.support.mesh import problem
+from tests.user_svc.conftest import PASSWORD, World, bearer, new_email, new_nik
+from user_svc.audit_chain import AuditChain
+from user_svc.audit_tables import AUDIT_ENTRIES
+
+PATIENCE_SECONDS = 10.0
+
+
+async def trail_of(world: World, method: str, count: int = 1) -> list[AuditEvent]:
+    """The events of a method in the trail itself, once there are so many."""
+    chain = AuditChain.load(world.settings.keys, world.settings.service)
+    database = Database(world.settings.database, 1)
+    query = select(AUDIT_ENTRIES).order_by(AUDIT_ENTRIES.c.position)
+    try:
+        for _ in range(int(PATIENCE_SECONDS / 0.1)):
+            rows = await database.read(lambda session: session.execute(query).all())
+            found = [chain.entry(row).event for row in rows]
+            chosen = [one for one in found if one.method == method]
+            if len(chosen) >= count:
+                return chosen
+            await asyncio.sleep(0.1)
+    finally:
+        await database.close()
+    raise AssertionError(f"{len(chosen)} events of {method}, not {count}")
+
+
+async def test_a_login_of_staff_names_account_and_session(world: World) -> None:
+    email = new_email()
+    made = await world.create(email=email)
+    pair = await world.login(email)
+    (event,) = await trail_of(world, "LoginAdmin")
+    assert (event.act, list(event.person_ids)) == (CHANGE, [made.id])
+    assert (event.actor.id, event.actor.role) == (made.id, Role.ROLE_OPERATOR)
+    listed = await world.auth.ListSessions(
+        logins.ListSessionsRequest(), metadata=bearer(pair.access_token)
+    )
+    assert event.actor.session_id == listed.sessions[0].id
+
+
+async def test_failed_logins_name_whom_they_were_aimed_at(world: World) -> None:
+    email = new_email()
+    made = await world.create(email=email)
+    assert (await problem(world.login(email, "salah-salah-salah")))[1] == "INVALID_CREDENTIALS"
+    await problem(world.login(new_email(), "salah-salah-salah"))
+    known, unknown = await trail_of(world, "LoginAdmin", 2)
+    for event in (known, unknown):
+        assert (event.act, event.refusal) == (REFUSED, "INVALID_CREDENTIALS")
+    assert (list(known.person_ids), list(unknown.person_ids)) == ([made.id], [])
+
+
+async def test_logins_of_patients(world: World) -> None:
+    nik = new_nik()
+    patient = (await world.ensure(nik, "SITI RAHMAWATI")).user
+    session = await world.auth.LoginUser(logins.LoginUserRequest(nik=nik, name="siti rahmawati"))
+    wrong = logins.LoginUserRequest(nik=nik, name="orang lain")
+    await problem(world.auth.LoginUser(wrong))
+    await problem(world.auth.LoginUser(logins.LoginUserRequest(nik=new_nik(), name="siapa")))
+    done, refused, unknown = await trail_of(world, "LoginUser", 3)
+    assert (done.actor.id, done.actor.scope) == (patient.id, Scope.SCOPE_TICKETS)
+    assert (refused.refusal, list(refused.person_ids)) == ("INVALID_CREDENTIALS", [patient.id])
+    assert not unknown.person_ids
+    await world.users.GetProfile(
+        messages.GetProfileRequest(), metadata=bearer(session.access_token)
+    )
+    (seen,) = await trail_of(world, "GetProfile")
+    assert seen.actor.session_id == done.actor.session_id
+
+
+async def test_renewal_reuse_and_logout(world: World) -> None:
+    email = new_email()
+    made = await world.create(email=email)
+    first = await world.login(email)
+    second = await world.refresh(first.refresh_token)
+    await world.refresh(second.refresh_token)
+    world.age_out_grace()
+    await problem(world.refresh(first.refresh_token))
+    renewed, again, reused = await trail_of(world, "RefreshToken", 3)
+    assert (renewed.act, again.act, reused.act) == (CHANGE, CHANGE, REFUSED)
+    assert (reused.refusal, list(reused.person_ids)) == ("REFRESH_TOKEN_REUSED", [made.id])
+    assert reused.actor.session_id == renewed.actor.session_id
+    pair = await world.login(email)
+    for _ in range(2):
+        await world.auth.Logout(logins.LogoutRequest(refresh_token=pair.refresh_token))
+    (ended,) = await trail_of(world, "Logout")
+    assert list(ended.person_ids) == [made.id]
+
+
+async def test_look_ups_by_nik_name_the_patient(world: World) -> None:
+    nik = new_nik()
+    patient = (await world.ensure(nik, "SITI RAHMAWATI")).user
+    check = messages.CheckNikExistsRequest(nik=nik)
+    await world.users.CheckNikExists(check, metadata=world.network_admin)
+    await world.users.GetUserByNik(
+        messages.GetUserByNikRequest(nik=nik), metadata=world.network_admin
+    )
+    for method in ("CheckNikExists", "GetUserByNik"):
+        (event,) = await trail_of(world, method)
+        assert (event.act, list(event.person_ids)) == (ACCESS, [patient.id]), method
+
+
+async def test_services_act_for_a_registration(world: World) -> None:
+    patient = (await world.ensure(new_nik(), "SITI RAHMAWATI")).user
+    (event,) = await trail_of(world, "EnsurePatient")
+    assert (event.actor.id, event.actor.peer) == ("", "ocr_svc")
+    assert list(event.person_ids) == [patient.id]
+    assert len(event.object_ids) == 1
+    request = logins.IssueNarrowSessionRequest(scope=Scope.SCOPE_TICKETS, subject_id=patient.id)
+    await world.ocr_auth.IssueNarrowSession(request)
+    (issued,) = await trail_of(world, "IssueNarrowSession")
+    assert list(issued.person_ids) == [patient.id]
+
+
+async def test_a_confirmed_authenticator_ends_other_sessions(world: World) -> None:
+    email = new_email()
+    await world.create(email=email)
+    pair = await world.login(email)
+    begun = await world.auth.BeginTotpEnrolment(
+        logins.BeginTotpEnrolmentRequest(email=email, password=PASSWORD)
+    )
+    await world.auth.ConfirmTotpEnrolment(
+        logins.ConfirmTotpEnrolmentRequest(
+            email=email, password=PASSWORD, totp_code=pyotp.TOTP(begun.secret).now()
+        )
+    )
+    assert (await problem(world.refresh(pair.refresh_token)))[1] == "INVALID_REFRESH_TOKEN"
+    await trail_of(world, "BeginTotpEnrolment")
+    await trail_of(world, "ConfirmTotpEnrolment")

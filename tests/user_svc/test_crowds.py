@@ -1,0 +1,283 @@
+"""Logins and profile reads that come at one moment, on every kind of database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, make_url, select, text, update
+
+from mesh.audit import Trail
+from mesh.crypto import DecryptionError, FieldCipher
+from mesh.errors import Kind, MeshError
+from mesh.migrations import upgrade
+from mesh.storage import Database
+from mesh.times import utc_now
+from tests.support.audit import Collector
+from tests.user_svc.conftest import new_nik
+from user_svc.audit_tables import AUDIT_OUTBOX
+from user_svc.crowds import Crowds
+from user_svc.domain import Account, Person, Role
+from user_svc.patient_logins import Entered, PatientLogins
+from user_svc.profiles import Profiles
+from user_svc.store import Accounts, UserRow
+from user_svc.throttle import FREE_TRIES
+
+NAME = "SITI RAHMAWATI"
+REFUSED, THROTTLED = "INVALID_CREDENTIALS", "LOGIN_THROTTLED"
+CIPHER = FieldCipher("k", {"k": bytes(32)}, bytes(range(32)))
+GONE = (Kind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+
+
+@dataclass
+class Clinic:
+    """A database with patients, without a server around it."""
+
+    database: Database
+    accounts: Accounts
+
+    async def patients(self, count: int) -> list[Account]:
+        people = [Person(role=Role.PASIEN, nama=NAME, nik=new_nik()) for _ in range(count)]
+        return await self.database.write(
+            lambda s: [self.accounts.ensure_patient(s, one, utc_now())[0] for one in people]
+        )
+
+    async def close(self, account: Account) -> None:
+        await self.database.write(lambda s: self.accounts.close(s, account, utc_now()))
+
+    async def damage(self, account: Account, other: Account) -> None:
+        """Puts another account's sealed name in the place of its own: it does not decrypt there."""
+        name = select(UserRow.nama).where(UserRow.id == other.id)
+        await self.database.write(
+            lambda s: s.execute(
+                update(UserRow).where(UserRow.id == account.id).values(nama=s.scalar(name))
+            )
+        )
+
+    async def failures(self) -> dict[str, int]:
+        """Counted tries by login."""
+        rows = await self.database.read(
+            lambda s: s.execute(text("SELECT login_index, failures FROM login_attempts")).all()
+        )
+        return {row.login_index: row.failures for row in rows}
+
+    def logins(self) -> PatientLogins:
+        return PatientLogins(self.database, trail_of(self.database), self.accounts)
+
+
+def trail_of(database: Database) -> Trail:
+    return Trail(AUDIT_OUTBOX, database, CIPHER, Collector().take)
+
+
+@pytest.fixture
+def accounts() -> Accounts:
+    return Accounts(CIPHER)
+
+
+@pytest.fixture
+async def clinic(database_url: str, accounts: Accounts) -> AsyncIterator[Clinic]:
+    upgrade("user_svc", database_url)
+    database = Database(database_url)
+    yield Clinic(database, accounts)
+    await database.close()
+
+
+@pytest.fixture
+async def gone(database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database of the same kind that does not answer."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        (tmp_path / "folder.db").mkdir()
+        url = url.set(database=str(tmp_path / "folder.db"))
+    else:
+        url = url.set(port=1)
+    database = Database(url.render_as_string(hide_password=False))
+    yield database
+    await database.close()
+
+
+async def settled(calls: Sequence[Awaitable[object]]) -> list[object]:
+    """What calls at one moment give: an account, the reason of a known error, or another error."""
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    known = [one.reason if isinstance(one, MeshError) else one for one in found]
+    return [one.account_id if isinstance(one, Entered) else one for one in known]
+
+
+class TestLogins:
+    async def test_everybody_is_signed_in_as_themselves(self, clinic: Clinic) -> None:
+        patients = await clinic.patients(150)
+        logins = clinic.logins()
+        found = await settled([logins.sign_in(one.nik, NAME.lower()) for one in patients])
+        assert found == [one.id for one in patients]
+        assert await clinic.failures() == {}
+
+    async def test_a_crowd_is_few_transactions(self, clinic: Clinic) -> None:
+        patients = await clinic.patients(50)
+        begun: list[object] = []
+        event.listen(clinic.database.engine, "begin", begun.append)
+        logins = clinic.logins()
+        await asyncio.gather(*(logins.sign_in(one.nik, NAME) for one in patients))
+        assert len(begun) <= 3
+
+    async def test_guesses_at_one_nik_all_count(self, clinic: Clinic) -> None:
+        (known,), unknown = await clinic.patients(1), new_nik()
+        logins = clinic.logins()
+        for nik in (known.nik, unknown):
+            found = await settled([logins.sign_in(nik, f"TEBAKAN {n}") for n in range(20)])
+            assert found == [REFUSED] * FREE_TRIES + [THROTTLED] * (20 - FREE_TRIES)
+            assert (await clinic.failures())[clinic.accounts.nik_index(nik)] == FREE_TRIES
+        assert await settled([logins.sign_in(known.nik, NAME)]) == [THROTTLED]
+
+    async def test_replicas_count_together(self, clinic: Clinic) -> None:
+        """Each replica has its own batches; the database is what they share."""
+        (known,), unknown = await clinic.patients(1), new_nik()
+        replicas = [clinic.logins() for _ in range(4)]
+        for nik in (known.nik, unknown):
+            found = await settled([replicas[n % 4].sign_in(nik, f"TEBAKAN {n}") for n in range(40)])
+            assert Counter(found) == {REFUSED: FREE_TRIES, THROTTLED: 40 - FREE_TRIES}
+            assert (await clinic.failures())[clinic.accounts.nik_index(nik)] == FREE_TRIES
+
+    async def test_no_replica_overwrites_the_count_of_another(self, clinic: Clinic) -> None:
+        patients = await clinic.patients(20)
+        replicas = [clinic.logins() for _ in range(FREE_TRIES - 1)]
+        await settled([replicas[0].sign_in(one.nik, "A") for one in patients])
+        for one in patients:
+            found = await settled([replica.sign_in(one.nik, "B") for replica in replicas])
+            assert found == [REFUSED] * len(replicas)
+        assert set((await clinic.failures()).values()) == {FREE_TRIES}
+
+    async def test_tries_of_a_batch_follow_each_other(self, clinic: Clinic) -> None:
+        (one,) = await clinic.patients(1)
+        logins = clinic.logins()
+        names = ["A"] * (FREE_TRIES - 1) + [NAME] + ["B"] * (FREE_TRIES + 1)
+        found = await settled([logins.sign_in(one.nik, name) for name in names])
+        wrong = [REFUSED] * (FREE_TRIES - 1)
+        assert found == [*wrong, one.id, *wrong, REFUSED, THROTTLED]
+        assert list((await clinic.failures()).values()) == [FREE_TRIES]
+
+    async def test_a_success_clears_only_its_own_count(self, clinic: Clinic) -> None:
+        first, second = await clinic.patients(2)
+        logins = clinic.logins()
+        await settled([logins.sign_in(one.nik, "A") for one in (first, second, second)])
+        found = await settled([logins.sign_in(first.nik, NAME), logins.sign_in(second.nik, "A")])
+        assert found == [first.id, REFUSED]
+        assert await clinic.failures() == {clinic.accounts.nik_index(second.nik): 3}
+
+    async def test_one_who_fails_fails_alone(self, clinic: Clinic) -> None:
+        good, closed, damaged, guessed = await clinic.patients(4)
+        await clinic.close(closed)
+        await clinic.damage(damaged, good)
+        logins = clinic.logins()
+        await settled([logins.sign_in(guessed.nik, "A") for _ in range(FREE_TRIES)])
+        asked = [guessed.nik, damaged.nik, closed.nik, new_nik(), good.nik]
+        found = await settled([logins.sign_in(nik, NAME) for nik in asked])
+        assert isinstance(found.pop(1), DecryptionError)
+        assert found == [THROTTLED, REFUSED, REFUSED, good.id]
+        index = clinic.accounts.nik_index
+        assert await clinic.failures() == {
+            index(guessed.nik): FREE_TRIES,
+            index(closed.nik): 1,
+            index(asked[3]): 1,
+        }
+
+    async def test_what_fails_the_batch_fails_only_its_cause(self, clinic: Clinic) -> None:
+        good, bad = (await clinic.patients(2)), new_nik()
+        index = clinic.accounts.nik_index(bad)
+        refuse = (
+            f"BEGIN SELECT RAISE(ABORT, 'no') WHERE NEW.login_index = '{index}'; END"
+            if clinic.database.engine.dialect.name == "sqlite"
+            else f"FOR EACH ROW IF NEW.login_index = '{index}' THEN "
+            "SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1062; END IF"
+        )
+        trigger = text(f"CREATE TRIGGER refuses BEFORE INSERT ON login_attempts {refuse}")
+        await clinic.database.write(lambda s: s.execute(trigger))
+        logins = clinic.logins()
+        asked = [(good[0].nik, NAME), (bad, NAME), (good[1].nik, "A")]
+        found = await settled([logins.sign_in(*one) for one in asked])
+        assert found[::2] == [good[0].id, REFUSED]
+        assert type(found[1]).__name__ == "IntegrityError"
+        assert await clinic.failures() == {clinic.accounts.nik_index(good[1].nik): 1}
+
+    async def test_without_a_database_nobody_gets_in(
+        self, gone: Database, accounts: Accounts
+    ) -> None:
+        logins = PatientLogins(gone, trail_of(gone), accounts)
+        calls = [logins.sign_in(new_nik(), NAME) for _ in range(5)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert [(one.kind, one.reason) for one in found if isinstance(one, MeshError)] == [GONE] * 5
+
+
+class TestProfiles:
+    async def test_everybody_reads_their_own(self, clinic: Clinic) -> None:
+        patients = await clinic.patients(100)
+        staff = Person(role=Role.OPERATOR, nama="Budi", email="budi@x.id", institution_id="f")
+        patients.append(
+            await clinic.database.write(
+                lambda s: clinic.accounts.create(s, staff, "hash", utc_now())
+            )
+        )
+        reads = Profiles(clinic.database, clinic.accounts)
+        begun: list[object] = []
+        event.listen(clinic.database.engine, "begin", begun.append)
+        found = await settled([reads.get(one.id) for one in [*patients, *patients[:5]]])
+        assert found == [*patients, *patients[:5]]
+        assert len(begun) <= 4
+
+    async def test_one_who_fails_fails_alone(self, clinic: Clinic) -> None:
+        good, closed, damaged = await clinic.patients(3)
+        await clinic.close(closed)
+        await clinic.damage(damaged, good)
+        reads = Profiles(clinic.database, clinic.accounts)
+        asked = [damaged.id, closed.id, "nobody", good.id]
+        found = await settled([reads.get(one) for one in asked])
+        assert isinstance(found[0], DecryptionError)
+        assert found[1:] == ["USER_NOT_FOUND", "USER_NOT_FOUND", good]
+
+    async def test_a_change_counts_for_the_next_read(self, clinic: Clinic) -> None:
+        one, other = await clinic.patients(2)
+        reads = Profiles(clinic.database, clinic.accounts)
+        assert await settled([reads.get(one.id), reads.get(other.id)]) == [one, other]
+        changed = await clinic.database.write(
+            lambda s: clinic.accounts.set_role(s, one.id, Role.OPERATOR, utc_now())
+        )
+        await clinic.close(other)
+        found = await settled([reads.get(one.id), reads.get(other.id)])
+        assert found == [changed, "USER_NOT_FOUND"]
+
+    async def test_without_a_database_each_gets_the_error(
+        self, gone: Database, accounts: Accounts
+    ) -> None:
+        reads = Profiles(gone, accounts)
+        found = await asyncio.gather(*(reads.get(f"{n}") for n in range(5)), return_exceptions=True)
+        assert [(one.kind, one.reason) for one in found if isinstance(one, MeshError)] == [GONE] * 5
+
+
+class TestWaiting:
+    @staticmethod
+    def crowds(batches: list[list[str]], patience_seconds: float) -> Crowds[str, str]:
+        async def run(items: Sequence[str]) -> Sequence[str | Exception]:
+            batches.append(list(items))
+            return list(items)
+
+        return Crowds(run, 64, patience_seconds)
+
+    async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
+        batches: list[list[str]] = []
+        crowds = self.crowds(batches, 0.5)
+        await asyncio.gather(*(crowds.submit("lane", one) for one in "ab"))
+        early = [asyncio.create_task(crowds.submit("lane", one)) for one in "cd"]
+        await asyncio.sleep(0.05)
+        await asyncio.gather(*early, *(crowds.submit("lane", one) for one in "ef"))
+        assert batches == [["a", "b"], ["c", "d", "e", "f"]]
+
+    async def test_who_comes_alone_waits_for_nobody(self) -> None:
+        batches: list[list[str]] = []
+        crowds = self.crowds(batches, 60)
+        async with asyncio.timeout(5):
+            for one in "abc":
+                await crowds.submit("lane", one)
+        assert batches == [["a"], ["b"], ["c"]]

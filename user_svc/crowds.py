@@ -1,0 +1,23 @@
+"""Lanes for work that costs a database far less together than one by one."""
+
+from collections.abc import Hashable
+from typing import TypeVar
+
+from mesh.lanes import ENOUGH, Lanes
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+PATIENCE_SECONDS = 0.006
+"""How long a batch waits for a crowd. A transaction costs 0.3 to 0.6 ms of a processor however
+little it does: at 32 connections waiting made batches of 8 on average where there were 3."""
+
+
+class Crowds(Lanes[Item, Answer]):
+    """Lanes that wait for a crowd once several have come at one moment.
+
+    Plain lanes wait for as many as came before, so small batches stay small: each ends before many
+    calls have been read from their connections. Who comes alone waits for nobody.
+    """
+
+    def _note(self, lane: Hashable, size: int) -> None:
+        super()._note(lane, ENOUGH if size > 1 else size)
