@@ -137,6 +137,6 @@ async def test_a_confirmed_authenticator_ends_other_sessions(world: World) -> No
             email=email, password=PASSWORD, totp_code=pyotp.TOTP(begun.secret).now()
         )
     )
-    assert (await problem(world.refresh(pair.refresh_token)))[1] == "INVALID_REFRESH_TOKEN"
+    assert (await problem(world.refresh(pair.refresh_token)))[1] == "REFRESH_TOKEN_INVALID"
     await trail_of(world, "BeginTotpEnrolment")
     await trail_of(world, "ConfirmTotpEnrolment")
