@@ -7,8 +7,8 @@ in the same session within `ACCESS_SECONDS` is not written down again: a screen 
 itself is one access.
 """
 
-import getpass
 import os
+import pwd
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -133,9 +133,10 @@ def command_event(
 
 def _login() -> str:
     """Name on the machine of who runs the command; a user without a name is a number."""
+    # Not getpass.getuser, which believes the environment.
     try:
-        return getpass.getuser()[:64]
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name[:64]
+    except KeyError:
         return str(os.getuid())
 
 
@@ -260,11 +261,12 @@ class Trail:
         """
         told = _told(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
-        keys = self._unseen(call, list(told.persons) or [""])
+        keys = self._unseen(call, list(told.persons) or list(told.objects) or [""])
         if not always:
             if not keys:
                 return
-            told.persons = {person: None for _, _, person in keys if person}
+            fresh = {subject for _, _, subject in keys}
+            told.persons = {person: None for person in told.persons if person in fresh}
         await self.record(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
         self._remember(keys)
 
@@ -279,10 +281,11 @@ class Trail:
             or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
         ):
             return
-        keys = self._unseen(call, [error.reason])
+        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        targets = [*event.person_ids, *event.object_ids] or [""]
+        keys = self._unseen(call, [f"{error.reason} {target}" for target in targets])
         if not keys:
             return
-        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
         if await self.record_refusal(event):
             self._remember(keys)
 

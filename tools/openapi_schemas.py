@@ -181,7 +181,9 @@ class Components:
         kind = rules.WhichOneof("type")
         if field.type == FieldDescriptor.TYPE_BYTES:
             return {"type": "string", "contentEncoding": "base64"}
-        if kind is None:
+        # An answer has the empty value where a request may leave the field out.
+        absent = output and rules.ignore == validate_pb2.Ignore.IGNORE_IF_ZERO_VALUE
+        if kind is None or absent:
             return SCALARS[field.cpp_type]
         return SCALARS[field.cpp_type] | _constraints(getattr(rules, kind))
 

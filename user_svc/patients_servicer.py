@@ -44,13 +44,12 @@ class PatientsServicer(UserServiceServicer):
     ) -> User:
         reach, account_id = current_reach(), request.id.lower()
         given = {field.name: value for field, value in request.ListFields()}
-        changes = patients.checked(
-            {name: given[name] for name in patients.CORRECTABLE if name in given},
-            utc_now().date(),
-        )
+        asked = {name: given[name] for name in patients.CORRECTABLE if name in given}
 
         def correct(session: Session) -> User:
+            # First: what is wrong with a request is nobody's business but those who may make it.
             account = self._patients.reachable(session, account_id, reach, lock=True)
+            changes = patients.checked(asked, utc_now().date())
             return user_message(self._patients.correct(session, account, changes, utc_now()))
 
         return await self._idempotency.once(principal().subject, request, User, correct)
