@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import io
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -379,12 +380,11 @@ class TestInterrupted:
         assert len(keys(clinic.users, "ErasePatient")) == 1
 
 
-async def test_the_log_names_nobody(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_log_names_nobody(lines: io.StringIO, clinic: Clinic) -> None:
     async with clinic.serve() as stub:
         done = await visited(clinic, stub, *ABSENT)
         found = await erase(clinic, done.user_id)
-    said: Any = capsys.readouterr()
-    text = said.out + said.err
+    text = lines.getvalue()
     assert found.id in text
     for trace in (NIK, NAME, done.user_id):
         assert trace not in text

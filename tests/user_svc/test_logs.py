@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from uuid import uuid4
 
 import grpc
 import pyotp
-import pytest
-import structlog
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
 
-from mesh import logs
 from mesh.times import utc_now
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 from tests.user_svc.counter import REASON, Counter
-
-
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """What the process logs at its most talkative."""
-    root = logging.getLogger()
-    handlers, level, before = root.handlers, root.level, structlog.get_config()
-    logs.configure("user_svc", "DEBUG")
-    written = io.StringIO()
-    for handler in root.handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(written)
-    yield written
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-    structlog.configure(**before)
-    structlog.contextvars.clear_contextvars()
 
 
 async def test_errors_tell_no_secrets(lines: io.StringIO, world: World) -> None:

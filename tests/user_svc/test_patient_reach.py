@@ -10,7 +10,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc.error_details_pb2 import RequestInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RequestInfo
 from grpc_status import rpc_status
 from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 from mediq.user.v1 import auth_service_pb2 as logins
@@ -56,11 +56,15 @@ async def told(call: Awaitable[object], identifier: str) -> list[bytes]:
     status = rpc_status.from_call(caught.value)
     assert status is not None
     assert identifier in str(status)
-    return [status.message.encode()] + [
-        detail.value.replace(identifier.encode(), b"")
-        for detail in status.details
-        if not detail.Is(RequestInfo.DESCRIPTOR)
-    ]
+    found = [status.message.encode()]
+    for detail in status.details:
+        info = ErrorInfo()
+        if detail.Unpack(info):
+            info.metadata.pop("traceId", None)
+            found.append(info.SerializeToString(deterministic=True))
+        elif not detail.Is(RequestInfo.DESCRIPTOR):
+            found.append(detail.value.replace(identifier.encode(), b""))
+    return found
 
 
 class TestReach:
