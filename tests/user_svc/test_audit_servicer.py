@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import shutil
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh import audit as mesh_audit
 from mesh.audit_key import AUDIT_KEY
 from mesh.pages import encode_token
 from mesh.times import timestamp
@@ -86,7 +88,17 @@ class Audit:
 
 
 @pytest.fixture
-async def audit(world: World) -> AsyncIterator[Audit]:
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service itself sees stays on its way: the trail holds what a test puts there."""
+
+    async def never(_: mesh_audit.Trail) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(mesh_audit.Trail, "relay", never)
+
+
+@pytest.fixture
+async def audit(silent: None, world: World) -> AsyncIterator[Audit]:
     mesh = world.mesh
     async with (
         mesh.channel("user_svc") as edge,
