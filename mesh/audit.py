@@ -7,6 +7,7 @@ in the same session within `ACCESS_SECONDS` is not written down again: a screen 
 itself is one access.
 """
 
+import asyncio
 import os
 import pwd
 import time
@@ -38,6 +39,8 @@ from mesh.times import timestamp, utc_now
 
 ACCESS_SECONDS = 600
 """How long an access stands for further ones of the same session to the same data."""
+REFUSAL_SECONDS = 2.0
+"""How long a refusal waits to be written down: a database that hangs does not hold it up."""
 REMEMBERED = 100_000
 """Accesses that a process remembers; when it forgets, some are written down twice."""
 BATCH = 64
@@ -267,7 +270,10 @@ class Trail:
                 return
             fresh = {subject for _, _, subject in keys}
             told.persons = {person: None for person in told.persons if person in fresh}
-        await self.record(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+        persons = list(told.persons)
+        for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
+            told.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
+            await self.record(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
         self._remember(keys)
 
     async def refused(self, call: Call, request: Message, error: MeshError) -> None:
@@ -296,7 +302,8 @@ class Trail:
             Whether it is written.
         """
         try:
-            await self.record(event)
+            async with asyncio.timeout(REFUSAL_SECONDS):
+                await self.record(event)
         except Exception as failure:
             logger().error("a refusal is not in the audit trail", exc_info=failure)
             return False

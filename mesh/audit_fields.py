@@ -1,5 +1,6 @@
 """What messages tell the audit trail, by the `audit_field` option of their fields."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,7 +11,10 @@ from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import AuditField, audit_field
 
 MAX_IDENTIFIERS = 500
-"""Most persons, and most objects, that one event names: more than the longest page has."""
+"""Most persons, and most objects, that one event names."""
+MAX_REASON_CHARACTERS = 500
+"""By the contract of events."""
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass
@@ -27,11 +31,15 @@ class Told:
     """Why, in the words of the caller."""
 
     def add(self, kind: AuditField.ValueType, value: str) -> None:
-        """Takes the value of a field; empty ones say nothing."""
-        if not value:
-            return
+        """Takes the value of a field, as the contract of events allows it.
+
+        A refused request was not validated: what it names may be anything, and an event that the
+        trail does not take would hold up all that come after it.
+        """
         if kind == AuditField.AUDIT_FIELD_REASON:
-            self.reason = value
+            self.reason = value[:MAX_REASON_CHARACTERS]
+        elif not _UUID.fullmatch(value):
+            return
         elif kind == AuditField.AUDIT_FIELD_PERSON:
             self.persons[value.lower()] = None
         elif kind == AuditField.AUDIT_FIELD_INSTITUTION:

@@ -53,6 +53,7 @@ class Accounts:
 
     idempotency: Idempotency
     listed: list[str] = field(default_factory=list)
+    things: list[str] = field(default_factory=list)
     closing: Callable[[Session], None] = lambda _: None
 
     async def GetUser(self, request: requests.GetUserRequest, context: Context) -> User:
@@ -66,7 +67,7 @@ class Accounts:
     async def CheckNikExists(
         self, request: requests.CheckNikExistsRequest, context: Context
     ) -> requests.CheckNikExistsResponse:
-        concerns(persons=self.listed)
+        concerns(persons=self.listed, objects=self.things)
         return requests.CheckNikExistsResponse(exists=True)
 
     async def RevealNik(
@@ -215,6 +216,44 @@ async def test_a_refused_person_is_written_down_once_a_session(running: Running)
     (event,) = await running.collector.of("GetUser")
     assert (event.act, event.refusal) == (REFUSED, "ROLE_NOT_ALLOWED")
     assert (event.actor.id, list(event.person_ids)) == (person, [other])
+
+
+async def test_a_refused_request_cannot_stop_the_trail(running: Running) -> None:
+    """Who may not call is refused before anybody looks at what the request says."""
+    patient = running.mesh.token(scope=Scope.SCOPE_TICKETS)
+    absurd = requests.RevealNikRequest(id="' OR 1=1", reason="x" * 10_000)
+    call = running.stub.RevealNik(absurd, metadata=patient)
+    assert await problem(call) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
+    await running.get(uid(), running.admin())
+    (event,) = await running.collector.of("RevealNik")
+    assert (list(event.person_ids), len(event.reason)) == ([], 500)
+    await running.collector.of("GetUser")
+
+
+async def test_each_target_of_refused_tries_is_written(running: Running) -> None:
+    who, targets = running.mesh.token(scope=Scope.SCOPE_TICKETS), [uid() for _ in range(3)]
+    for target in targets:
+        await problem(running.get(target, who))
+    events = await running.collector.of("GetUser", 3)
+    assert [event.person_ids[0] for event in events] == targets
+
+
+async def test_nobody_is_left_out_of_a_long_list(running: Running) -> None:
+    running.accounts.listed = [uid() for _ in range(1200)]
+    await running.stub.ListUsers(requests.ListUsersRequest(), metadata=running.admin())
+    events = await running.collector.of("ListUsers", 3)
+    named = [person for event in events for person in event.person_ids]
+    assert sorted(named) == sorted(running.accounts.listed)
+
+
+async def test_things_without_a_person_are_told_apart(running: Running) -> None:
+    who, things = running.admin(), [uid(), uid()]
+    running.accounts.listed = []
+    for running.accounts.things in ([things[0]], [things[1]], [things[0]]):
+        request = requests.CheckNikExistsRequest(nik="3201014105900017")
+        await running.stub.CheckNikExists(request, metadata=who)
+    events = await running.collector.of("CheckNikExists", 2)
+    assert [list(event.object_ids) for event in events] == [[one] for one in things]
 
 
 async def test_a_refusal_goes_out_without_the_trail(running: Running) -> None:

@@ -11,6 +11,7 @@ from mediq.audit.v1.audit_service_pb2 import (
 )
 
 from mesh.pipeline import Context
+from mesh.validation import validate
 from tests.support.mesh import partly
 
 AUDIT_SERVICE = "mediq.audit.v1.AuditService"
@@ -32,9 +33,15 @@ class Collector:
         return AppendAuditEventsResponse(appended=len(request.events))
 
     async def take(self, events: Sequence[AuditEvent]) -> None:
-        """Keeps events, in order."""
+        """Keeps events, in order.
+
+        Raises:
+            MeshError: An event is not what the contract takes.
+        """
         if self.down:
             raise RuntimeError("down")
+        for event in events:
+            validate(event)
         self.events += events
 
     async def of(
