@@ -29,8 +29,9 @@ from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
 from user_svc.sealed import SEALED
 from user_svc.second_factor import SecondFactors
+from user_svc.session_store import Sessions
 from user_svc.settings import UserSettings
-from user_svc.store import IDEMPOTENCY, Accounts, Sessions
+from user_svc.store import IDEMPOTENCY, Accounts
 from user_svc.user_servicer import UserServicer
 
 PURGE_SECONDS = 3600.0

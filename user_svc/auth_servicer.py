@@ -29,8 +29,9 @@ from user_svc.narrow import narrow_session
 from user_svc.passwords import Passwords
 from user_svc.patient_logins import PatientLogins
 from user_svc.second_factor import SecondFactors
+from user_svc.session_store import Opened, Sessions
 from user_svc.sessions_servicer import SessionsServicer
-from user_svc.store import Accounts, Opened, Sessions, write_again
+from user_svc.store import Accounts, write_again
 from user_svc.translate import role_message, user_message
 
 Result = TypeVar("Result")

@@ -22,8 +22,9 @@ from mesh.validation import validate
 from user_svc import domain, passwords, second_factor
 from user_svc.audit_chain import AuditChain
 from user_svc.domain import Account, End, Role
+from user_svc.session_store import Sessions
 from user_svc.settings import UserSettings
-from user_svc.store import Accounts, Sessions, write_again
+from user_svc.store import Accounts, write_again
 from user_svc.translate import role_message
 
 app = typer.Typer(help="Administrators of facilities and of the network.")

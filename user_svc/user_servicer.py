@@ -21,7 +21,8 @@ from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
 from user_svc.patients_servicer import PatientsServicer
 from user_svc.profiles import Profiles
-from user_svc.store import Accounts, Sessions
+from user_svc.session_store import Sessions
+from user_svc.store import Accounts
 from user_svc.translate import (
     calling_service,
     current_viewer,

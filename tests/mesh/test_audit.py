@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -298,6 +299,18 @@ async def test_events_wait_sealed_and_come_in_order(running: Running) -> None:
     running.collector.down = False
     events = await running.collector.of("RevealNik", 5)
     assert [event.reason for event in events] == reasons
+
+
+async def test_a_refusal_does_not_wait_for_a_database_that_hangs(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "REFUSAL_SECONDS", 0.1)
+    monkeypatch.setattr(running.database, "write", hang)
+    who = running.mesh.token(scope=Scope.SCOPE_TICKETS)
+    assert await problem(running.get(uid(), who)) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
 
 
 async def test_a_server_that_shows_data_needs_a_trail(mesh: Mesh) -> None:

@@ -20,7 +20,8 @@ from mesh.migrations import config_for, upgrade
 from mesh.storage import Database, make_engine
 from user_svc import throttle
 from user_svc.domain import Account, End, Person, Refresh, Role
-from user_svc.store import Accounts, Base, Opened, Sessions, write_again
+from user_svc.session_store import Opened, Sessions
+from user_svc.store import Accounts, Base, write_again
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
