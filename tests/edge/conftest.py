@@ -140,7 +140,9 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
     )
 
 
-@pytest.fixture(scope="session")
+# Not for the session: its servers live in a second event loop, and gRPC gives what happens to any
+# loop of the process. It must not run beside the loops of all the tests that follow.
+@pytest.fixture(scope="package")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """Envoy with its servers."""
     folder = tmp_path_factory.mktemp("edge")

@@ -46,9 +46,12 @@ class Upstreams:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _servers: dict[int, grpc.aio.Server] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
     def start(self, names: Iterable[str]) -> None:
         """Serves the named servers from a thread of their own."""
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread.start()
         for name in names:
             self.ports[name] = self.serve(name, identity=name)
 
@@ -76,6 +79,8 @@ class Upstreams:
         """Ends all servers and the thread."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
 
     def reset(self) -> None:
         """Forgets calls and scripted answers."""
