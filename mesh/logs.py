@@ -74,6 +74,9 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # At DEBUG gRPC logs a server that is just being freed. Whoever keeps that record has it freed
+    # twice, which ends the process.
+    logging.getLogger("grpc").setLevel(max(logging.INFO, root.level))
     structlog.contextvars.bind_contextvars(service=service)
 
 

@@ -2,6 +2,8 @@ import json
 import logging
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,26 @@ from mesh.tokens import TokenVerifier
 
 def cipher(key_id: str = "a") -> FieldCipher:
     return FieldCipher(key_id, {"a": b"1" * 32, "b": b"2" * 32}, b"3" * 32)
+
+
+FREED_SERVER = """
+import asyncio, gc, logging
+import grpc
+from mesh import logs
+
+async def make():
+    grpc.aio.server()
+
+kept = []
+logs.configure("test", "DEBUG")
+handler = logging.Handler()
+handler.emit = kept.append
+logging.getLogger().addHandler(handler)
+for _ in range(5):
+    asyncio.run(make())
+    gc.collect()
+    kept.clear()
+"""
 
 
 class TestCrypto:
@@ -84,6 +106,10 @@ class TestRedaction:
         assert [line["level"] for line in lines] == ["info", "warning"]
         assert all(line["service"] == "queue_svc" for line in lines)
         assert "3201010101010001" not in json.dumps(lines)
+
+    def test_a_talkative_process_survives_a_server_that_was_never_started(self) -> None:
+        done = subprocess.run([sys.executable, "-c", FREED_SERVER], check=False, timeout=60)
+        assert done.returncode == 0
 
 
 class TestStatus:
