@@ -110,6 +110,8 @@ async def test_a_repeated_step_says_the_same_age(clinic: Clinic) -> None:
         draft, metadata = await upload(stub)
         confirm = clinic.confirm_request(draft.id)
         await stub.ConfirmRegistration(confirm, metadata=metadata, timeout=2)
+        async with asyncio.timeout(10):
+            await clinic.queue.arrived.wait()
     assert clinic.rows("SELECT state, identity FROM registrations") == [("ACCOUNT_READY", None)]
     clinic.queue.refusal = None
     async with asyncio.timeout(20), clinic.serve() as stub:

@@ -276,7 +276,7 @@ async def test_the_answer_comes_before_the_deadline_and_the_step_goes_on(
     clinic.queue.hold = asyncio.Event()
     draft, metadata = await upload(registrations)
     confirm = clinic.confirm_request(draft.id)
-    found = await registrations.ConfirmRegistration(confirm, metadata=metadata, timeout=2)
+    found = await registrations.ConfirmRegistration(confirm, metadata=metadata, timeout=4)
     assert found.state == ACCOUNT_READY
     assert found.user_id == clinic.users.accounts[NIK]
     # The caller's deadline passes; it is not the step's.
@@ -319,6 +319,8 @@ async def test_a_stopped_process_gives_its_lease_back(clinic: Clinic) -> None:
         draft, metadata = await upload(stub)
         confirm = clinic.confirm_request(draft.id)
         await stub.ConfirmRegistration(confirm, metadata=metadata, timeout=1.7)
+        async with asyncio.timeout(10):
+            await clinic.queue.arrived.wait()
     assert clinic.rows("SELECT state, lease_until FROM registrations") == [("ACCOUNT_READY", None)]
     clinic.queue.hold.set()
     async with clinic.serve() as stub:
