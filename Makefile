@@ -37,7 +37,7 @@ test: $(READY) ## All tests that need no server from outside
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(BIN)/pytest -m backends
 
-check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, unsafe code, secrets
+check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, unsafe code, secrets, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -48,12 +48,11 @@ check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, genera
 	$(BIN)/python -m tools.generate --check
 	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
 	$(BIN)/python -m tools.secrets_scan
+	$(BIN)/python -m tools.advisories
 	$(BIN)/pip check
 
-audit: $(READY) ## Known vulnerabilities of the locked packages; asks pypi.org, so it needs the network
-	$(PYTHON) -m venv $(VENV)/audit
-	$(VENV)/audit/bin/pip install -qq --disable-pip-version-check pip-audit
-	$(VENV)/audit/bin/pip-audit --strict --disable-pip --no-deps -r requirements.lock
+audit: $(READY) ## Ask PyPI anew for known vulnerabilities of the locked packages; needs the network
+	$(BIN)/python -m tools.advisories --refresh
 
 format: $(READY) ## Rewrite the sources in the standard format
 	$(BIN)/ruff format .
