@@ -31,7 +31,7 @@ demo: $(READY) ## Start the mesh, turn a card photo into a called ticket through
 run: $(READY) ## Start the mesh and keep serving
 	@$(BIN)/mediq up
 
-test: $(READY) ## All tests that need no server from outside
+test: $(READY) $(THIRD) ## All tests that need no server from outside
 	$(BIN)/pytest -m "not backends"
 
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached

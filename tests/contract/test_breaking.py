@@ -13,10 +13,6 @@ PROTO = Path("protos", "mediq", "queue", "v1", "queue.proto")
 REMOVED = "  string counter_name = 14;\n"
 ADDED = "  // Note.\n  string note = 900;\n"
 
-pytestmark = pytest.mark.skipif(
-    not breaking.THIRD_PARTY.exists(), reason="the third-party protos are not installed: make gen"
-)
-
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:

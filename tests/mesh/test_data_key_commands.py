@@ -22,6 +22,7 @@ from mesh.sealed import services_with_sealed_columns
 from mesh.storage import make_engine
 from mesh.times import utc_now
 from tests.mesh.test_data_keys import Clock
+from tests.support.databases import on_mariadb_only
 
 SERVICE = "institution_svc"
 NAME = "SITI RAHMAWATI"
@@ -299,9 +300,9 @@ class TestErrors:
     def test_a_time_in_the_past(self, folder: Path) -> None:
         assert run("rotate", SERVICE, "--after", "-1").exit_code == 2
 
+    @on_mariadb_only
     def test_rows_that_stay_locked(self, folder: Path, engine: Engine) -> None:
-        if engine.dialect.name == "sqlite":
-            pytest.skip("a writer of SQLite has the whole database")
+        """A writer of SQLite has the whole database."""
         remember(engine, FieldCipher.load(folder, SERVICE), 3)
         added = data_keys.rotate(folder, SERVICE, 0)
         time.sleep(max(0.0, added.encrypts_from - time.time()))

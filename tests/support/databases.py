@@ -11,14 +11,22 @@ from sqlalchemy import MetaData, create_engine, make_url, text
 
 SERVER = os.environ.get("MEDIQ_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
 
+SQLITE = "sqlite"
+MARIADB = pytest.param("mariadb", marks=pytest.mark.backends)
 
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.backends)])
+on_sqlite_only = pytest.mark.parametrize("database_url", [SQLITE], indirect=True)
+"""For a test of what is so with SQLite alone."""
+on_mariadb_only = pytest.mark.parametrize("database_url", [MARIADB], indirect=True)
+"""For a test of what is so with a server alone."""
+
+
+@pytest.fixture(params=[SQLITE, MARIADB])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of an empty database; one on the server is dropped afterwards.
 
     A server that cannot be reached fails the test.
     """
-    if request.param == "sqlite":
+    if request.param == SQLITE:
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
     name = f"mediq_test_{uuid4().hex}"
