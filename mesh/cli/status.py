@@ -6,14 +6,21 @@ import typer
 
 from mesh.config import home_folder
 from mesh.contracts import SERVICES
+from mesh.identity import IdentityError, read_identity
 from mesh.supervisor import Plan, serving
 
 
 def status() -> None:
     """Show whether each service is ready; exit 1 when one is not."""
     plan = Plan.from_environment(home_folder())
-    if not (plan.home / "tls" / "ops.crt").exists():
-        raise SystemExit(f"mediq: {plan.home} has no certificates: start the mesh first (mediq up)")
+    try:
+        read_identity(plan.home / "tls", "ops")
+    except FileNotFoundError:
+        raise SystemExit(
+            f"mediq: {plan.home} has no certificates: start the mesh first (mediq up)"
+        ) from None
+    except (OSError, IdentityError) as error:
+        raise SystemExit(f"mediq: {error}") from None
 
     async def look() -> list[bool]:
         return await asyncio.gather(*(serving(plan, name) for name in SERVICES))
