@@ -26,6 +26,7 @@ DAY = "2026-01-05"
 SCOPE = "mediq.queue.v1.CreateTicketRequest/bench"
 ANSWER = bytes(420)
 EVENT = bytes(260)
+TRAIL = bytes(430)
 """As long as the real ones."""
 
 
@@ -84,7 +85,10 @@ _ISSUED = (
     "UPDATE queues SET last_number = %(sequence)s, revision = %(revision)s, "
     "waiting = %(waiting)s, last_change_time = %(time)s WHERE id = %(queue_id)s"
 )
-_EVENT = _insert("outbox", "event_id", "topic", "payload", "create_time")
+_EVENT, _TRAIL = (
+    _insert(table, "event_id", "topic", "payload", "create_time")
+    for table in ("outbox", "audit_outbox")
+)
 _REMEMBER = _insert("idempotency", "scope", "request_id", "fingerprint", "answer", "create_time")
 _HEADS = " UNION ALL ".join(
     f"SELECT * FROM (SELECT * FROM tickets WHERE queue_id = %(queue_id)s AND status = 1 "  # noqa: S608
@@ -256,6 +260,8 @@ class Raw:
     def _end(self, cursor: Cursor, key: dict[str, Any], ticket: dict[str, Any]) -> None:
         event = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": EVENT}
         cursor.execute(_EVENT, {**event, "create_time": ticket["time"]})
+        trail = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": TRAIL}
+        cursor.execute(_TRAIL, {**trail, "create_time": ticket["time"]})
         answer = {"fingerprint": "0" * 64, "answer": ANSWER, "create_time": ticket["time"]}
         cursor.execute(_REMEMBER, {**key, **answer})
 

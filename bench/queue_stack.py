@@ -28,6 +28,8 @@ from mesh.tokens import TokenSigner
 READY_SECONDS = 30.0
 TOKEN_SECONDS = 3600
 COUNTERS = 16
+# What queue_svc asks, and what it hands its audit trail to.
+SERVICES = ("institution_svc", "queue_svc", "user_svc")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Place:
 
 
 class Stack:
-    """Envoy with one worker, queue_svc on MariaDB, institution_svc on SQLite."""
+    """Envoy with one worker, queue_svc on MariaDB, institution_svc and user_svc on SQLite."""
 
     def __init__(self, folder: Path, database: str) -> None:
         """Starts nothing yet.
@@ -83,9 +85,7 @@ class Stack:
             "MEDIQ_MIGRATE_AT_START": "true",
             "MEDIQ_QUEUE_SVC_DATABASE_URL": url_of(self.database),
         }
-        commands = {
-            "institution_svc": [sys.executable, "-m", "institution_svc"],
-            "queue_svc": [sys.executable, "-m", "queue_svc"],
+        commands = {name: [sys.executable, "-m", name] for name in SERVICES} | {
             "envoy": edge.command(path, workers=1, log_level="off"),
         }
         with self._log.open("wb") as log:
@@ -107,7 +107,7 @@ class Stack:
 
     async def _services_ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
-            for name in ("institution_svc", "queue_svc"):
+            for name in SERVICES:
                 await until(partial(serving, self.plan, name))
 
     def _edge_ready(self) -> None:
