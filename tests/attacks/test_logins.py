@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from uuid import uuid4
 
 import httpx
@@ -18,12 +17,15 @@ from tests.attacks.world import World
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 STAFF_TRIES = 4
 """Below what the throttle lets pass at once."""
-PATIENTS = 15
+PATIENTS = 60
 PATIENT_TRIES = 4
-BAND = 3.0
-"""How many times as long one kind of try may take, on a machine that does other things as well."""
+ROUNDS = 3
+"""A busy machine moves the median of one round by 4 %, seldom by 10; it does not do so thrice."""
+BAND = 1.1
+"""How many times as long one kind of try may take."""
 WORK_BAND = 1.5
-"""The same for processor time, of which other programs take nothing."""
+"""The same for processor time of single tries, which is counted in steps of 10 ms."""
+NAME = "SITI RAHMAWATI"
 INVALID = (401, "INVALID_CREDENTIALS")
 NIK = "32730201019{:05d}"
 
@@ -103,36 +105,38 @@ def without_trace(reply: httpx.Response) -> str:
 
 
 def test_an_unknown_nik_answers_like_a_wrong_name(world: World) -> None:
-    name = world.second.patient_name
-    niks = [NIK.format(number + 1) for number in range(PATIENTS)]
-    for nik in niks:
-        body = {"role": "ROLE_PASIEN", "nik": nik, "nama": name}
-        assert world.client.post("/users", json=body, headers=world.network.headers).is_success
-    world.secrets.update(niks)
-    taken: dict[str, list[float]] = {"known": [], "unknown": []}
+    """With the same words, after the same time."""
+    ratios: list[float] = []
     texts = set()
 
-    def timed(kind: str, nik: str) -> None:
+    def seconds(nik: str) -> float:
+        world.secrets.add(nik)
         began = time.perf_counter()
         reply = patient(world.client, nik, "Orang Lain")
-        taken[kind].append(time.perf_counter() - began)
+        taken = time.perf_counter() - began
         assert reason(reply) == INVALID
         texts.add(without_trace(reply))
+        return taken
 
-    for repetition in range(PATIENT_TRIES):
-        for number, nik in enumerate(niks):
-            stranger = NIK.format(50_000 + number)
-            world.secrets.add(stranger)
-            # The order changes, so that neither kind profits from what the other has warmed up.
-            tries: list[Callable[[], None]] = [
-                lambda nik=nik: timed("known", nik),  # type: ignore[misc]
-                lambda nik=stranger: timed("unknown", nik),  # type: ignore[misc]
-            ]
-            for one in tries if (number + repetition) % 2 else reversed(tries):
-                one()
+    for start in range(1, ROUNDS * PATIENTS, PATIENTS):
+        numbers = range(start, start + PATIENTS)
+        for number in numbers:
+            body = {"role": "ROLE_PASIEN", "nik": NIK.format(number), "nama": NAME}
+            assert world.client.post("/users", json=body, headers=world.network.headers).is_success
+        # In pairs, because what else the machine does meets both of a pair, and in turns, because
+        # the second profits from what the first has warmed up.
+        for turn in range(PATIENT_TRIES):
+            for number in numbers:
+                pair = [NIK.format(number), NIK.format(50_000 + number)]
+                taken = [seconds(nik) for nik in (pair if turn % 2 else reversed(pair))]
+                known, unknown = taken if turn % 2 else reversed(taken)
+                ratios.append(known / unknown)
+        median = statistics.median(ratios)
+        if 1 / BAND < median < BAND:
+            break
+    else:
+        pytest.fail(f"a known NIK takes {median:.2f} times as long as an unknown one")
     assert len(texts) == 1
-    known, unknown = (statistics.median(taken[kind]) for kind in ("known", "unknown"))
-    assert max(known, unknown) < BAND * min(known, unknown), (known, unknown)
 
 
 def test_names_for_one_nik_are_throttled_known_or_not(world: World) -> None:
