@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from mesh import home
+from tests.support.commands import command_trail
 from tests.support.databases import database_url
 from tests.support.logged import lines
 from tests.support.mesh import Mesh
 from tests.support.sealed import quick_resealing
 
-__all__ = ["database_url", "lines", "quick_resealing"]
+__all__ = ["command_trail", "database_url", "lines", "quick_resealing"]
 
 
 @pytest.fixture(scope="session")

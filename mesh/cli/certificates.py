@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from cryptography import x509
 
+from mesh.cli.trail import noted
 from mesh.config import settings_of
 from mesh.identity import IdentityError, read_identity
 from mesh.tls import PEERS, renew_identities
@@ -45,6 +46,9 @@ def renew(name: Name = "") -> None:
         raise SystemExit(f"mediq: the authority is damaged ({error})") from error
     for one in names:
         typer.echo(_line(folder, one))
+    # They belong to no database of a service; the trail is kept in this one.
+    if not noted("user_svc", f"certificates renew {name}".rstrip()):
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from mesh import data_keys, logs
 from mesh.cli.keys import clear_errors, utc_text
+from mesh.cli.trail import noted
 from mesh.config import settings_of
 from mesh.crypto import FieldCipher
 from mesh.data_keys import DataKeys, Listed, State
@@ -51,11 +52,14 @@ def rotate(
     ] = ANNOUNCE_SECONDS,
 ) -> None:
     """Add a key that takes over. Services then seal what they have stored anew."""
+    done = []
     for name in _chosen(service):
         with clear_errors():
             added = data_keys.rotate(settings_of(name).keys, name, after)
         begins = utc_text(added.encrypts_from)
         typer.echo(f"{name}: {added.key_id} decrypts now and encrypts from {begins}")
+        done.append(noted(name, f"data-keys rotate {added.key_id}"))
+    _require(done)
 
 
 @app.command("list")
@@ -82,15 +86,16 @@ def reseal(service: Service = "") -> None:
     """Seal what older keys have encrypted anew, now. Fails when something had to stay."""
     # Standard output is for progress; fields that do not decrypt are logged by their place.
     logs.configure("mediq", "WARNING")
-    done = [_reseal(name) for name in _chosen(service)]
-    if not all(done):
-        raise typer.Exit(1)
+    _require([_reseal(name) for name in _chosen(service)])
 
 
 @app.command()
 def prune(service: Service = "") -> None:
     """Remove the keys that no ciphertext needs. Fails when an older key has to stay."""
-    done = [_prune(name) for name in _chosen(service)]
+    _require([_prune(name) for name in _chosen(service)])
+
+
+def _require(done: Sequence[bool]) -> None:
     if not all(done):
         raise typer.Exit(1)
 
@@ -148,7 +153,7 @@ def _usage(service: str, key_ids: Sequence[str]) -> Usage:
 
 
 def _reseal(service: str) -> bool:
-    """Whether everything has the key that encrypts."""
+    """Whether everything has the key that encrypts, and that is written down."""
     with clear_errors():
         cipher = FieldCipher.load(settings_of(service).keys, service)
 
@@ -181,11 +186,11 @@ def _reseal(service: str) -> bool:
                 f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
                 "the service looks once more"
             )
-    return not tally.busy and not tally.damaged
+    return noted(service, "data-keys reseal") and not tally.busy and not tally.damaged
 
 
 def _prune(service: str) -> bool:
-    """Whether no older key is left."""
+    """Whether no older key is left, and what was removed is written down."""
     listed = _keys(service).listed(time.time())
     leaving = [one for one in listed if one.state is State.LEAVING]
     # Counted when nobody encrypts with them any more.
@@ -211,7 +216,8 @@ def _prune(service: str) -> bool:
         )
     if not removed and not needed and not leaving:
         typer.echo(f"{service}: nothing to remove")
-    return not needed and not leaving
+    written = [noted(service, f"data-keys prune {key_id}") for key_id in removed]
+    return all(written) and not needed and not leaving
 
 
 def _quiet(one: Listed) -> str:

@@ -6,6 +6,7 @@ import typer
 from alembic import command
 
 from mesh import home
+from mesh.cli.trail import noted
 from mesh.config import home_folder, settings_of
 from mesh.migrations import config_for, services_with_database
 from mesh.migrations import upgrade as upgrade_database
@@ -25,9 +26,13 @@ def _with_database(service: str) -> list[str]:
 def upgrade(service: Service = "") -> None:
     """Bring databases up to date."""
     home.prepare(home_folder())
+    done = []
     for name in _with_database(service):
         upgrade_database(name, settings_of(name).database)
         typer.echo(f"{name}: up to date")
+        done.append(noted(name, "db upgrade"))
+    if not all(done):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 
 from mesh import keys
+from mesh.cli.trail import noted
 from mesh.config import settings_of
 
 app = typer.Typer(no_args_is_help=True)
+OWNER = "user_svc"
+"""The service that signs."""
 
 
 @contextmanager
@@ -48,19 +51,21 @@ def rotate(
 ) -> None:
     """Add a key that takes over, and remove those whose time is over."""
     with clear_errors():
-        added = keys.rotate(settings_of("user_svc").keys, after)
+        added = keys.rotate(settings_of(OWNER).keys, after)
     typer.echo(f"{added.key_id} verifies now and signs from {utc_text(added.signs_from)}")
+    _note(f"keys rotate {added.key_id}")
 
 
 @app.command()
 def prune() -> None:
     """Remove the keys whose every token has ended."""
     with clear_errors():
-        removed = keys.prune(settings_of("user_svc").keys)
+        removed = keys.prune(settings_of(OWNER).keys)
     for key_id in removed:
         typer.echo(f"{key_id} removed")
     if not removed:
         typer.echo("nothing to remove")
+    _note(*(f"keys prune {key_id}" for key_id in removed))
 
 
 @app.command()
@@ -70,10 +75,11 @@ def revoke(
     """Take a stolen key out at once. Whoever signed in with it must sign in again."""
     try:
         with clear_errors():
-            signing = keys.revoke(settings_of("user_svc").keys, key)
+            signing = keys.revoke(settings_of(OWNER).keys, key)
     except LookupError as error:
         raise SystemExit(f"mediq: {error}: see mediq keys list") from error
     typer.echo(f"{key} verifies no more, {signing.key_id} signs")
+    _note(f"keys revoke {key}")
 
 
 @app.command("list")
@@ -81,8 +87,14 @@ def list_keys() -> None:
     """Show each key, what it does, and until when."""
     now = time.time()
     with clear_errors():
-        found = keys.read_key_set(settings_of("user_svc").keys / keys.KEY_SET)
+        found = keys.read_key_set(settings_of(OWNER).keys / keys.KEY_SET)
     for one in keys.listed(found, now):
         since = utc_text(one.key.signs_from) if one.key.signs_from else "the start"
         until = f", can be removed from {utc_text(one.removed_from)}" if one.removed_from else ""
         typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")
+
+
+def _note(*commands: str) -> None:
+    done = [noted(OWNER, command) for command in commands]
+    if not all(done):
+        raise typer.Exit(1)

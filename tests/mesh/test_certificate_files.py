@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from mesh.cli.certificates import app
 from mesh.identity import IdentityError, read_identity
 from mesh.tls import PEERS, ensure_identities, renew_identities, server_credentials
+from tests.support.commands import CommandTrail
 
 NAME = "institution_svc"
 
@@ -114,18 +115,22 @@ def test_list_says_what_is_missing_or_damaged(folder: Path) -> None:
     assert "authority" in lines
 
 
-def test_one_identity_is_renewed(folder: Path) -> None:
+def test_one_identity_is_renewed(folder: Path, command_trail: CommandTrail) -> None:
     before = {name: serial(folder, name) for name in PEERS}
     result = run("renew", "--name", NAME)
     assert result.exit_code == 0
     assert f"{serial(folder):040x}" in result.stdout
     changed = {name for name in PEERS if serial(folder, name) != before[name]}
     assert changed == {NAME}
+    assert command_trail.commands() == [f"certificates renew {NAME}"]
 
 
-def test_all_identities_are_renewed(folder: Path) -> None:
+def test_all_identities_are_renewed(folder: Path, command_trail: CommandTrail) -> None:
     before = {name: read_identity(folder, name) for name in PEERS}
-    assert len(run("renew").stdout.splitlines()) == len(PEERS)
+    done = run("renew")
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == len(PEERS)
+    assert command_trail.commands() == ["certificates renew"]
     for name, old in before.items():
         new = read_identity(folder, name)
         assert new.key != old.key

@@ -22,6 +22,7 @@ from mesh.sealed import services_with_sealed_columns
 from mesh.storage import make_engine
 from mesh.times import utc_now
 from tests.mesh.test_data_keys import Clock
+from tests.support.commands import CommandTrail
 from tests.support.databases import on_mariadb_only
 
 SERVICE = "institution_svc"
@@ -117,7 +118,7 @@ class TestWholeRotation:
         assert lines[0].startswith(f"{SERVICE}  ")
         assert lines[1].split() == [
             *(old, "encrypting", "from", "the", "start"),
-            "60",
+            "61",  # the event of the rotation is one
             "ciphertexts",
         ]
         assert lines[2].split()[:2] == [new, "announced"]
@@ -133,7 +134,7 @@ class TestWholeRotation:
 
         done = run("reseal", SERVICE)
         assert done.exit_code == 0
-        assert f"{SERVICE}: 60 sealed anew with {new}\n" in done.output
+        assert f"{SERVICE}: 61 sealed anew with {new}\n" in done.output
         assert f"a replica may encrypt with {old} until " in done.output
         assert run("prune", SERVICE).exit_code == 1
         assert known(folder) == [old, new]
@@ -144,6 +145,11 @@ class TestWholeRotation:
         assert lines[1].endswith(" 0 ciphertexts")
         done = run("prune", SERVICE)
         assert (done.exit_code, done.output) == (0, f"{SERVICE}: {old} removed\n")
+        assert CommandTrail(SERVICE).commands() == [
+            f"data-keys rotate {new}",
+            "data-keys reseal",
+            f"data-keys prune {old}",
+        ]
         assert known(folder) == [new]
         fresh = FieldCipher.load(folder, SERVICE)
         assert sorted(fresh.decrypt(one, f"s/r{n}") for n, one in self.by_request(engine)) == (

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import jwt
 import pytest
+from mediq.audit.v1.audit_pb2 import AuditAct
 from typer.testing import CliRunner, Result
 
-from mesh import home, keys
+from mesh import data_keys, home, keys
 from mesh.cli import application
 from mesh.cli.keys import app
 from mesh.errors import MeshError
 from mesh.keys import LONGEST_TOKEN_SECONDS, KeyFolderError, State
 from mesh.tokens import TokenSigner, TokenVerifier
+from mesh.validation import validate
+from tests.support.commands import CommandTrail
 
 
 class Clock:
@@ -333,7 +336,9 @@ class TestCommand:
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))
 
-    def test_rotate_list_prune(self, folder: Path, clock: Clock) -> None:
+    def test_rotate_list_prune(
+        self, folder: Path, clock: Clock, command_trail: CommandTrail
+    ) -> None:
         (first,) = known(folder)
         assert f"{first}  {State.SIGNING}" in self.run("list").output
         done = self.run("rotate")
@@ -351,15 +356,24 @@ class TestCommand:
         assert lines[1].startswith(f"{second}  {State.SIGNING}")
         clock.pass_(LONGEST_TOKEN_SECONDS + 60)
         assert f"{first}  {State.REMOVABLE}" in self.run("list").output
-        assert self.run("prune").output == f"{first} removed\n"
+        done = self.run("prune")
+        assert (done.exit_code, done.output) == (0, f"{first} removed\n")
+        assert command_trail.commands() == [f"keys rotate {second}", f"keys prune {first}"]
+        (rotated, _) = command_trail.events()
+        validate(rotated)
+        assert rotated.service == "user_svc"
+        assert rotated.act == AuditAct.AUDIT_ACT_CHANGE
+        assert rotated.actor.peer == "command"
+        assert rotated.actor.login
 
+    @pytest.mark.usefixtures("command_trail")
     def test_rotate_at_once(self, folder: Path, clock: Clock) -> None:
         assert self.run("rotate", "--after", "0").exit_code == 0
         clock.pass_(2)
         assert TokenSigner(folder).key_id == known(folder)[1]
         assert self.run("rotate", "--after", "-1").exit_code == 2
 
-    def test_revoke(self, folder: Path) -> None:
+    def test_revoke(self, folder: Path, command_trail: CommandTrail) -> None:
         (stolen,) = known(folder)
         done = self.run("revoke", stolen)
         assert done.exit_code == 0, done.output
@@ -368,6 +382,20 @@ class TestCommand:
         again = self.run("revoke", stolen)
         assert again.exit_code == 1
         assert "mediq keys list" in str(again.exception or again.output)
+        assert command_trail.commands() == [f"keys revoke {stolen}"]
+
+    def test_a_stolen_key_is_revoked_though_no_database_answers(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", f"sqlite:///{folder / 'no' / 'a.db'}")
+        data_keys.ensure_data_key(folder, "user_svc")
+        (stolen,) = known(folder)
+        done = self.run("revoke", stolen)
+        assert done.exit_code == 1
+        assert f"{stolen} verifies no more" in done.output
+        assert "done, but user_svc's database does not take `keys revoke" in done.output
+        assert "check MEDIQ_USER_SVC_DATABASE_URL" in done.output
+        assert stolen not in known(folder)
 
     @pytest.mark.parametrize("command", ["rotate", "prune", "list"])
     def test_errors_say_what_is_wrong(
