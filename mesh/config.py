@@ -29,7 +29,7 @@ class ServiceSettings(BaseSettings):
     """TCP port; 0 lets the system choose; -1 takes the service's default."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """TCP port of /metrics, for Prometheus, on the same host; plain HTTP. 0: no metrics."""
-    database_url: str = ""
+    database_url: str = Field(default="", repr=False)
     """SQLAlchemy URL. Empty: an SQLite file in the data folder."""
     database_threads: int = Field(default=8, ge=1, le=64)
     """Units of work that may run at the same time."""
@@ -39,7 +39,7 @@ class ServiceSettings(BaseSettings):
     """Folder of NAME.crt, NAME.key and ca.crt. None: tls in the data folder."""
     keys_folder: Path | None = Field(default=None, validation_alias="MEDIQ_KEYS_FOLDER")
     """Folder of jwks.json and the data keys. None: keys in the data folder."""
-    redis_url: str = Field(default="", validation_alias="MEDIQ_REDIS_URL")
+    redis_url: str = Field(default="", repr=False, validation_alias="MEDIQ_REDIS_URL")
     """Redis for shared caches. Empty: a cache in the process."""
     log_level: str = Field(default="INFO", validation_alias="MEDIQ_LOG_LEVEL")
     """Lowest level that is logged."""

@@ -31,7 +31,7 @@ def prepare(home: Path) -> None:
         for service in SERVICES:
             ensure_data_key(home / "keys", service)
         ensure_audit_key(home / "keys")
-        (home / "data").mkdir(exist_ok=True)
+        (home / "data").mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise SystemExit(
             f"{home}: cannot be written ({error.strerror}). Set MEDIQ_HOME to a folder of yours."

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 # structlog colours its own console with rich where that is installed. Our lines are JSON, and rich
 # is 4 MB a process, so it is out of sight for this one import.
@@ -34,9 +34,27 @@ def _add_call(
 
 def _redact(_: object, __: str, event: Event) -> Event:
     for key, value in event.items():
-        if isinstance(value, str) and key not in _KEPT:
-            event[key] = redact_text(value)
+        # What begins with an underscore is of structlog, and is not written.
+        if key not in _KEPT and not key.startswith("_"):
+            event[key] = _redacted(value)
     return event
+
+
+def _redacted(value: object) -> object:
+    """The value as it may be written: other objects become their texts, as in JSON they would."""
+    match value:
+        case None | bool() | float():
+            return value
+        case int():
+            text = redact_text(str(value))
+            return value if text == str(value) else text
+        case str():
+            return redact_text(value)
+        case Mapping():
+            return {redact_text(str(key)): _redacted(one) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(one) for one in value]
+    return redact_text(repr(value))
 
 
 def configure(service: str, level: str) -> None:

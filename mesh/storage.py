@@ -56,7 +56,7 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
 def _sqlite_engine(url: str) -> Engine:
     database = make_url(url).database
     if database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url, connect_args={"timeout": 10, "check_same_thread": False}, hide_parameters=True
     )

@@ -30,7 +30,7 @@ def configure(service: str, ratio: float, folder: Path) -> TracerProvider:
         resource=Resource.create({SERVICE_NAME: service}),
     )
     if ratio > 0:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         output = (folder / f"{service}.jsonl").open("a", encoding="utf-8")
         exporter = ConsoleSpanExporter(
             out=output, formatter=lambda span: span.to_json(indent=None) + "\n"

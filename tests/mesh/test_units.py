@@ -14,6 +14,7 @@ from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
 
 from mesh import home, logs, pages
+from mesh.config import settings_of
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
 from mesh.events import matches
@@ -100,16 +101,30 @@ class TestRedaction:
             logs.configure("queue_svc", "INFO")
             logs.logger().info("looked up 3201010101010001", nik="3201010101010001")
             logging.getLogger("other").warning("number %s", "3201010101010001")
+            nik = "3201010101010001"
+            request = LoginUserRequest(nik=nik)
+            for shown in ([nik], {"a": {nik}}, {nik: 1}, int(nik), request, (1, None, True, 2.5)):
+                logs.logger().info("other kinds", shown=shown)
         finally:
             root.handlers, root.level = before
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-        assert [line["level"] for line in lines] == ["info", "warning"]
+        assert [line["level"] for line in lines] == ["info", "warning", *["info"] * 6]
+        assert lines[-1]["shown"] == [1, None, True, 2.5]
         assert all(line["service"] == "queue_svc" for line in lines)
         assert "3201010101010001" not in json.dumps(lines)
 
     def test_a_talkative_process_survives_a_server_that_was_never_started(self) -> None:
         done = subprocess.run([sys.executable, "-c", FREED_SERVER], check=False, timeout=60)
         assert done.returncode == 0
+
+
+class TestSettings:
+    def test_passwords_in_addresses_are_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MEDIQ_REDIS_URL", "redis://:hidden@redis/0")
+        monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", "mysql+pymysql://a:hidden@db/users")
+        settings = settings_of("user_svc")
+        assert "hidden" in settings.database + settings.redis_url
+        assert "hidden" not in repr(settings) + str(settings)
 
 
 class TestStatus:
@@ -157,7 +172,11 @@ class TestPages:
 class TestHome:
     def test_everything_is_private_and_stays(self, tmp_path: Path) -> None:
         folder = tmp_path / "home"
+        folder.mkdir(mode=0o755)
         home.prepare(folder)
+        for path in folder.iterdir():
+            if path.is_dir():
+                assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
         files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for path in files:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
