@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 from mediq.policy.v1.policy_pb2 import AuditClass
 from opentelemetry.metrics import Meter
@@ -26,9 +26,9 @@ from sqlalchemy.orm import Session
 from mesh.audit_fields import MAX_IDENTIFIERS, Told, has_reason, told_by
 from mesh.context import Call, current_call
 from mesh.contracts import peer_name
-from mesh.crypto import FieldCipher
+from mesh.crypto import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
-from mesh.events import Event
+from mesh.events import Event, Unreadable
 from mesh.lanes import Lanes
 from mesh.logs import logger
 from mesh.metrics import NO_METRICS
@@ -160,24 +160,33 @@ def _actor(call: Call) -> AuditActor:
     return actor
 
 
-def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -> AuditEvent:
-    actor = _actor(call)
+def _institution(call: Call, told: Told) -> str:
+    """The facility that a call belongs to; empty: none."""
+    if len(told.institutions) == 1:
+        return next(iter(told.institutions))
     # Of several facilities, none is the one that it belongs to: then it is the actor's.
-    own = list(told.institutions) if len(told.institutions) == 1 else [actor.institution_id]
+    return "" if call.principal is None else call.principal.institution_id
+
+
+def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -> AuditEvent:
     return AuditEvent(
         id=str(uuid.uuid4()),
         occur_time=timestamp(utc_now()),
         service=call.method.server,
         method=call.method.name,
         act=act,
-        actor=actor,
+        actor=_actor(call),
         person_ids=list(told.persons)[:MAX_IDENTIFIERS],
         object_ids=list(told.objects)[:MAX_IDENTIFIERS],
-        institution_id=own[0],
+        institution_id=_institution(call, told),
         reason=told.reason,
         refusal=refusal,
         trace=call.trace_id,
     )
+
+
+_Look: TypeAlias = tuple[str, str, str, str]
+"""Session, method, facility, and whom or what it showed."""
 
 
 class _Carrier:
@@ -188,12 +197,18 @@ class _Carrier:
         self._cipher = cipher
 
     async def publish_all(self, events: Sequence[Event]) -> None:
-        await self._send(
-            [
-                AuditEvent.FromString(self._cipher.decrypt(one.payload, audit_place(one.id)))
-                for one in events
-            ]
-        )
+        opened: list[AuditEvent] = []
+        unreadable: list[str] = []
+        for one in events:
+            try:
+                plain = self._cipher.decrypt(one.payload, audit_place(one.id))
+                opened.append(AuditEvent.FromString(plain))
+            except (DecryptionError, DecodeError):
+                unreadable.append(one.id)
+        if opened:
+            await self._send(opened)
+        if unreadable:
+            raise Unreadable("events do not decrypt", event_ids=unreadable)
 
 
 class Trail:
@@ -220,7 +235,8 @@ class Trail:
         self._cipher = cipher
         self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
         self._records = Lanes(self._record_all, BATCH)
-        self._seen: dict[tuple[str, str, str], float] = {}
+        self._refusals: set[asyncio.Task[bool]] = set()
+        self._seen: dict[_Look, float] = {}
 
     def note(self, session: Session, events: Sequence[AuditEvent]) -> None:
         """Writes events in the transaction of what they tell of."""
@@ -248,13 +264,13 @@ class Trail:
         if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
             self.note(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
 
-    async def record(self, event: AuditEvent) -> None:
-        """Writes one event in a transaction of its own, shared with others that come now.
+    async def record(self, *events: AuditEvent) -> None:
+        """Writes events in a transaction of their own, shared with others that come now.
 
         Raises:
             MeshError: The database does not answer: nothing is written.
         """
-        await self._records.submit("", event)
+        await self._records.submit("", events)
 
     async def saw(self, call: Call, request: Message, answer: Message) -> None:
         """Writes down whose data an answer shows, unless the session has just seen the same.
@@ -262,19 +278,23 @@ class Trail:
         Raises:
             MeshError: The database does not answer: then the answer must not go out.
         """
+        # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
+        now = time.monotonic()
         told = _told(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
-        keys = self._unseen(call, list(told.persons) or list(told.objects) or [""])
+        subjects = list(told.persons) or list(told.objects) or [""]
+        looks = self._unseen(call, _institution(call, told), subjects, now)
         if not always:
-            if not keys:
+            if not looks:
                 return
-            fresh = {subject for _, _, subject in keys}
+            fresh = {subject for *_, subject in looks}
             told.persons = {person: None for person in told.persons if person in fresh}
-        persons = list(told.persons)
+        persons, events = list(told.persons), []
         for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
             told.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
-            await self.record(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
-        self._remember(keys)
+            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+        await self.record(*events)
+        self._remember(looks, now)
 
     async def refused(self, call: Call, request: Message, error: MeshError) -> None:
         """Writes down that a signed-in person tried what they may not do.
@@ -287,23 +307,33 @@ class Trail:
             or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
         ):
             return
+        now = time.monotonic()
         event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
         targets = [*event.person_ids, *event.object_ids] or [""]
-        keys = self._unseen(call, [f"{error.reason} {target}" for target in targets])
-        if not keys:
-            return
-        if await self.record_refusal(event):
-            self._remember(keys)
+        subjects = [f"{error.reason} {target}" for target in targets]
+        looks = self._unseen(call, event.institution_id, subjects, now)
+        if looks and await self.record_refusal(event):
+            self._remember(looks, now)
 
     async def record_refusal(self, event: AuditEvent) -> bool:
         """Writes down that somebody was refused. The refusal goes out even when that fails.
 
         Returns:
-            Whether it is written.
+            Whether it is written by now.
         """
+        # In a task of its own: whoever hangs up at once is written down too.
+        writing = asyncio.create_task(self._write_refusal(event))
+        self._refusals.add(writing)
+        writing.add_done_callback(self._refusals.discard)
+        done, _ = await asyncio.wait({writing}, timeout=REFUSAL_SECONDS)
+        if not done:
+            logger().error("a refusal waits for the audit trail", method=event.method)
+            return False
+        return writing.result()
+
+    async def _write_refusal(self, event: AuditEvent) -> bool:
         try:
-            async with asyncio.timeout(REFUSAL_SECONDS):
-                await self.record(event)
+            await self.record(event)
         except Exception as failure:
             logger().error("a refusal is not in the audit trail", exc_info=failure)
             return False
@@ -313,17 +343,20 @@ class Trail:
         """Takes events into the trail, in order, for ever."""
         await self._outbox.relay()
 
-    def _unseen(self, call: Call, subjects: Iterable[str]) -> list[tuple[str, str, str]]:
+    def _unseen(
+        self, call: Call, institution_id: str, subjects: Iterable[str], now: float
+    ) -> list[_Look]:
         session = call.principal.session_id if call.principal is not None else ""
-        oldest = time.monotonic() - ACCESS_SECONDS
-        keys = [(session, call.method.path, subject) for subject in subjects]
-        return [key for key in keys if self._seen.get(key, oldest) <= oldest]
+        oldest = now - ACCESS_SECONDS
+        looks = [(session, call.method.path, institution_id, subject) for subject in subjects]
+        return [look for look in looks if self._seen.get(look, oldest) <= oldest]
 
-    def _remember(self, keys: Iterable[tuple[str, str, str]]) -> None:
+    def _remember(self, looks: Iterable[_Look], now: float) -> None:
         if len(self._seen) >= REMEMBERED:
             self._seen.clear()
-        self._seen.update(dict.fromkeys(keys, time.monotonic()))
+        self._seen.update(dict.fromkeys(looks, now))
 
-    async def _record_all(self, events: Sequence[AuditEvent]) -> Sequence[None]:
+    async def _record_all(self, records: Sequence[Sequence[AuditEvent]]) -> Sequence[None]:
+        events = [event for record in records for event in record]
         await self._database.write(partial(self.note, events=events))
-        return [None] * len(events)
+        return [None] * len(records)

@@ -56,6 +56,12 @@ def told_by(messages: Iterable[Message]) -> Told:
     return told
 
 
+def tells_of_somebody(message: Message) -> bool:
+    """Whether a message tells of a person or of a thing."""
+    told = told_by((message,))
+    return bool(told.persons or told.objects)
+
+
 @cache
 def has_reason(request: Descriptor) -> bool:
     """Whether a request says why."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -55,6 +55,15 @@ class NotPublished(MeshError):
     """Events at the front of the batch that are safe with the bus."""
 
 
+@dataclass
+class Unreadable(MeshError):
+    """Some events of a batch cannot be read; the bus has all others."""
+
+    reason: str = "EVENT_UNREADABLE"
+    event_ids: Collection[str] = ()
+    """Those that it has not."""
+
+
 def matches(pattern: str, topic: str) -> bool:
     """Whether a topic fits a pattern of AMQP's topic exchange: `*` is one word, `#` any number."""
     return _matches(pattern.split("."), topic.split("."))
@@ -103,6 +112,7 @@ class Publisher(Protocol):
 
         Raises:
             NotPublished: Says how many from the front are safe; the caller keeps the others.
+            Unreadable: Says which ones it cannot read; all others are safe.
             MeshError: None is safe for sure; the caller keeps all.
         """
         ...

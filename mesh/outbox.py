@@ -1,7 +1,7 @@
 """The transactional outbox: an event is written with its effect, then published in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from opentelemetry.metrics import Meter
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mesh.errors import MeshError
-from mesh.events import Event, NotPublished, Publisher
+from mesh.events import Event, NotPublished, Publisher, Unreadable
 from mesh.logs import logger
 from mesh.metrics import NO_METRICS
 from mesh.storage import Database, UtcDateTime
@@ -94,6 +94,7 @@ class _Rows:
         self._database = database
         self._shared = shared
         self._turn = False
+        self._unreadable: set[str] = set()
 
     async def take(self, done: Sequence[int]) -> tuple[list[Event], list[int], int] | None:
         """The first events, their positions, and how many wait; None when others have the turn.
@@ -116,12 +117,19 @@ class _Rows:
         table = self._table
         if done:
             session.execute(delete(table).where(table.c.position.in_(done)))
-        rows = session.execute(select(table).order_by(table.c.position).limit(BATCH)).all()
+        first = select(table).order_by(table.c.position).limit(BATCH)
+        if self._unreadable:
+            first = first.where(table.c.event_id.not_in(self._unreadable))
+        rows = session.execute(first).all()
         events = [Event(row.event_id, row.topic, row.payload, row.create_time) for row in rows]
-        depth = len(rows)
-        if depth == BATCH:
+        depth = len(rows) + len(self._unreadable)
+        if len(rows) == BATCH:
             depth = session.execute(select(func.count()).select_from(table)).scalar_one()
         return events, [row.position for row in rows], depth
+
+    def pass_over(self, event_ids: Collection[str]) -> None:
+        """Leaves events where they are, and gives them no more."""
+        self._unreadable.update(event_ids)
 
     async def drop(self, positions: Sequence[int]) -> None:
         """Deletes rows."""
@@ -221,24 +229,36 @@ class Outbox:
         """
         done: list[int] = []
         try:
-            while taken := await rows.take(done):
-                done = []
+            while True:
+                # Deleted now, or published again; never deleted twice: SQLite gives the positions
+                # of an empty table to the events that come next.
+                published, done = done, []
+                taken = await rows.take(published)
+                if taken is None:
+                    return
                 events, positions, depth = taken
                 lag = (utc_now() - events[0].time).total_seconds() if events else 0.0
                 self._metrics.waiting(depth, lag)
                 if not events:
                     return
-                published = 0
                 try:
                     await self._bus.publish_all(events)
-                    published = len(events)
+                    done = positions
+                except Unreadable as error:
+                    # They hold up no other, and wait for the next start.
+                    rows.pass_over(error.event_ids)
+                    both = zip(positions, events, strict=True)
+                    done = [at for at, one in both if one.id not in error.event_ids]
+                    for event_id in error.event_ids:
+                        logger().error(
+                            "an event cannot be read", outbox=self._table.name, event_id=event_id
+                        )
                 except NotPublished as error:
-                    published = error.published
+                    done = positions[: error.published]
                     raise
                 finally:
-                    done = positions[:published]
                     if done:
-                        self._metrics.published(published)
+                        self._metrics.published(len(done))
         finally:
             if done:
                 await rows.drop(done)

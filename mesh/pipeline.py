@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 
 from mesh import telemetry
+from mesh.audit_fields import tells_of_somebody
 from mesh.context import CLIENT_ADDRESS, Call, Principal, enter_call
 from mesh.contracts import Method
 from mesh.errors import Kind, MeshError
@@ -105,7 +106,8 @@ class Pipeline:
                 try:
                     self._admit(call, request, metadata)
                     async for response in behavior(request, context):
-                        if shows and self.trail is not None:
+                        # A sign of life, or why the stream ends, goes out without the trail.
+                        if shows and self.trail is not None and tells_of_somebody(response):
                             await self.trail.saw(call, request, response)
                         yield response
                 except Exception as error:

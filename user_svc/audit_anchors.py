@@ -92,8 +92,10 @@ def append_anchor(file: Path, head: Head, time: datetime.datetime) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         # In one call: two processes of a host may write to one file.
-        os.write(descriptor, line.encode())
+        written = os.write(descriptor, line.encode())
         os.fsync(descriptor)
+        if written < len(line):
+            raise OSError(f"{file}: only {written} of {len(line)} bytes fit")
     finally:
         os.close(descriptor)
     if is_new:
@@ -159,6 +161,16 @@ def find_files(paths: Sequence[Path]) -> list[AnchorFile]:
         files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path]
         found += [AnchorFile(file, file.stat().st_size) for file in files]
     return found
+
+
+def has_anchor(path: Path) -> bool:
+    """Whether there is an anchor in a file, or in a folder of files.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    lines = (line for file in find_files([path]) for line in file.lines())
+    return any(isinstance(line, Anchor) for line in lines)
 
 
 def _parse(line: bytes) -> Anchor | None:

@@ -38,7 +38,14 @@ from mesh.storage import Database
 from mesh.times import utc_now
 from mesh.validation import validate
 from user_svc import audit_queries
-from user_svc.audit_anchors import Anchor, anchor_text, append_anchor, parse_head, show_mac
+from user_svc.audit_anchors import (
+    Anchor,
+    anchor_text,
+    append_anchor,
+    has_anchor,
+    parse_head,
+    show_mac,
+)
 from user_svc.audit_chain import AuditChain, Head
 from user_svc.audit_queries import Filter, require_order
 from user_svc.audit_servicer import touched_message
@@ -85,7 +92,7 @@ def verify_command(
         typer.Option(help="POSITION:MAC that was noted elsewhere; may be repeated."),
     ] = None,
 ) -> None:
-    """Verify the trail. Exit 0: it is whole; 1: it is not; 2: it cannot be verified."""
+    """Verify the trail. Exit 0: it is whole; 1: it is not; 2: that cannot be said."""
     settings = UserSettings()
     heads = [_head_option(text) for text in head or ()]
     own = [settings.anchors] if settings.anchors.is_dir() else []
@@ -96,9 +103,16 @@ def verify_command(
             report = verify(database.engine, chain, own if anchors is None else anchors, heads)
         finally:
             asyncio.run(database.close())
+        empty = [path for path in anchors or () if not has_anchor(path)]
     _show(report)
     if not report.whole:
         raise typer.Exit(BROKEN)
+    for path in empty:
+        # A volume that is not mounted looks like this, and a cut end would not be found.
+        typer.echo(f"mediq: there is no anchor in {path}", err=True)
+    if empty:
+        raise typer.Exit(FAILED)
+    typer.echo("the trail is whole")
 
 
 @app.command("head")
@@ -308,7 +322,6 @@ def _show(report: Report) -> None:
         text = "without anchors a cut end, or a trail that was written anew, is not found"
         typer.echo(f"warning: {text}", err=True)
     if report.first is None:
-        typer.echo("the trail is whole")
         return
     where = "" if report.first.position is None else f", the first one at {report.first.position}"
     typer.echo(f"NOT WHOLE: {report.counts.total()} findings{where}")

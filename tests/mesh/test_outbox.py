@@ -11,12 +11,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import MetaData, text
+from sqlalchemy.orm import Session
 
 from mesh import outbox as module
+from mesh.errors import unavailable
 from mesh.events import GAP, Event, EventBus, Feed, LocalBus, NotPublished, Subscription
 from mesh.outbox import Outbox, outbox_table
 from mesh.rabbit import RabbitBus
-from mesh.storage import Database
+from mesh.storage import Database, Result
 from tests.support.brokers import AMQP_URL, Cable, cable, feed
 
 __all__ = ["cable", "feed"]
@@ -121,6 +123,39 @@ async def test_only_what_the_bus_has_is_deleted(database: Database) -> None:
         assert await take(subscription, 5) == events
         await empty(outbox)
     assert [len(batch) for batch in bus.given] == [5, 3]
+
+
+async def test_what_was_deleted_is_not_deleted_again(tmp_path: Path) -> None:
+    """SQLite gives the positions of an empty table to the events that come next."""
+
+    class Dying(Database):
+        """Does the work that deletes, then dies before it can say so."""
+
+        dies = False
+
+        async def write(self, work: Callable[[Session], Result]) -> Result:
+            done = await super().write(work)
+            if self.dies:
+                self.dies = False
+                await super().write(partial(outbox.add, event=late))
+                raise unavailable("gone", "DATABASE_UNAVAILABLE")
+            return done
+
+    class Last(LocalBus):
+        async def publish_all(self, events: Sequence[Event]) -> None:
+            await super().publish_all(events)
+            database.dies = early in events
+
+    early, late = made(2)
+    database = Dying(f"sqlite:///{tmp_path / 'test.db'}")
+    METADATA.create_all(database.engine)
+    bus = Last()
+    outbox = Outbox(OUTBOX, database, bus)
+    async with bus.subscribe("#") as subscription, relaying(outbox):
+        await write(database, outbox, [early])
+        assert await take(subscription, 2) == [early, late]
+        await empty(outbox)
+    await database.close()
 
 
 async def test_an_event_is_published_at_once(

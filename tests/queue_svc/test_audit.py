@@ -105,6 +105,22 @@ async def test_a_stream_of_a_ticket_is_an_access(world: World) -> None:
     assert list(event.person_ids) == [ticket.patient_id]
 
 
+async def test_the_end_of_a_stream_shows_nobody(world: World) -> None:
+    ticket = await world.take()
+    own = world.session(ticket.patient_id)
+    stream = world.stub.WatchTicket(requests.WatchTicketRequest(id=ticket.id), metadata=own)
+    async with asyncio.timeout(10):
+        assert (await anext(aiter(stream))).ticket.id == ticket.id
+        await world.stub.CancelTicket(
+            requests.CancelTicketRequest(id=ticket.id, reason="pulang"), metadata=world.operator
+        )
+        assert [one.end.reason async for one in stream][-1] == "CLOSED"
+    await world.stub.GetTicket(requests.GetTicketRequest(id=ticket.id), metadata=own)
+    await world.audit.of("GetTicket")
+    (event,) = await world.audit.of("WatchTicket")
+    assert list(event.person_ids) == [ticket.patient_id]
+
+
 async def test_staff_of_another_facility_are_written_down(world: World) -> None:
     stranger = world.operator_of(world.facilities.open())
     request = requests.ListTicketsRequest(institution_id=world.place.facility)

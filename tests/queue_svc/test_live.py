@@ -156,14 +156,16 @@ async def test_a_stream_ends_with_its_session(world: World) -> None:
     assert (messages[-1].end.reason, messages[-1].end.retry) == ("TOKEN_EXPIRED", True)
 
 
-async def test_a_failure_is_said_in_band(world: World) -> None:
+@pytest.mark.parametrize("lost", [("queues",), ("queues", "audit_outbox")])
+async def test_a_failure_is_said_in_band(world: World, lost: tuple[str, ...]) -> None:
     ticket = await world.take()
     stream = updates(world, ticket)
     async with asyncio.timeout(20):
         assert (await anext(stream)).HasField("ticket")
         engine = make_engine(world.settings.database, 1)
         with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE queues RENAME TO lost"))
+            for table in lost:
+                connection.execute(text(f"ALTER TABLE {table} RENAME TO lost_{table}"))
         engine.dispose()
         last = [message async for message in stream][-1]
     assert last.end.retry

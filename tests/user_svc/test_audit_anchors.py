@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import os
 import socket
 import stat
 from collections.abc import AsyncIterator
@@ -107,6 +108,18 @@ class TestFiles:
         assert last == Anchor(head(2), NOW)
         for number, one in enumerate(damaged, 1):
             assert one == Damaged(number, crash=False)
+
+    def test_a_line_that_does_not_fit_on_the_disk(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file, write = tmp_path / "host.jsonl", os.write
+        append_anchor(file, head(1), NOW)
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:20]))
+            with pytest.raises(OSError, match="only 20 of"):
+                append_anchor(file, head(2), NOW)
+        append_anchor(file, head(2), NOW)
+        assert [one.head for one in read(file) if isinstance(one, Anchor)] == [head(1), head(2)]
 
     def test_what_calls_itself_torn_must_fit(self, tmp_path: Path) -> None:
         file = tmp_path / "host.jsonl"

@@ -101,6 +101,26 @@ class TestVerify:
             assert done.exit_code == 1, done.output
             assert "SHORT" in done.stdout
 
+    def test_a_named_place_without_anchors_is_no_good_news(
+        self, kept: Trail, tmp_path: Path
+    ) -> None:
+        """As when the volume with the anchors is not mounted."""
+        kept.fill(3)
+        full, empty = tmp_path / "full" / "host.jsonl", tmp_path / "empty"
+        append_anchor(full, kept.head(), NOW)
+        empty.mkdir()
+        for options in (
+            ("--anchors", str(empty)),
+            ("--anchors", str(full), "--anchors", str(empty)),
+        ):
+            done = run("verify", *options)
+            assert (done.exit_code, f"no anchor in {empty}" in done.stderr) == (2, True)
+            assert "the trail is whole" not in done.stdout
+        (empty / "host.jsonl").write_text("\n")
+        assert run("verify", "--anchors", str(empty)).exit_code == 2
+        kept.sql("UPDATE audit_entries SET act = 2 WHERE position = 2")
+        assert run("verify", "--anchors", str(empty)).exit_code == 1
+
     def test_a_torn_line_is_a_warning(self, kept: Trail, settings: UserSettings) -> None:
         kept.fill(1)
         file = settings.anchors / "host.jsonl"

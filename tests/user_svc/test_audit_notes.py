@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pyotp
+from mediq.audit.v1 import audit_service_pb2 as audits
 from mediq.audit.v1.audit_pb2 import AuditEvent
+from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
@@ -15,6 +17,7 @@ from mesh.storage import Database
 from tests.support.audit import ACCESS, CHANGE, REFUSED
 from tests.support.mesh import problem
 from tests.user_svc.conftest import PASSWORD, World, bearer, new_email, new_nik
+from tests.user_svc.counter import Counter
 from user_svc.audit_chain import AuditChain
 from user_svc.audit_tables import AUDIT_ENTRIES
 
@@ -121,8 +124,27 @@ async def test_services_act_for_a_registration(world: World) -> None:
     assert len(event.object_ids) == 1
     request = logins.IssueNarrowSessionRequest(scope=Scope.SCOPE_TICKETS, subject_id=patient.id)
     await world.ocr_auth.IssueNarrowSession(request)
-    (issued,) = await trail_of(world, "IssueNarrowSession")
+    opened = await world.ocr_auth.IssueNarrowSession(request)
+    await world.users.GetProfile(messages.GetProfileRequest(), metadata=bearer(opened.access_token))
+    _, issued = await trail_of(world, "IssueNarrowSession", 2)
     assert list(issued.person_ids) == [patient.id]
+    (seen,) = await trail_of(world, "GetProfile")
+    assert seen.actor.session_id in issued.object_ids
+
+
+async def test_who_opened_a_session_of_data_rights(world: World) -> None:
+    """Who uses it is the patient to the trail: the session leads to the member of staff."""
+    counter = Counter(world)
+    patient = await counter.patient()
+    session = await counter.open_rights(patient.id)
+    asked = audits.ListPersonAccessesRequest(user_id=patient.id)
+    async with counter.mesh.channel("user_svc") as edge:
+        who = bearer(session.access_token)
+        await AuditServiceStub(edge).ListPersonAccesses(asked, metadata=who)
+    (used,) = await trail_of(world, "ListPersonAccesses")
+    (opened,) = await trail_of(world, "OpenDataRights")
+    assert (used.actor.id, opened.actor.role) == (patient.id, Role.ROLE_OPERATOR)
+    assert used.actor.session_id in opened.object_ids
 
 
 async def test_a_confirmed_authenticator_ends_other_sessions(world: World) -> None:
