@@ -185,6 +185,8 @@ def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -
     )
 
 
+_REFUSALS = (Kind.PERMISSION_DENIED, Kind.NOT_FOUND)
+"""What is out of somebody's reach is answered as if it did not exist."""
 _Look: TypeAlias = tuple[str, str, str, str]
 """Session, method, facility, and whom or what it showed."""
 
@@ -297,12 +299,12 @@ class Trail:
         self._remember(looks, now)
 
     async def refused(self, call: Call, request: Message, error: MeshError) -> None:
-        """Writes down that a signed-in person tried what they may not do.
+        """Writes down that a signed-in person tried what they may not do, or may not know of.
 
         Never fails, see `record_refusal`.
         """
         if (
-            error.kind is not Kind.PERMISSION_DENIED
+            error.kind not in _REFUSALS
             or call.principal is None
             or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
         ):

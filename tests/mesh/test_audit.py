@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
-import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from mediq.audit.v1.audit_pb2 import AuditEvent
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1 import user_service_pb2 as requests
-from mediq.user.v1.user_pb2 import User
+from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
@@ -26,7 +25,7 @@ from mesh.audit_relay import open_trail
 from mesh.config import ServiceSettings
 from mesh.context import CLIENT_ADDRESS, principal
 from mesh.crypto import FieldCipher
-from mesh.errors import MeshError, refused
+from mesh.errors import MeshError, not_found, refused
 from mesh.idempotency import Idempotency, idempotency_table
 from mesh.pipeline import Context
 from mesh.server import Server
@@ -55,9 +54,12 @@ class Accounts:
     idempotency: Idempotency
     listed: list[str] = field(default_factory=list)
     things: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
     closing: Callable[[Session], None] = lambda _: None
 
     async def GetUser(self, request: requests.GetUserRequest, context: Context) -> User:
+        if request.id in self.hidden:
+            raise not_found("user", request.id)
         return User(id=request.id, institution_id=FACILITY)
 
     async def ListUsers(
@@ -75,6 +77,16 @@ class Accounts:
         self, request: requests.RevealNikRequest, context: Context
     ) -> requests.RevealNikResponse:
         return requests.RevealNikResponse(nik="3201014105900017")
+
+    async def EnsurePatient(
+        self, request: requests.EnsurePatientRequest, context: Context
+    ) -> requests.EnsurePatientResponse:
+        def ensure(session: Session) -> requests.EnsurePatientResponse:
+            return requests.EnsurePatientResponse(user=User(id=uid()))
+
+        return await self.idempotency.once(
+            "ocr_svc", request, requests.EnsurePatientResponse, ensure
+        )
 
     async def DeleteUser(self, request: requests.DeleteUserRequest, context: Context) -> Empty:
         def close(session: Session) -> Empty:
@@ -231,6 +243,16 @@ async def test_a_refused_request_cannot_stop_the_trail(running: Running) -> None
     await running.collector.of("GetUser")
 
 
+async def test_what_is_hidden_from_somebody_is_a_refusal(running: Running) -> None:
+    who, hidden = running.admin(), uid()
+    running.accounts.hidden.add(hidden)
+    for _ in range(2):
+        assert (await problem(running.get(hidden, who)))[0] == "NOT_FOUND"
+    (event,) = await running.collector.of("GetUser")
+    assert (event.act, list(event.person_ids)) == (REFUSED, [hidden])
+    assert event.refusal == "USER_NOT_FOUND"
+
+
 async def test_each_target_of_refused_tries_is_written(running: Running) -> None:
     who, targets = running.mesh.token(scope=Scope.SCOPE_TICKETS), [uid() for _ in range(3)]
     for target in targets:
@@ -341,14 +363,18 @@ def test_a_command_says_who_ran_it() -> None:
 
 
 async def test_a_caller_that_is_not_the_edge_has_no_address(mesh: Mesh, running: Running) -> None:
+    request = requests.EnsurePatientRequest(
+        request_id=uid(),
+        identity=PatientIdentity(nik="3201014105900017", nama="SITI RAHMAWATI"),
+        institution_id=FACILITY,
+    )
     async with mesh.channel("user_svc", "ocr_svc") as channel:
-        call = UserServiceStub(channel).GetUser(
-            requests.GetUserRequest(id=uid()), metadata=((CLIENT_ADDRESS, "203.0.113.7"),)
+        call = UserServiceStub(channel).EnsurePatient(
+            request, metadata=((CLIENT_ADDRESS, "203.0.113.7"),)
         )
-        with pytest.raises(grpc.aio.AioRpcError):
-            await call
-    assert await running.written() == 0
-    assert not running.collector.events
+        await call
+    (event,) = await running.collector.of("EnsurePatient")
+    assert (event.actor.peer, event.actor.address) == ("ocr_svc", "")
 
 
 async def test_nothing_is_written_outside_of_a_call(running: Running) -> None:
