@@ -1,5 +1,6 @@
 """The data keys change while the whole mesh serves, by the commands that a person would type."""
 
+import json
 import time
 
 import httpx
@@ -35,6 +36,20 @@ def test_stored_data_gets_the_new_key(
         assert time.monotonic() < ends, found
         time.sleep(0.5)
     assert names() == before
+    while len(rotations(running)) < 4:
+        assert time.monotonic() < ends
+        time.sleep(0.5)
+    assert {line["service"] for line in rotations(running)} == {
+        *("institution_svc", "ocr_svc", "queue_svc", "user_svc")
+    }
     early = running.mediq("data-keys", "prune")
     assert early.returncode == 1
     assert early.stderr.count("stays, a replica may encrypt with it until") == 4
+
+
+def rotations(running: Running) -> list[dict[str, str]]:
+    """Rotations of data keys in the audit trail."""
+    listed = running.mediq("audit", "list", "--json", "--limit", "1000")
+    assert listed.returncode == 0, listed.stderr
+    events = [json.loads(line)["event"] for line in listed.stdout.splitlines()]
+    return [event for event in events if event["method"].startswith("data-keys rotate ")]
