@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import uuid4
 
+from mesh.crypto import FieldCipher
+
 MAX_ENTRIES = 10_000
 
 
@@ -105,11 +107,17 @@ class MemoryCache:
         self._entries.clear()
 
 
-def make_cache(redis_url: str, prefix: str) -> Cache:
-    """Redis when a URL is given, otherwise a cache in the process."""
+def make_cache(redis_url: str, prefix: str, cipher: FieldCipher) -> Cache:
+    """Redis when a URL is given, otherwise a cache in the process.
+
+    Args:
+        redis_url: redis://host:port/number, or empty.
+        prefix: Stands before every key in Redis.
+        cipher: Seals what is given to Redis.
+    """
     if not redis_url:
         return MemoryCache()
     # The client is 7 MB that a mesh on one machine does without.
     from mesh.redis_cache import RedisCache
 
-    return RedisCache(redis_url, prefix)
+    return RedisCache(redis_url, prefix, cipher)

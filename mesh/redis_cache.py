@@ -1,4 +1,4 @@
-"""The cache in Redis."""
+"""The cache in Redis, whose values only the service can make and read."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,7 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from mesh.crypto import DecryptionError, FieldCipher
 from mesh.logs import logger
 
 Reply = TypeVar("Reply")
@@ -20,28 +21,38 @@ GENERATION_SECONDS = 24 * 3600
 class RedisCache:
     """A cache shared by all replicas of a service."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, cipher: FieldCipher) -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
             prefix: Stands before every key.
+            cipher: Seals values for their keys: whoever writes to Redis can take copies away, and
+                put older ones of the same key back, but not make one.
         """
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=0.2, socket_connect_timeout=0.2
         )
         self._prefix = prefix
+        self._cipher = cipher
         self._silent_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
-        """The value; None when Redis does not answer."""
-        value = await self._ask(lambda: self._redis.get(self._prefix + key))
-        return value.encode() if isinstance(value, str) else value
+        """The value; None when Redis does not answer, or holds none that this service made."""
+        sealed = await self._get(key)
+        if sealed is None:
+            return None
+        try:
+            return self._cipher.decrypt(sealed, f"cache/{key}")
+        except DecryptionError:
+            logger().warning("a value in redis is not ours, going on without")
+            return None
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Keeps a value, if Redis answers."""
         life = max(1, int(ttl_seconds * 1000))
-        await self._ask(lambda: self._redis.set(self._prefix + key, value, px=life))
+        sealed = self._cipher.encrypt(value, f"cache/{key}")
+        await self._ask(lambda: self._redis.set(self._prefix + key, sealed, px=life))
 
     async def delete(self, key: str) -> None:
         """Forgets a value, if Redis answers."""
@@ -50,10 +61,10 @@ class RedisCache:
     async def generation(self, group: str) -> str | None:
         """The generation; a new one when Redis has lost the group's; None when it is silent."""
         name = f"generation/{group}"
-        found = await self.get(name)
+        found = await self._get(name)
         if found is None:
             await self._begin(name, only_new=True)
-            found = await self.get(name)
+            found = await self._get(name)
         return None if found is None else found.decode()
 
     async def bump(self, group: str) -> None:
@@ -63,6 +74,10 @@ class RedisCache:
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
+
+    async def _get(self, key: str) -> bytes | None:
+        value = await self._ask(lambda: self._redis.get(self._prefix + key))
+        return value.encode() if isinstance(value, str) else value
 
     async def _begin(self, name: str, *, only_new: bool) -> None:
         await self._ask(

@@ -62,7 +62,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     rules = settings.rules
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    cache = make_cache(settings.redis_url, f"{settings.service}/")
+    cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
     outbox = Outbox(OUTBOX, database, bus, server.meter)
     lines = Lines(rules)
 

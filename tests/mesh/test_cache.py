@@ -6,16 +6,18 @@ from uuid import uuid4
 import pytest
 
 from mesh.cache import Cache, MemoryCache, make_cache, remembered
+from mesh.crypto import FieldCipher
 from mesh.redis_cache import RedisCache
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+CIPHER = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.backends)])
 async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
     made: Cache = MemoryCache()
     if request.param == "redis":
-        made = RedisCache(REDIS_URL, f"test-{uuid4()}:")
+        made = RedisCache(REDIS_URL, f"test-{uuid4()}:", CIPHER)
         await made._redis.ping()
     yield made
     await made.close()
@@ -79,7 +81,7 @@ async def test_full_memory_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_redis_that_is_gone_is_a_miss() -> None:
-    cache = make_cache("redis://127.0.0.1:1/0", "x:")
+    cache = make_cache("redis://127.0.0.1:1/0", "x:", CIPHER)
     await cache.set("a", b"1", 5)
     assert await cache.get("a") is None
     await cache.delete("a")
@@ -89,4 +91,23 @@ async def test_redis_that_is_gone_is_a_miss() -> None:
         return b"loaded"
 
     assert await remembered(cache, "g", "k", 5, load) == b"loaded"
+    await cache.close()
+
+
+@pytest.mark.backends
+async def test_what_others_write_to_redis_is_a_miss() -> None:
+    prefix = f"test-{uuid4()}:"
+    cache = RedisCache(REDIS_URL, prefix, CIPHER)
+    redis = cache._redis
+    await cache.set("a", b"mine", 5)
+    await cache.set("b", b"yours", 5)
+    a = await redis.get(f"{prefix}a")
+    assert isinstance(a, bytes)
+    assert b"mine" not in a
+    await redis.set(f"{prefix}b", a, px=5000)
+    assert await cache.get("b") is None, "the value of another key"
+    await redis.set(f"{prefix}a", b"forged", px=5000)
+    assert await cache.get("a") is None
+    await redis.set(f"{prefix}a", "text", px=5000)
+    assert await cache.get("a") is None
     await cache.close()
