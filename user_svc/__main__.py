@@ -19,7 +19,7 @@ from mesh.reseal import Resealer
 from mesh.server import Server, run
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
-from user_svc import revoking, throttle
+from user_svc import login_places, revoking, throttle
 from user_svc.audit_anchors import Anchors
 from user_svc.audit_chain import AuditChain
 from user_svc.audit_servicer import AuditServicer
@@ -89,6 +89,7 @@ async def build(server: Server) -> None:
     def purge(session: Session) -> None:
         sessions.purge(session, utc_now())
         throttle.purge(session, utc_now())
+        login_places.purge(session, utc_now())
         idempotency.forget_old(session)
 
     async def keep_purging() -> None:

@@ -22,7 +22,7 @@ from mesh.pipeline import Context
 from mesh.storage import Database
 from mesh.times import timestamp, utc_now
 from mesh.tokens import TokenSigner
-from user_svc import domain, throttle, totp
+from user_svc import domain, login_places, throttle, totp
 from user_svc.audit_notes import by_account, nobody_entered
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.narrow import narrow_session
@@ -97,12 +97,11 @@ class AuthServicer(SessionsServicer):
             )
             if self._require_admin_totp and account.role is Role.ADMIN_FASKES and not protected:
                 raise totp.enrolment_required()
-            throttle.clear(session, self._accounts.email_index(request.email))
             opened = self._sessions.open(session, account.id, utc_now())
             self._note(session, account, opened.session_id)
             return account, opened
 
-        return self._pair(*await self._with_password(request, open_session))
+        return self._pair(*await self._with_password(request, open_session, signs_in=True))
 
     async def BeginTotpEnrolment(
         self, request: messages.BeginTotpEnrolmentRequest, context: Context
@@ -195,23 +194,30 @@ class AuthServicer(SessionsServicer):
         return self._narrow(request.scope, subject, domain.TICKETS_SESSION)
 
     async def _with_password(
-        self, request: _WithPassword, work: Callable[[Session, Account], Result]
+        self,
+        request: _WithPassword,
+        work: Callable[[Session, Account], Result],
+        *,
+        signs_in: bool = False,
     ) -> Result:
         """Runs a unit of work on the staff account with this login, which it locks.
 
-        The try counts as failed until a login clears the count.
+        The try counts as failed, unless the work signs in: that clears the count, and the place is
+        known from then on.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, or RESOURCE_EXHAUSTED with
                 reason LOGIN_THROTTLED.
         """
         call = current_call()
+        place = login_places.place_of(self._accounts, request.email, call)
 
-        def begin(session: Session) -> tuple[Account, str] | None:
-            throttle.charge(session, self._accounts.email_index(request.email), utc_now())
-            return self._accounts.credentials(session, request.email)
+        def begin(session: Session) -> tuple[str, tuple[Account, str] | None]:
+            slate = login_places.slate_of(session, place)
+            throttle.charge(session, slate, utc_now())
+            return slate, self._accounts.credentials(session, request.email)
 
-        known = await write_again(self._database, begin)
+        slate, known = await write_again(self._database, begin)
         stored = known[1] if known is not None else None
         right = await self._passwords.matches(request.password, stored)
         renewed = None
@@ -226,7 +232,11 @@ class AuthServicer(SessionsServicer):
                 raise domain.invalid_credentials()
             if renewed is not None:
                 self._accounts.set_password(session, current[0].id, renewed)
-            return work(session, current[0])
+            done = work(session, current[0])
+            if signs_in:
+                throttle.clear(session, slate)
+                login_places.remember(session, place, utc_now())
+            return done
 
         try:
             return await self._database.write(run)

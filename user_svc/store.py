@@ -109,7 +109,7 @@ class RefreshTokenRow(Base):
 
 
 class LoginAttemptRow(Base):
-    """Failed tries of one login, by its blind index."""
+    """Failed tries of one login, by its blind index or by that of a place of its own."""
 
     __tablename__ = "login_attempts"
 
@@ -151,6 +151,10 @@ class Accounts:
     def email_index(self, email: str) -> str:
         """The blind index of an e-mail address."""
         return self._cipher.blind_index(domain.fold_email(email), "email")
+
+    def place_index(self, email: str, network: str) -> str:
+        """The blind index of an e-mail address at a network address."""
+        return self._cipher.blind_index(f"{network} {domain.fold_email(email)}", "place")
 
     def unseal(self, account_id: str, column: str, sealed: bytes | None) -> str:
         """The text of a sealed column of an account; empty without one.

@@ -1,13 +1,24 @@
-"""Login throttling by login name: guessing gets slow, the owner is never locked out for long.
+"""Login throttling: guessing gets slow, and whom it holds up besides the guesser.
 
-The first tries are free; then each failed one doubles the wait before the next, up to a minute. A
-try during the wait is refused without looking at the password, and neither counts nor prolongs the
-wait. A success, or a quarter of an hour without a try, clears the slate. So the owner can always
-try again within a minute, and a guesser gets at most 1,440 tries a day.
+The first tries of a slate are free; then each failed one doubles the wait before the next, up to a
+minute. A try during the wait is refused without looking at the password, and neither counts nor
+prolongs the wait. A success, or a quarter of an hour without a try, clears the slate. So a guesser
+gets at most 1,440 tries a day of each slate.
 
-The count is kept by the blind index of the e-mail address or NIK, of unknown ones too: the
-throttle does not tell who has an account. It lives in the service's database, so it holds for all
-replicas, and no login succeeds when it cannot be read.
+Staff: a login has a slate, and another one at each address from which it has succeeded before
+(login_places.py). A try there is charged on the slate of that place only, a try from elsewhere on
+that of the login. So the owner signs in at the usual place at once, whatever others try elsewhere.
+From a new place the owner waits for the same slate as the guessers, of whom one that never stops
+may take each turn as it comes up; the same happens at the usual place when the guesser shares its
+address.
+
+Patients: a NIK has one slate, wherever a try comes from: what a login opens is narrow, and phones
+change their addresses. One who guesses all the time may keep the patient out as long as that.
+
+A slate is kept by a blind index, of unknown logins too, which never have a place: at an address
+from which a login has not succeeded, the throttle does not tell whether it is somebody's. It lives
+in the service's database, so it holds for all replicas, and no login succeeds when it cannot be
+read.
 """
 
 import datetime

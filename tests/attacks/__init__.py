@@ -6,6 +6,7 @@
 | field access | attacks/test_requests.py; masked NIK: user_svc/test_patients.py |
 | patient login | attacks/test_logins.py; throttle, words of refusals: user_svc/test_logins.py |
 | staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_domain.py |
+| locking the owner out | attacks/test_lockout.py, user_svc/test_login_places.py |
 | one-time codes | user_svc/test_totp.py, user_svc/test_totp_logins.py |
 | tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
 | key rotation | mesh/test_keys.py |

@@ -22,8 +22,10 @@ from sqlalchemy import Engine, text
 
 from mesh.migrations import upgrade
 from mesh.storage import make_engine
+from mesh.times import utc_now
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import Trail
+from user_svc import auth_servicer
 from user_svc.__main__ import build
 from user_svc.settings import UserSettings
 
@@ -50,6 +52,17 @@ def new_email() -> str:
 def bearer(token: str) -> Metadata:
     """Metadata with an access token."""
     return (("authorization", f"Bearer {token}"),)
+
+
+class Clock:
+    """A clock of the logins that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = utc_now()
+
+    def move(self, by: datetime.timedelta) -> None:
+        """Moves it on."""
+        self.now += by
 
 
 @dataclass
@@ -179,6 +192,14 @@ async def world(mesh: Mesh, settings: UserSettings, engine: Engine) -> AsyncIter
             engine=engine,
             network_admin=mesh.token(Role.ROLE_ADMIN_FASKES),
         )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the logins of the account service take for the time."""
+    clock = Clock()
+    monkeypatch.setattr(auth_servicer, "utc_now", lambda: clock.now)
+    return clock
 
 
 @pytest.fixture

@@ -112,8 +112,8 @@ def test_throttle_doubles_up_to_a_minute() -> None:
     assert throttle.wait_after(10_000).total_seconds() == 60
 
 
-def test_throttle_never_locks_out_for_long() -> None:
-    """A guesser who never stops: whoever tries a minute after the last counted try gets through."""
+def test_a_guesser_who_never_stops_gets_a_try_a_minute() -> None:
+    """Tries during the wait do not prolong it, and a quarter of an hour without one ends it."""
     known = throttle.charged(None, NOW)
     allowed, waits = 1, []
     for second in range(1, 3600):
