@@ -112,7 +112,9 @@ class DataRightsServicer(DataRightsServiceServicer):
     async def RequestErasure(
         self, request: messages.RequestErasureRequest, context: Context
     ) -> messages.Erasure:
-        found = await self._known(request.user_id) or await self._accept(request)
+        found = await self._known(request.user_id)
+        if found is None or not found.is_unfinished():
+            found = await self._accept(request, found)
         call = current_call()
         left = call.remaining_seconds() if call is not None else None
         found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
@@ -129,24 +131,45 @@ class DataRightsServicer(DataRightsServiceServicer):
     async def _known(self, user_id: str) -> Erasure | None:
         return await self._database.read(lambda session: self._erasures.of(session, user_id))
 
-    async def _accept(self, request: messages.RequestErasureRequest) -> Erasure:
+    async def _accept(
+        self, request: messages.RequestErasureRequest, done: Erasure | None
+    ) -> Erasure:
         """The person's erasure, accepted now unless another call was faster.
+
+        Args:
+            request: What is asked for.
+            done: The erasure that has been done. It closed the account, so an open one has come
+                back with a backup, and it is begun anew; otherwise it is the answer. None: none.
 
         Raises:
             MeshError: OPEN_TICKETS, REGISTRATION_RUNNING, or what the other services raise. Then
                 nothing is stored.
         """
         user_id = request.user_id
-        nik = (await self._accounts.record(user_id)).identity.nik
+        try:
+            nik = (await self._accounts.record(user_id)).identity.nik
+        except MeshError as error:
+            if done is None or error.kind is not Kind.NOT_FOUND:
+                raise
+            return done
         visits = await self._queue.visits(user_id)
         require_closed(visits)
         now = self._clock()
-        made = Erasure(new_id(), user_id, now, retain_time(visits, self._retention, now))
+        made = Erasure(
+            new_id() if done is None else done.id,
+            user_id,
+            now,
+            retain_time(visits, self._retention, now),
+            round=0 if done is None else done.round + 1,
+        )
 
         def accept(session: Session) -> Erasure:
             if self._erasures.registration_runs(session, user_id, nik):
                 raise registration_running()
-            self._erasures.add(session, made, now + self._lease)
+            if done is None:
+                self._erasures.add(session, made, now + self._lease)
+            elif not self._erasures.begin_again(session, made, now + self._lease):
+                return self._erasures.get(session, made.id)
             shown = messages.Erasure(id=made.id, user_id=user_id)
             self._trail.note_change(session, current_call(), request, shown)
             return made

@@ -1,6 +1,7 @@
 """The rules of an erasure: whether it may begin, how long data are kept, what happens next."""
 
 import datetime
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +13,8 @@ class State(StrEnum):
     """How far an erasure has come.
 
     ACCEPTED -> ACCOUNT_ERASED -> ERASED when nothing must be kept; otherwise
-    ACCEPTED -> RETAINED, and when the time is over -> DUE -> ACCOUNT_ERASED -> ERASED.
+    ACCEPTED -> RETAINED, and when the time is over -> DUE -> ACCOUNT_ERASED -> ERASED. What was
+    done is begun anew when a backup has brought the data back.
     """
 
     ACCEPTED = "ACCEPTED"
@@ -32,7 +34,6 @@ class Erasure:
     """The erasure of one person's data."""
 
     id: str
-    """Also the request_id of every step: a step that is repeated has no second effect."""
     user_id: str
     """Whose data. Empty once they are gone."""
     create_time: datetime.datetime
@@ -42,6 +43,17 @@ class Erasure:
     attempts: int = 0
     """Tries of the present step that came to nothing."""
     lease_until: datetime.datetime | None = None
+    round: int = 0
+    """How often it was begun anew, because a backup had brought the data back."""
+
+    @property
+    def key(self) -> str:
+        """The request_id of every step: a step that is repeated has no second effect.
+
+        Another one each round: the services remember a key for a day, and what they did then is
+        undone.
+        """
+        return str(uuid.uuid5(uuid.UUID(self.id), str(self.round))) if self.round else self.id
 
     def is_unfinished(self) -> bool:
         """Whether a step can be done now."""

@@ -47,12 +47,12 @@ class ErasureSaga(Steps[Erasure]):
 
     async def _advance(self, found: Erasure, owner: str) -> bool:
         if found.state is State.ACCOUNT_ERASED:
-            await self._queue.erase(found.id, found.user_id)
+            await self._queue.erase(found.key, found.user_id)
             await self._note(self._erasures.erased, found.id, owner, found.user_id)
             logger().info("erasure completed", id=found.id)
             return False
         kept = found.retain_time if found.state is State.ACCEPTED else None
-        await self._accounts.erase(found.id, found.user_id, kept)
+        await self._accounts.erase(found.key, found.user_id, kept)
         if kept is not None:
             await self._note(self._erasures.retained, found.id, owner)
             logger().info("erasure waits for the end of the retention", id=found.id)

@@ -28,7 +28,7 @@ class Leasable(Protocol):
 
     @property
     def id(self) -> str:
-        """Also the request_id of every step: a step that is repeated has no second effect."""
+        """Identifier of the row."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from sqlalchemy import Row
 
 from mesh.audit import sealed_events
 from mesh.sealed import SealedColumn
+from ocr_svc.erasure_store import ErasureRow, account_place
 from ocr_svc.store import AUDIT, DraftRow, RegistrationRow, reading_place, registration_place
 
 
@@ -20,5 +21,6 @@ SEALED = (
         SealedColumn(RegistrationRow.__table__, name, partial(_registration, name))
         for name in ("identity", "age", "ticket")
     ),
+    SealedColumn(ErasureRow.__table__, "account", lambda row: account_place(row.id)),
     sealed_events(AUDIT),
 )

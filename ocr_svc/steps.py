@@ -1,6 +1,6 @@
 """Durable steps: each is repeated under one key until it holds, whatever ends in between.
 
-Before each step a process leases the row; the step's request_id is the row's id, so that a step
+Before each step a process leases the row; the step's request_id comes from the row, so that a step
 whose answer was lost, or that two processes run after all (a lease that ran out during a pause),
 has one effect. A call that begins the steps waits for them as long as it can; they do not end with
 it.

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mesh.errors import MeshError, invalid, refused
 from mesh.idempotency import key_of
 from mesh.pages import decode_token, encode_token
-from queue_svc.domain.states import FINAL
+from queue_svc.domain.states import FINAL, Ground
 from queue_svc.domain.tickets import Recorded, Ticket
 from queue_svc.models import IDEMPOTENCY, ChangeRow
 from queue_svc.reading import TicketReader
@@ -60,8 +60,8 @@ class PatientTickets(TicketReader):
         """Takes the person out of their tickets.
 
         Each visit gets a name of its own in place of the account: its tickets still belong
-        together, and no two visits do. Versions, times and revisions stay, so that no copy of a
-        queue has to be read anew.
+        together, and no two visits do. The ground of the class goes, and so do reasons. Versions,
+        times and revisions stay, so that no copy of a queue has to be read anew.
 
         Returns:
             The tickets.
@@ -96,7 +96,10 @@ class PatientTickets(TicketReader):
     def _rename(self, patient_id: str, ticket_ids: Sequence[str]) -> None:
         nobody = str(uuid.uuid4())
         self._session.execute(
-            update(TICKET).where(TICKET.c.id.in_(ticket_ids)).values(patient_id=nobody)
+            # The ground may tell of a pregnancy or a disability; statistics need the class alone.
+            update(TICKET)
+            .where(TICKET.c.id.in_(ticket_ids))
+            .values(patient_id=nobody, ground=Ground.NONE)
         )
         # Who takes or cancels a ticket at home acts as the account.
         self._session.execute(

@@ -390,3 +390,6 @@ def _head_option(text: str) -> Head:
         return parse_head(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--head") from error
+
+
+import user_svc.audit_recipients  # noqa: E402, F401 # a command more of this application

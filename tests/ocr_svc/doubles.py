@@ -229,7 +229,7 @@ class UsersDouble(Double, UserServiceServicer):
         self, request: GetPatientRecordRequest, context: Context
     ) -> PatientRecord:
         await self.admit(context, "GetPatientRecord")
-        if request.id not in self.records:
+        if request.id not in self.records or request.id in self.kept:
             await _fail(context, not_found("user", request.id))
         return self.records[request.id]
 

@@ -9,8 +9,9 @@ from mediq.ocr.v1 import registration_service_pb2 as messages
 from mesh.errors import unavailable
 from ocr_svc.store import Base
 from tests.ocr_svc.conftest import Clinic, upload
-from tests.ocr_svc.doubles import NIK
+from tests.ocr_svc.doubles import NIK, card
 from tests.ocr_svc.test_confirm import COMPLETED, state_becomes
+from tests.ocr_svc.test_erasure import ABSENT, ERASED, erase, visited
 from tests.support.mesh import Mesh
 from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 
@@ -32,6 +33,10 @@ async def test_registrations_go_on_after_a_rotation(clinic: Clinic, database_url
         confirm = clinic.confirm_request(finished.id)
         done = await stub.ConfirmRegistration(confirm, metadata=finished_metadata)
         assert done.state == COMPLETED
+        clinic.reader.reading = card(nik="3273014107900002", nama="ORANG LAIN")
+        gone = await visited(clinic, stub, *ABSENT)
+        assert (await erase(clinic, gone.user_id)).state == ERASED
+        clinic.reader.reading = card()
         # Its identity and age are kept, because the accounts do not answer.
         pending, pending_metadata = await upload(stub)
         clinic.users.refusal = unavailable("down", "DOWN")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_pb2 import Ticket
+from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket
 
 from mesh.idempotency import key_of
 from queue_svc.models import ChangeRow, TicketRow
@@ -19,6 +19,7 @@ from tests.queue_svc.test_transfers import history, journey, served, transfer
 from tests.support.databases import dump
 from tests.support.mesh import problem
 
+NO_GROUND = PriorityGround.PRIORITY_GROUND_UNSPECIFIED
 REASON = "sesak napas"
 """What `World.take` says of an urgent ticket."""
 TOLD: dict[type[Any], dict[str, str]] = {
@@ -92,10 +93,9 @@ async def erase(world: World, patient: str, request_id: str = "") -> int:
 
 
 def kept(world: World) -> dict[str, list[dict[str, Any]]]:
-    """Every row but those of the outbox, which go when the bus has them."""
-    return {
-        name: rows for name, rows in dump(world.settings.database_url).items() if name != "outbox"
-    }
+    """Every row but those of the outboxes, which go when the bus or the trail has them."""
+    tables = dump(world.settings.database_url)
+    return {name: rows for name, rows in tables.items() if name not in ("outbox", "audit_outbox")}
 
 
 async def visit(world: World, patient: str) -> Ticket:
@@ -209,6 +209,35 @@ class TestErasure:
                 assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")
         assert await listed(world, patient) == []
 
+    async def test_no_ground_of_a_class_is_left(self, world: World) -> None:
+        """It tells of an illness or a pregnancy; the class itself stays, statistics need it."""
+        patient, other = uid(), uid()
+        made = {}
+        for person in (patient, other):
+            ticket = await world.stub.CreateTicket(
+                requests.CreateTicketRequest(
+                    request_id=uid(),
+                    institution_id=world.place.facility,
+                    service_id=world.place.service,
+                    patient_id=person,
+                    priority_grounds=[PriorityGround.PRIORITY_GROUND_PREGNANT],
+                ),
+                metadata=world.operator,
+            )
+            await world.call(ticket)
+            await world.move(ticket, SERVING)
+            made[person] = [ticket, await transfer(world, ticket)]
+            await world.move(made[person][1], CANCELLED, "pulang")
+        urgent = await visit(world, patient)
+        reports = await numbers(world)
+        assert await erase(world, patient) == 4
+        found = [await world.get(one) for one in (*made[patient], urgent)]
+        assert {one.priority_ground for one in found} == {NO_GROUND}
+        assert [one.priority for one in found] == [made[patient][0].priority] * 2 + [URGENT]
+        stays = [(await world.get(one)).priority_ground for one in made[other]]
+        assert stays == [PriorityGround.PRIORITY_GROUND_PREGNANT] * 2
+        assert await numbers(world) == reports
+
     async def test_an_open_ticket_stops_it(self, world: World) -> None:
         patient = uid()
         await visit(world, patient)
@@ -283,12 +312,15 @@ def unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
         key_of(request, "")[0]
         for request in (requests.CreateTicketRequest(), requests.CancelTicketRequest())
     }
-    for table in before.keys() - {"tickets", "ticket_changes", "idempotency", "audit_outbox"}:
+    for table in before.keys() - {"tickets", "ticket_changes", "idempotency"}:
         assert before[table] == after[table]
     kept = [row for row in after["idempotency"] if "ErasePatientTickets" not in row["scope"]]
     gone = [row for row in before["idempotency"] if row not in kept]
     assert {row["scope"].rpartition("/")[0] + "/" for row in gone} == own
-    for table, personal in (("tickets", {"patient_id"}), ("ticket_changes", {"actor", "reason"})):
+    for table, personal in (
+        ("tickets", {"patient_id", "ground"}),
+        ("ticket_changes", {"actor", "reason"}),
+    ):
         for old, new in zip(before[table], after[table], strict=True):
             assert old.keys() == new.keys()
             assert {key for key in old if old[key] != new[key]} <= personal

@@ -1,0 +1,170 @@
+"""The `mediq data-rights` command: what was erased is erased again after a restore."""
+
+import asyncio
+import datetime
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
+from sqlalchemy import inspect, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from mesh import logs
+from mesh.audit import Trail, command_event
+from mesh.audit_fields import MAX_IDENTIFIERS
+from mesh.crypto import FieldCipher
+from mesh.errors import MeshError, refused
+from mesh.keys import KeyFolderError
+from mesh.storage import Database
+from mesh.times import utc_now
+from mesh.validation import validate
+from ocr_svc.erasure_store import ErasureRow, Erasures, Replayed
+from ocr_svc.settings import OcrSettings
+from ocr_svc.store import AUDIT, Repository
+
+INCOMPLETE = 1
+"""Exit code: the accounts of some erasures are not known any more."""
+FAILED = 2
+"""Exit code: something is missing or does not answer."""
+app = typer.Typer(no_args_is_help=True, help="Rights of persons over their data.")
+
+
+@app.callback()
+def data_rights() -> None:
+    """Rights of persons over their data."""
+
+
+@app.command("replay")
+def replay_command(
+    since: Annotated[
+        str,
+        typer.Option(help="When the backup was made that was restored: 2026-03-01T08:00+07:00."),
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit trail.")] = "",
+) -> None:
+    """Erase again what was erased since a backup was made, after it was restored.
+
+    A running ocr_svc does it, at once or when it is started. Exit 0: all of it; 1: the accounts of
+    some erasures are not known, they are named; 2: nothing can be done.
+    """
+    # Standard output is for what was done; what the kit would warn of is said by the error.
+    logs.configure("mediq", "ERROR")
+    start = _time(since)
+    try:
+        again, lost = asyncio.run(replay(OcrSettings(), start, reason))
+    except MeshError as error:
+        _fail(f"{error.message} ({error.reason})", error)
+    except SQLAlchemyError as error:
+        _fail(f"the database does not answer: {error}", error)
+    except (OSError, KeyFolderError) as error:
+        _fail(str(error), error)
+    typer.echo(f"erased again: {again}")
+    for erasure_id in lost:
+        typer.echo(f"mediq: the account of erasure {erasure_id} is not known any more", err=True)
+    if lost:
+        raise typer.Exit(INCOMPLETE)
+
+
+async def replay(
+    settings: OcrSettings, since: datetime.datetime, reason: str
+) -> tuple[int, Sequence[str]]:
+    """Begins every erasure anew of which a step was done at or after a moment.
+
+    A step that nothing has undone finds nothing to do. Each page goes into the audit trail in its
+    own transaction; a running service does the steps and sends the events.
+
+    Args:
+        settings: Of the service.
+        since: The moment.
+        reason: Why, for the audit trail.
+
+    Returns:
+        How many begin anew, and the identifiers of those whose account is not known any more.
+
+    Raises:
+        MeshError: INVALID_REQUEST: the reason is too long. NO_ERASURES: there is no such database.
+            Or the database does not answer: what began anew before stays so.
+        SQLAlchemyError: The database does not answer.
+        FileNotFoundError: The data key does not exist.
+    """
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    erasures = Erasures(cipher, Repository(cipher))
+    database = _open(settings)
+    trail = Trail(AUDIT, database, cipher, _not_sent)
+
+    def page(session: Session, after: str) -> Replayed:
+        found = erasures.replay(session, since, after, MAX_IDENTIFIERS, utc_now())
+        if found.persons or not after:
+            event = command_event(
+                settings.service,
+                "data-rights replay",
+                AuditAct.AUDIT_ACT_CHANGE,
+                persons=found.persons,
+                reason=reason,
+            )
+            validate(event)
+            trail.note(session, [event])
+        return found
+
+    again, lost, after = 0, list[str](), ""
+    try:
+        while True:
+            found = await database.write(partial(page, after=after))
+            again += len(found.persons)
+            lost += found.lost
+            if found.last is None:
+                return again, lost
+            after = found.last
+    finally:
+        await database.close()
+
+
+async def _not_sent(events: Sequence[AuditEvent]) -> None:
+    """The command only writes: the service beside it sends."""
+    raise AssertionError("a command sends no events")
+
+
+def _open(settings: OcrSettings) -> Database:
+    """The service's database. Nothing is made.
+
+    Raises:
+        MeshError: FAILED_PRECONDITION with reason NO_ERASURES.
+    """
+    url = make_url(settings.database)
+    missing = refused(
+        f"{url.render_as_string()} has no erasures: set MEDIQ_HOME or MEDIQ_OCR_SVC_DATABASE_URL, "
+        "or bring it up to date (mediq db upgrade)",
+        "NO_ERASURES",
+    )
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise missing
+    database = Database(settings.database, 1)
+    try:
+        tables = inspect(database.engine)
+        name = ErasureRow.__tablename__
+        if tables.has_table(name) and "round" in {one["name"] for one in tables.get_columns(name)}:
+            return database
+    except SQLAlchemyError:
+        database.engine.dispose()
+        raise
+    database.engine.dispose()
+    raise missing
+
+
+def _time(text: str) -> datetime.datetime:
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("not a time of ISO 8601", param_hint="--since") from error
+    if found.tzinfo is None:
+        raise typer.BadParameter("say the zone too, such as +07:00", param_hint="--since")
+    return found
+
+
+def _fail(text: str, error: Exception) -> NoReturn:
+    typer.echo(f"mediq: {text}", err=True)
+    raise typer.Exit(FAILED) from error
