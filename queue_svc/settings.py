@@ -24,6 +24,8 @@ class QueueSettings(ServiceSettings):
     """A counter that called within this time counts as open."""
     carry_hours: int = Field(default=6, ge=0, le=12)
     """Hours after midnight in which yesterday's waiting tickets are called too."""
+    tickets_an_hour: int = Field(default=10, ge=1)
+    """Tickets that a patient may take within an hour without staff."""
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     """Longest silence of a live stream."""
     facts_seconds: float = Field(default=30.0, ge=0)
@@ -44,4 +46,5 @@ class QueueSettings(ServiceSettings):
             places_back=self.places_back,
             counter_window=datetime.timedelta(minutes=self.counter_window_minutes),
             carry_hours=self.carry_hours,
+            tickets_an_hour=self.tickets_an_hour,
         )

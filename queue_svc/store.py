@@ -37,6 +37,7 @@ from queue_svc.rows import (
     ticket_of,
     ticket_values,
 )
+from queue_svc.taken import Taken
 
 ONE = select(TICKET).where(TICKET.c.id == bindparam("of"))
 GUARDED = (
@@ -57,6 +58,8 @@ class Issue:
     actor: str = ""
     reason: str = ""
     """Why it is urgent; empty otherwise."""
+    unattended: bool = False
+    """Whether no staff have a hand in it: a patient takes only so many of these."""
 
 
 class TicketStore(TicketReader):
@@ -90,17 +93,24 @@ class TicketStore(TicketReader):
             now: The moment.
 
         Returns:
-            For each a ticket, or ACTIVE_TICKET_EXISTS for a patient who is in the queue; and the
-            line that the new tickets stand in.
+            For each a ticket, ACTIVE_TICKET_EXISTS for a patient who is in the queue, or
+            TICKETS_LIMITED for one who has taken too many; and the line that the new tickets stand
+            in.
         """
         queue = self._locks.joined(service, now)
         present = self._present(queue, {one.patient_id for one in issues})
+        taken = Taken(self._session, {one.patient_id for one in issues if one.unattended}, now)
         results: list[Ticket | MeshError] = []
         for one in issues:
             if one.patient_id in present:
                 results.append(domain.active_ticket_exists(present[one.patient_id]))
                 continue
+            refusal = taken.refusal(one.patient_id, self._rules) if one.unattended else None
+            if refusal is not None:
+                results.append(refusal)
+                continue
             ticket = self._new(queue, one, now)
+            taken.add(one.patient_id)
             present[one.patient_id] = ticket.id
             results.append(ticket)
         made, line = self._placed([one for one in results if isinstance(one, Ticket)], now)

@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,18 @@ from tests.support.commands import command_trail
 from tests.support.databases import database_url
 from tests.support.logged import lines
 from tests.support.mesh import Mesh
+from tests.support.scan import fail_when_given_away
 from tests.support.sealed import quick_resealing
 
 __all__ = ["command_trail", "database_url", "lines", "quick_resealing"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Looks through what each test has had logged."""
+    report = yield
+    fail_when_given_away(report)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ CONTENT_TYPES: Mapping[str, Sequence[str]] = {
 
 SWITCHED = frozenset({"ExportEncounter"})
 """Methods that an installation switches on."""
+OF_THE_CALLER = frozenset({"GetProfile"})
+"""Methods that find nothing when the caller's own account was closed a moment ago."""
 DESCRIPTION = """Registration and queue platform for Indonesian health facilities.
 
 - Names are camelCase, enums travel by name, times are RFC 3339 in UTC, durations are seconds such
@@ -173,6 +175,7 @@ def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
     if signed_in:
         yield 403
     gets = method.name.startswith("Get") and bool(things)
+    gets |= method.name in OF_THE_CALLER
     if gets or path_fields(rule) or any(name.endswith("_id") for name in things):
         yield 404
     if method.mutating:

@@ -67,15 +67,18 @@ def charged(known: Attempts | None, now: datetime.datetime) -> Attempts:
     """
     if known is None or now - known.last_time > FORGOTTEN_AFTER:
         return Attempts(1, now)
-    left = known.last_time + wait_after(known.failures) - now
-    if left > datetime.timedelta():
+    wait = wait_after(known.failures)
+    left = known.last_time + wait - now
+    # Of tries at the same moment one may have looked at its clock before another that is counted
+    # already: while tries are free, that is no reason to refuse it.
+    if wait and left > datetime.timedelta():
         raise MeshError(
             "too many failed logins, wait before the next one",
             Kind.RESOURCE_EXHAUSTED,
             "LOGIN_THROTTLED",
             retry_after_seconds=max(left.total_seconds(), 0.001),
         )
-    return Attempts(known.failures + 1, now)
+    return Attempts(known.failures + 1, max(now, known.last_time))
 
 
 class Slates:

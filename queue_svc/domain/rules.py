@@ -16,3 +16,5 @@ class Rules:
     """A counter that called within this time counts as open."""
     carry_hours: int = 6
     """Hours after midnight in which yesterday's waiting tickets are called too."""
+    tickets_an_hour: int = 10
+    """Tickets that a patient may take within an hour without staff."""

@@ -314,6 +314,16 @@ def active_ticket_exists(ticket_id: str) -> MeshError:
     )
 
 
+def tickets_limited(retry_after_seconds: float) -> MeshError:
+    """The error for a patient who has taken too many tickets."""
+    return MeshError(
+        "the patient has taken many tickets, wait before the next one",
+        Kind.RESOURCE_EXHAUSTED,
+        "TICKETS_LIMITED",
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 def queue_empty() -> MeshError:
     """The error for a call when nobody waits."""
     return MeshError("nobody waits", Kind.NOT_FOUND, "QUEUE_EMPTY")

@@ -50,6 +50,7 @@ class Changes(Part):
                 ground=ground,
                 actor=who.subject,
                 reason=request.priority_reason,
+                unattended=not who.is_staff,
             )
 
         lane = request.institution_id, request.service_id
@@ -64,7 +65,11 @@ class Changes(Part):
             known = facts()
             priority, ground = class_rules_of(known).choose(request.age_years, ())
             return service_of(known), Issue(
-                patient_id=request.patient_id, priority=priority, ground=ground, actor=SERVICE
+                patient_id=request.patient_id,
+                priority=priority,
+                ground=ground,
+                actor=SERVICE,
+                unattended=True,
             )
 
         lane = request.institution_id, request.service_id

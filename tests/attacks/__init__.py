@@ -3,26 +3,29 @@
 | check | tested in |
 |---|---|
 | object access, function access | attacks/test_matrix.py: every RPC, made from the contracts |
+| the next patient, mixed requests | attacks/test_neighbours.py |
 | field access | attacks/test_requests.py; masked NIK: user_svc/test_patients.py |
 | patient login | attacks/test_logins.py; throttle, words of refusals: user_svc/test_logins.py |
 | staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_domain.py |
 | locking the owner out | attacks/test_lockout.py, user_svc/test_login_places.py |
-| one-time codes | user_svc/test_totp.py, user_svc/test_totp_logins.py |
+| one-time codes | attacks/test_one_time_codes.py, user_svc/test_totp_logins.py |
 | tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
 | key rotation | mesh/test_keys.py |
 | refresh | attacks/test_tokens.py (at the same moment); user_svc/test_sessions.py (the rest) |
-| logout, disable, role change | mesh/test_revocations.py, user_svc/test_session_rpcs.py |
+| logout, disable, role change | attacks/test_ended_sessions.py, mesh/test_revocations.py |
 | stored data | attacks/test_what_was_written.py, user_svc/test_store.py, ocr_svc/test_store.py |
-| card photo | e2e/test_main_job.py, ocr_engine/test_imaging.py, ocr_svc/test_upload.py |
-| logs | attacks/test_what_was_written.py, user_svc/test_logs.py, edge/test_headers.py |
-| service to service | attacks/test_matrix.py; mesh/test_certificates.py; edge/test_calls.py |
+| card photo | attacks/test_photos.py, ocr_engine/test_imaging.py, ocr_svc/test_upload.py |
+| logs | attacks/test_what_was_written.py, user_svc/test_logs.py; conftest.py: every test |
+| service to service | attacks/test_matrix.py, attacks/test_connections.py, edge/test_calls.py |
+| certificates | attacks/test_connections.py, mesh/test_certificates.py |
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
+| tickets of a patient | queue_svc/test_taken.py, attacks/test_requests.py |
 | limits of all Envoys | edge/test_global_limits.py |
 | failure | queue_svc/test_broker.py, mesh/test_cache.py, ocr_svc/test_crash.py |
 | audit trail | attacks/test_audit_trail.py: every audited RPC; user_svc/test_audit_verify.py |
 | rights of persons | ocr_svc/test_export.py, ocr_svc/test_erasure.py, user_svc/test_erasure.py |
 | consent | ocr_svc/test_consent.py |
 | public board | queue_svc/test_boards.py |
-| web | edge/test_headers.py, gateway/test_docs.py |
+| web | attacks/test_web.py, edge/test_headers.py, gateway/test_docs.py |
 | the interface as documented | attacks/test_schemathesis.py |
 """

@@ -1,23 +1,30 @@
 """One whole mesh for all attacks, with everything logged and every call traced."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import grpc
 import httpx
 import pytest
+from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
 from mesh import edge
 from mesh.contracts import DESCRIPTOR_SET, SERVICES
+from mesh.tls import channel_credentials
 from tests.attacks.doors import Doors
 from tests.attacks.world import Founder, World
 from tests.e2e.conftest import START_SECONDS, Running, free_port
 from tests.edge.conftest import running as running_edge
 
+RawStream: TypeAlias = "grpc.UnaryStreamMultiCallable[Any, Any]"
 ROOT = Path(__file__).parents[2]
 GLOBAL_LIMITS = [
     f"{whose}_{what}"
@@ -70,13 +77,45 @@ def client(running: Running) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="package")
-def world(
-    running: Running, client: httpx.Client, tmp_path_factory: pytest.TempPathFactory
-) -> World:
-    photo = tmp_path_factory.mktemp("cards") / "ktp.jpg"
-    drawn = running.mediq("sample-card", str(photo), "--seed", "11")
+def photo(running: Running, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A drawn card, as a photo."""
+    path = tmp_path_factory.mktemp("cards") / "ktp.jpg"
+    drawn = running.mediq("sample-card", str(path), "--seed", "11")
     assert drawn.returncode == 0, drawn.stderr
-    return Founder(running, client, photo.read_bytes()).found()
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="package")
+def heard(running: Running) -> Iterator[list[WatchEventsResponse]]:
+    """What subscribers of events, and so the broker, are told during all the attacks."""
+    found: list[WatchEventsResponse] = []
+    credentials = channel_credentials(Path(running.environment["MEDIQ_HOME"]) / "tls", "ops")
+    options = [("grpc.ssl_target_name_override", "queue-svc")]
+    address = f"127.0.0.1:{running.environment['MEDIQ_QUEUE_SVC_PORT']}"
+    with grpc.secure_channel(address, credentials, options) as channel:
+        call: RawStream = channel.unary_stream(
+            "/mediq.queue.v1.QueueService/WatchEvents",
+            request_serializer=WatchEventsRequest.SerializeToString,
+            response_deserializer=WatchEventsResponse.FromString,
+        )
+        stream = call(WatchEventsRequest())
+
+        def follow() -> None:
+            with contextlib.suppress(grpc.RpcError):
+                found.extend(stream)
+
+        following = threading.Thread(target=follow)
+        following.start()
+        yield found
+        stream.cancel()
+        following.join()
+
+
+@pytest.fixture(scope="package")
+def world(
+    running: Running, client: httpx.Client, photo: bytes, heard: list[WatchEventsResponse]
+) -> World:
+    return Founder(running, client, photo).found()
 
 
 @pytest.fixture(scope="package")

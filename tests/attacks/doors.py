@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -31,6 +33,7 @@ REFUSALS = {
 }
 """Reasons that are about who calls; every other one comes from a handler that was reached."""
 SERVER_FAULTS = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"}
+DOCUMENT = json.loads((Path(__file__).parents[2] / "gen" / "openapi.json").read_text())
 CALL_SECONDS = 15
 STREAM_SECONDS = 1
 """A stream that has refused nothing by then has let the caller in: it waits for events."""
@@ -98,12 +101,14 @@ class Doors:
         return Verdict.PASSES, answer
 
     def rest(self, method: Method, request: Message, headers: Mapping[str, str]) -> list[Outcome]:
-        """Calls through Envoy, by every route of the method."""
+        """Calls through Envoy, by every route of the method; each answer is a documented one."""
         found = []
         for rule in method.rules:
             call = rest_of(method, rule, request)
             call["headers"] = {**call.get("headers", {}), **headers}
+            documented = DOCUMENT["paths"][rule.path][rule.verb.lower()]["responses"]
             with self._world.client.stream(**call) as reply:
+                assert str(reply.status_code) in documented, f"{rule}: {reply.status_code}"
                 kind = reply.headers.get("content-type", "")
                 if kind == "text/event-stream":
                     found.append((Verdict.PASSES, next(reply.iter_text())))

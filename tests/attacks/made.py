@@ -17,8 +17,9 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies
+from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import HttpRule, Method
+from mesh.contracts import HttpRule, Method, methods
 from mesh.validation import validate
 from tests.contract.test_policies import rules_of
 from tools.access import collection_of
@@ -36,6 +37,10 @@ OF_PATIENTS = frozenset(
     }
 )
 """Methods whose account is a patient's."""
+FOR_PERSONS = [
+    method for method in methods().values() if method.policy.access == Access.ACCESS_USER
+]
+"""The methods that ask for somebody's token."""
 BROKEN = "not-a-uuid"
 """A request_id that no handler sees: validation, after authorization, refuses it."""
 

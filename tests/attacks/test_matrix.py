@@ -18,10 +18,13 @@ from tests import attacks
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
 from tests.attacks.world import World
+from tests.support.scan import NUMBER
 from tools.access import CALLERS, Caller, Verdict, matrix_cell, verdict
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
 TESTS = Path(__file__).parents[1]
+WHOLE_NIK = {"RevealNik", "UploadDocument", "GetDraft", "UpdateDraft", "ExportPersonalData"}
+"""RPCs that show a whole NIK: the audited look, one's own card and one's own copy."""
 DOCUMENT = TESTS.parent / "docs" / "access.md"
 ALL = list(methods().values())
 each_method = pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
@@ -46,6 +49,17 @@ def side_of(world: World, own: bool) -> Side:
     return (world.first if own else world.second).side
 
 
+def told_nobodys_number(world: World, method: Method, answer: str) -> None:
+    """Fails when an answer shows a whole NIK that is not asked for, or a name to anybody."""
+    if method.name not in WHOLE_NIK:
+        assert not NUMBER.search(answer), f"{method.name} shows a NIK"
+    if method.policy.access == Access.ACCESS_PUBLIC and method.name not in WHOLE_NIK:
+        patients = (world.first, world.second)
+        told = [name for name in (one.patient_name for one in patients) if name.upper() in answer]
+        told += [one.side.patient_id for one in patients if one.side.patient_id in answer]
+        assert not told, f"{method.name} names a patient to anybody"
+
+
 def held_apart(world: World, method: Method, caller: Caller, answer: str) -> None:
     """Fails when an answer tells a caller about the other facility or patient."""
     if method.policy.access == Access.ACCESS_USER and not caller.whole_network:
@@ -64,6 +78,7 @@ def test_everyone_gets_through_envoy_what_the_policy_says(
             request = request_for(method, side_of(world, own), broken=harmless)
             for found, answer in doors.rest(method, request, headers_of(world, caller)):
                 assert found == expected, f"{caller.name}, own {own}: {answer}"
+                told_nobodys_number(world, method, answer)
                 if own and found is Verdict.PASSES:
                     held_apart(world, method, caller, answer)
 
@@ -79,6 +94,7 @@ def test_everyone_gets_at_the_service_what_the_policy_says(
             request = request_for(method, side_of(world, own), broken=harmless)
             found, answer = doors.port(method, request, headers_of(world, caller), "edge")
             assert found == expected, f"{caller.name}, own {own}: {answer}"
+            told_nobodys_number(world, method, answer)
             if own and found is Verdict.PASSES:
                 held_apart(world, method, caller, answer)
 

@@ -9,8 +9,11 @@ from uuid import uuid4
 import grpc
 import httpx
 import pytest
+from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
+from mediq.queue.v1.queue_service_pb2 import CreateTicketRequest
 
 from mesh.contracts import SERVICES, max_request_bytes_of, methods_of
+from queue_svc.settings import QueueSettings
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.test_logins import reason
 from tests.attacks.world import World, bearer
@@ -51,6 +54,44 @@ def test_a_patient_does_not_choose_the_priority(world: World, wish: Json) -> Non
     body = ticket_body(world, **wish)
     reply = world.client.post("/queue", json=body, headers=fresh_patient(world))
     assert reason(reply) == (403, "PRIORITY_STAFF_ONLY")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"priority": Priority.PRIORITY_URGENT},
+        {"priority_reason": "penting"},
+        {"priority_grounds": [PriorityGround.PRIORITY_GROUND_REFERRAL]},
+    ],
+    ids=str,
+)
+def test_nor_at_the_port_of_the_service(world: World, doors: Doors, wish: dict[str, Any]) -> None:
+    method = next(one for one in methods_of("queue_svc") if one.name == "CreateTicket")
+    side = world.first.side
+    request = CreateTicketRequest(
+        request_id=str(uuid4()),
+        institution_id=side.institution_id,
+        service_id=side.service_id,
+        **wish,
+    )
+    _, answer = doors.port(method, request, fresh_patient(world), "edge")
+    assert "PRIORITY_STAFF_ONLY" in answer
+
+
+def test_tickets_without_end_are_refused_with_a_time_to_wait(world: World) -> None:
+    headers, taken = fresh_patient(world), 0
+    while (
+        reply := world.client.post("/queue", json=ticket_body(world), headers=headers)
+    ).is_success:
+        taken += 1
+        assert taken <= QueueSettings().tickets_an_hour
+        given_back = world.client.request("DELETE", f"/queue/{reply.json()['id']}", headers=headers)
+        assert given_back.is_success, given_back.text
+    assert reason(reply) == (429, "TICKETS_LIMITED")
+    assert any("retryDelay" in detail for detail in reply.json()["details"])
+    assert taken == QueueSettings().tickets_an_hour
+    other = world.client.post("/queue", json=ticket_body(world), headers=fresh_patient(world))
+    assert other.is_success, "others are not held up"
 
 
 def test_what_a_patient_adds_to_a_ticket_is_not_taken(world: World) -> None:

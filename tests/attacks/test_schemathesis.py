@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import hypothesis
@@ -11,10 +9,10 @@ import pytest
 import schemathesis
 from schemathesis import AuthContext, BaseSchema, Case, GenerationMode, HookContext
 
+from tests.attacks.doors import DOCUMENT
 from tests.attacks.world import World
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
-DOCUMENT = json.loads((Path(__file__).parents[2] / "gen" / "openapi.json").read_text())
 SPECIFIED: dict[str, Any] = DOCUMENT["paths"]
 OPERATIONS = [
     (verb, path) for path, verbs in SPECIFIED.items() for verb in verbs if "/live" not in path

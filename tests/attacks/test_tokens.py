@@ -11,7 +11,7 @@ from mediq.policy.v1.policy_pb2 import Access
 
 from mesh.contracts import SERVICES, Method, methods_of, role_name, scope_name
 from tests.attacks.doors import Doors, RawCall
-from tests.attacks.made import request_for
+from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer
 from tests.user_svc.test_attacks import FORGERIES, Forger
 from tools.access import Verdict
@@ -55,6 +55,12 @@ def reads_of(server: str) -> list[Method]:
 GUARDED = {server: reads[0] for server in SERVICES if (reads := reads_of(server))}
 """One method of every service that people call."""
 
+WORST = (
+    *("alg none", "HMAC with the public key", "foreign key under our identifier"),
+    *("foreign key identifier", "keys from an address", "wrong audience", "changed claims"),
+)
+"""The forgeries that every RPC is shown; one of each service is shown all."""
+
 
 def forger_for(world: World, method: Method) -> Forger:
     """Makes tokens that would open a method, were they true."""
@@ -95,6 +101,20 @@ def test_a_true_token_opens_what_the_forged_ones_do_not(
             refusals = [Verdict.UNAUTHENTICATED]
             refusals += [Verdict.PERMISSION_DENIED] if name.startswith("unknown") else []
             assert found in refusals, f"{name} through Envoy: {answer}"
+
+
+@pytest.mark.parametrize("method", FOR_PERSONS, ids=lambda method: method.name)
+def test_no_rpc_takes_a_forged_token(world: World, doors: Doors, method: Method) -> None:
+    """Streams too, which are served in another way than calls."""
+    forger, request = forger_for(world, method), request_for(method, world.first.side, broken=True)
+    tokens = {name: FORGERIES[name](forger) for name in WORST}
+    tokens["ended"] = forger.sign({"exp": forger.claims["iat"] - 60})
+    tokens["refresh token"] = world.first.operator.refresh
+    for name, token in tokens.items():
+        answers = [doors.port(method, request, bearer(token), "edge")]
+        answers += doors.rest(method, request, bearer(token))
+        for found, answer in answers:
+            assert found is Verdict.UNAUTHENTICATED, f"{name}: {answer}"
 
 
 @pytest.mark.parametrize("server", GUARDED)

@@ -105,7 +105,12 @@ class Founder:
 
     def _facility(self, network: Person, number: int) -> Facility:
         surname, headers = SURNAMES[number], network.headers
-        place = {"name": f"Puskesmas {number}", "city": "Bandung", "timeZone": "Asia/Jakarta"}
+        place = {
+            "requestId": str(uuid4()),
+            "name": f"Puskesmas {number}",
+            "city": "Bandung",
+            "timeZone": "Asia/Jakarta",
+        }
         institution = self._post("/institutions", place, headers)["id"]
         path = f"/institutions/{institution}"
         service = self._post(f"{path}/services", {"name": "Poli Umum", "prefix": "A"}, headers)
@@ -180,7 +185,8 @@ class Founder:
         email = f"{uuid4().hex}@mediq.example"
         password = f"rahasia-{uuid4().hex}"
         body = {"nama": name, "role": role, "email": email, "password": password}
-        self._post("/users", {**body, "institutionId": institution}, by.headers)
+        place = {"requestId": str(uuid4()), "institutionId": institution}
+        self._post("/users", {**body, **place}, by.headers)
         return self._login(email, password, name)
 
     def _login(self, email: str, password: str, name: str) -> Person:

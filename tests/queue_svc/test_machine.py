@@ -100,7 +100,9 @@ class Answered:
 def stage(mesh: Mesh, database_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        world = runner.run(stack.enter_async_context(world_of(mesh, database_url)))
+        world = runner.run(
+            stack.enter_async_context(world_of(mesh, database_url, tickets_an_hour=1000))
+        )
         yield Stage(runner, world, database_url)
         runner.run(stack.aclose())
 

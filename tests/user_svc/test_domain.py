@@ -130,6 +130,16 @@ def test_a_guesser_who_never_stops_gets_a_try_a_minute() -> None:
     assert forgotten.failures == 1
 
 
+def test_free_tries_at_the_same_moment_pass_in_any_order() -> None:
+    """Each looks at its clock before it waits for the others' count."""
+    known = throttle.charged(None, NOW)
+    for earlier in range(1, throttle.FREE_TRIES):
+        known = throttle.charged(known, NOW - earlier * SECOND / 1000)
+    assert known == throttle.Attempts(throttle.FREE_TRIES, NOW)
+    with pytest.raises(MeshError, match="LOGIN_THROTTLED"):
+        throttle.charged(known, NOW)
+
+
 def test_people_do_not_show() -> None:
     person = domain.Person(role=domain.Role.PASIEN, nama="SITI", nik="3201011508900001")
     assert "SITI" not in repr(person)

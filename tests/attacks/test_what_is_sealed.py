@@ -1,0 +1,77 @@
+"""Ciphertexts of the running mesh, put where they do not belong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from mesh.crypto import DecryptionError, FieldCipher
+from mesh.sealed import sealed_columns_of, services_with_sealed_columns
+from mesh.storage import make_engine
+from tests.attacks.world import World
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+ROWS = 20
+"""Of each column."""
+FILLED = {
+    ("user_svc", "users", "nik"),
+    ("user_svc", "users", "nama"),
+    ("user_svc", "idempotency", "answer"),
+    ("user_svc", "audit_entries", "payload"),
+    ("ocr_svc", "drafts", "reading"),
+    ("queue_svc", "idempotency", "answer"),
+    ("institution_svc", "idempotency", "answer"),
+}
+"""Columns that the world alone has filled."""
+
+
+def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
+    """Table, column, place and ciphertext of what a service has stored."""
+    engine = make_engine(f"sqlite:///{world.home / 'data' / service}.db", 1)
+    with engine.connect() as connection:
+        for one in sealed_columns_of(service):
+            column = one.table.c[one.name]
+            wanted = select(one.table).where(column.is_not(None)).limit(ROWS)
+            for row in connection.execute(wanted):
+                yield str(one.table), one.name, one.place(row), row._mapping[column]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("service", services_with_sealed_columns())
+def test_each_opens_in_its_own_place_only(world: World, service: str) -> None:
+    cipher = FieldCipher.load(world.home / "keys", service)
+    found = list(stored(world, service))
+    assert {(service, table, name) for table, name, _, _ in found} >= {
+        one for one in FILLED if one[0] == service
+    }
+    places = defaultdict(list)
+    for table, name, place, sealed in found:
+        places[table, name].append(place)
+        assert cipher.decrypt(sealed, place)
+    for table, name, place, sealed in found:
+        # Another row of the column, and another column.
+        others = [one for one in places[table, name] if one != place][:3]
+        others += [ones[0] for column, ones in places.items() if column != (table, name)]
+        for other in {*others} - {place}:
+            with pytest.raises(DecryptionError):
+                cipher.decrypt(sealed, other)
+
+
+@pytest.mark.parametrize("service", services_with_sealed_columns())
+def test_services_do_not_open_what_others_have_sealed(world: World, service: str) -> None:
+    for other in services_with_sealed_columns():
+        if other != service:
+            cipher = FieldCipher.load(world.home / "keys", other)
+            _, _, place, sealed = next(stored(world, service))
+            with pytest.raises(DecryptionError):
+                cipher.decrypt(sealed, place)
+
+
+def test_the_same_text_is_never_sealed_the_same(world: World) -> None:
+    """A random nonce for each: what is equal does not show."""
+    found = [sealed for _, _, _, sealed in stored(world, "user_svc")]
+    assert len(found) > ROWS
+    assert len(set(found)) == len(found)
