@@ -26,6 +26,7 @@ from user_svc import domain, throttle, totp
 from user_svc.audit_notes import by_account, nobody_entered
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.narrow import narrow_session
+from user_svc.password_rules import check_new_password
 from user_svc.passwords import Passwords
 from user_svc.patient_logins import PatientLogins
 from user_svc.second_factor import SecondFactors
@@ -37,6 +38,7 @@ from user_svc.translate import role_message, user_message
 Result = TypeVar("Result")
 _WithPassword = (
     messages.LoginAdminRequest
+    | messages.ChangePasswordRequest
     | messages.BeginTotpEnrolmentRequest
     | messages.ConfirmTotpEnrolmentRequest
 )
@@ -103,6 +105,22 @@ class AuthServicer(SessionsServicer):
             return account, opened
 
         return self._pair(*await self._with_password(request, open_session))
+
+    async def ChangePassword(
+        self, request: messages.ChangePasswordRequest, context: Context
+    ) -> Empty:
+        check_new_password(request.new_password, request.password, domain.fold_email(request.email))
+
+        def change(session: Session, account: Account) -> Empty:
+            self._factors.prove(
+                session, account.id, request.totp_code, request.recovery_code, utc_now()
+            )
+            throttle.clear(session, self._accounts.email_index(request.email))
+            self._sessions.end_all(session, account.id, End.PASSWORD_CHANGED, utc_now())
+            self._note(session, account)
+            return Empty()
+
+        return await self._with_password(request, change, new_password=request.new_password)
 
     async def BeginTotpEnrolment(
         self, request: messages.BeginTotpEnrolmentRequest, context: Context
@@ -195,11 +213,20 @@ class AuthServicer(SessionsServicer):
         return self._narrow(request.scope, subject, domain.TICKETS_SESSION)
 
     async def _with_password(
-        self, request: _WithPassword, work: Callable[[Session, Account], Result]
+        self,
+        request: _WithPassword,
+        work: Callable[[Session, Account], Result],
+        *,
+        new_password: str = "",
     ) -> Result:
         """Runs a unit of work on the staff account with this login, which it locks.
 
         The try counts as failed until a login clears the count.
+
+        Args:
+            request: Login and password.
+            work: The unit of work. What it refuses changes nothing.
+            new_password: Takes the place of the password. Empty: it stays.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, or RESOURCE_EXHAUSTED with
@@ -215,7 +242,10 @@ class AuthServicer(SessionsServicer):
         stored = known[1] if known is not None else None
         right = await self._passwords.matches(request.password, stored)
         renewed = None
-        if right and stored is not None and self._passwords.outdated(stored):
+        if new_password:
+            # After a wrong password too, so that it takes as long as a wrong code.
+            renewed = await self._passwords.hash(new_password)
+        elif right and stored is not None and self._passwords.outdated(stored):
             renewed = await self._passwords.hash(request.password)
 
         def run(session: Session) -> Result:

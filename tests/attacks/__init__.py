@@ -5,7 +5,8 @@
 | object access, function access | attacks/test_matrix.py: every RPC, made from the contracts |
 | field access | attacks/test_requests.py; masked NIK: user_svc/test_patients.py |
 | patient login | attacks/test_logins.py; throttle, words of refusals: user_svc/test_logins.py |
-| staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_domain.py |
+| staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_password_rules.py |
+| new passwords, staff by staff | attacks/test_passwords.py, user_svc/test_passwords.py |
 | one-time codes | user_svc/test_totp.py, user_svc/test_totp_logins.py |
 | tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
 | key rotation | mesh/test_keys.py |
