@@ -79,7 +79,7 @@ async def build(server: Server) -> None:
     server.add(
         add_UserServiceServicer_to_server,
         UserServicer(
-            database, idempotency, accounts, Patients(cipher), sessions, passwords, signer
+            database, idempotency, trail, accounts, Patients(cipher), sessions, passwords, signer
         ),
     )
     server.add(add_AuditServiceServicer_to_server, AuditServicer(database, chain))

@@ -26,6 +26,7 @@ from user_svc import domain, login_places, throttle, totp
 from user_svc.audit_notes import by_account, nobody_entered
 from user_svc.domain import Account, End, Refresh, Role
 from user_svc.narrow import narrow_session
+from user_svc.password_rules import check_new_password
 from user_svc.passwords import Passwords
 from user_svc.patient_logins import PatientLogins
 from user_svc.second_factor import SecondFactors
@@ -37,6 +38,7 @@ from user_svc.translate import role_message, user_message
 Result = TypeVar("Result")
 _WithPassword = (
     messages.LoginAdminRequest
+    | messages.ChangePasswordRequest
     | messages.BeginTotpEnrolmentRequest
     | messages.ConfirmTotpEnrolmentRequest
 )
@@ -101,7 +103,24 @@ class AuthServicer(SessionsServicer):
             self._note(session, account, opened.session_id)
             return account, opened
 
-        return self._pair(*await self._with_password(request, open_session, signs_in=True))
+        return self._pair(*await self._with_password(request, open_session, clears_count=True))
+
+    async def ChangePassword(
+        self, request: messages.ChangePasswordRequest, context: Context
+    ) -> Empty:
+        check_new_password(request.new_password, request.password, domain.fold_email(request.email))
+
+        def change(session: Session, account: Account) -> Empty:
+            self._factors.prove(
+                session, account.id, request.totp_code, request.recovery_code, utc_now()
+            )
+            self._sessions.end_all(session, account.id, End.PASSWORD_CHANGED, utc_now())
+            self._note(session, account)
+            return Empty()
+
+        return await self._with_password(
+            request, change, clears_count=True, new_password=request.new_password
+        )
 
     async def BeginTotpEnrolment(
         self, request: messages.BeginTotpEnrolmentRequest, context: Context
@@ -198,12 +217,17 @@ class AuthServicer(SessionsServicer):
         request: _WithPassword,
         work: Callable[[Session, Account], Result],
         *,
-        signs_in: bool = False,
+        clears_count: bool = False,
+        new_password: str = "",
     ) -> Result:
         """Runs a unit of work on the staff account with this login, which it locks.
 
-        The try counts as failed, unless the work signs in: that clears the count, and the place is
-        known from then on.
+        Args:
+            request: Login and password.
+            work: The unit of work. What it refuses changes nothing.
+            clears_count: Whether its success clears the count of failed tries, and makes the place
+                known. Else a try counts as failed.
+            new_password: Takes the place of the password. Empty: it stays.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, or RESOURCE_EXHAUSTED with
@@ -221,7 +245,10 @@ class AuthServicer(SessionsServicer):
         stored = known[1] if known is not None else None
         right = await self._passwords.matches(request.password, stored)
         renewed = None
-        if right and stored is not None and self._passwords.outdated(stored):
+        if new_password:
+            # After a wrong password too, so that it takes as long as a wrong code.
+            renewed = await self._passwords.hash(new_password)
+        elif right and stored is not None and self._passwords.outdated(stored):
             renewed = await self._passwords.hash(request.password)
 
         def run(session: Session) -> Result:
@@ -233,7 +260,7 @@ class AuthServicer(SessionsServicer):
             if renewed is not None:
                 self._accounts.set_password(session, current[0].id, renewed)
             done = work(session, current[0])
-            if signs_in:
+            if clears_count:
                 throttle.clear(session, slate)
                 login_places.remember(session, place, utc_now())
             return done

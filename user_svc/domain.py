@@ -1,4 +1,4 @@
-"""Accounts and sessions: who may have one, what a name, a NIK and a password must be."""
+"""Accounts and sessions: who may have one, what a name and a NIK must be."""
 
 import datetime
 import unicodedata
@@ -7,14 +7,12 @@ from enum import Enum, StrEnum, auto
 
 from rapidfuzz import fuzz
 
-from mesh.errors import Kind, MeshError, invalid, refused
+from mesh.errors import Kind, MeshError, forbidden, invalid, refused
+from user_svc.password_rules import check_password
 
 MIN_NAME_SCORE = 80.0
 """Lowest similarity, 0 to 100, of two readings of one person's name: of ten letters one may differ
 and one be missing. Two persons of one family stay below it unless their names are nearly alike."""
-MIN_PASSWORD_CHARACTERS = 15
-"""NIST SP 800-63B-4 section 3.1.1.2, for a password that is the only factor."""
-MIN_DISTINCT_CHARACTERS = 5
 FIRST_PROVINCE = 11
 """Aceh. Province codes are two digits and none is below it."""
 WOMAN_DAYS = 40
@@ -30,48 +28,6 @@ LOGIN_SESSION = datetime.timedelta(minutes=15)
 DATA_RIGHTS_SESSION = datetime.timedelta(minutes=15)
 """A visit to the counter: enough to ask for a copy or an erasure, and to read what is shown. It
 opens all that is known of a person, so it does not outlive the visit."""
-
-COMMON_PASSWORDS = frozenset(
-    {
-        "000000000000000",
-        "0123456789abcdef",
-        "1234567890123456",
-        "12345678910111213",
-        "123456789012345",
-        "123456789abcdef",
-        "1q2w3e4r5t6y7u8i",
-        "1qaz2wsx3edc4rfv",
-        "aaaaaaaaaaaaaaa",
-        "abcdefghijklmno",
-        "abcdefghijklmnop",
-        "administrator123",
-        "administrator1234",
-        "bismillahirrahmanirrahim",
-        "changemechangeme",
-        "correcthorsebatterystaple",
-        "indonesiamerdeka",
-        "indonesiaraya1945",
-        "iloveyouforever",
-        "kepadayangterhormat",
-        "letmeinletmein1",
-        "passwordpassword",
-        "passwordpassword1",
-        "puskesmas123456",
-        "puskesmassehat123",
-        "q1w2e3r4t5y6u7i8",
-        "qwertyuiop12345",
-        "qwertyuiop123456",
-        "qwertyuiopasdfg",
-        "qwertyuiopasdfgh",
-        "rahasiarahasia1",
-        "rumahsakit12345",
-        "rumahsakitumum1",
-        "terimakasihbanyak",
-        "thisisapassword",
-        "zaq12wsxcde34rfv",
-    }
-)
-"""Long passwords that people choose first, lower case."""
 
 
 class Role(StrEnum):
@@ -195,26 +151,6 @@ def required_name(nama: str, path: str) -> str:
     return found
 
 
-def check_password(password: str, email: str) -> None:
-    """Refuses a password that is short or that others try first.
-
-    Raises:
-        MeshError: INVALID_ARGUMENT with reason PASSWORD_TOO_SHORT or PASSWORD_COMMON.
-    """
-    if len(password) < MIN_PASSWORD_CHARACTERS:
-        raise invalid(
-            "password",
-            f"a password has at least {MIN_PASSWORD_CHARACTERS} characters",
-            "PASSWORD_TOO_SHORT",
-        )
-    folded = password.casefold()
-    repeats_a_part = (folded + folded).find(folded, 1) < len(folded)
-    few_characters = len(set(folded)) < MIN_DISTINCT_CHARACTERS
-    is_the_login = folded in (email, email.partition("@")[0])
-    if folded in COMMON_PASSWORDS or repeats_a_part or few_characters or is_the_login:
-        raise invalid("password", "this password is easily guessed", "PASSWORD_COMMON")
-
-
 def new_staff(
     role: Role, nama: str, email: str, password: str, nik: str, institution_id: str
 ) -> Person:
@@ -275,6 +211,16 @@ def patient_of_card(person: Person, today: datetime.date) -> Person:
     )
 
 
+def require_may_create(creator: Role, role: Role) -> None:
+    """Refuses accounts that this role may not make: operators enter patients.
+
+    Raises:
+        MeshError: PERMISSION_DENIED with reason ROLE_NOT_ALLOWED.
+    """
+    if creator is not Role.ADMIN_FASKES and role is not Role.PASIEN:
+        raise forbidden("your role creates accounts of patients only", "ROLE_NOT_ALLOWED")
+
+
 def require_same_person(known: Account, nama: str) -> None:
     """Refuses a NIK that belongs to somebody else.
 
@@ -305,6 +251,16 @@ def require_role_fits(account: Account, role: Role) -> None:
         raise refused("only staff accounts change their role", "NOT_STAFF")
     if role is Role.OPERATOR and not account.institution_id:
         raise refused("operators work for a facility", "INSTITUTION_REQUIRED")
+
+
+def require_staff(account: Account) -> None:
+    """Refuses accounts that have no password.
+
+    Raises:
+        MeshError: FAILED_PRECONDITION with reason NOT_STAFF.
+    """
+    if account.role not in STAFF:
+        raise refused("only staff accounts have a password", "NOT_STAFF")
 
 
 def last_network_admin() -> MeshError:
@@ -348,6 +304,8 @@ class End(StrEnum):
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     TOTP_RESET = "TOTP_RESET"
     TOTP_CONFIRMED = "TOTP_CONFIRMED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105  # nosec B105 # a reason, no password
+    PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105  # nosec B105 # a reason, no password
 
 
 class Refresh(Enum):

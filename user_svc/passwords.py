@@ -6,12 +6,12 @@ digits. The key is the service's: a stolen database alone gives nothing to guess
 
 import asyncio
 import secrets
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 
 from mesh.crypto import FieldCipher
+from user_svc.password_rules import typed_form
 
 GENERATED_BYTES = 18
 """Of a generated password: 24 characters."""
@@ -58,9 +58,7 @@ class Passwords:
         self._pool.shutdown(wait=True)
 
     def _prehash(self, password: str) -> bytes:
-        # NIST SP 800-63B-4 section 3.1.1.2: the same characters, however a keyboard composes them.
-        normal = unicodedata.normalize("NFKC", password)
-        return self._cipher.blind_index(normal, "password").encode()
+        return self._cipher.blind_index(typed_form(password), "password").encode()
 
     def _hash(self, password: str) -> str:
         return bcrypt.hashpw(self._prehash(password), bcrypt.gensalt(self._cost)).decode()

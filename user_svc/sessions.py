@@ -73,6 +73,23 @@ def end(session: Session, session_id: str, why: End, now: datetime.datetime) -> 
     )
 
 
+def end_of_all(session: Session, why: End, now: datetime.datetime) -> list[str]:
+    """Ends every open session of every account.
+
+    Returns:
+        The accounts whose sessions ended.
+    """
+    session.execute(
+        update(SessionRow)
+        .where(SessionRow.end_time.is_(None), SessionRow.expire_time > now)
+        .values(end_time=now, end_reason=why)
+    )
+    ended = select(SessionRow.user_id).where(
+        SessionRow.end_time == now, SessionRow.end_reason == why
+    )
+    return list(session.scalars(ended.distinct().order_by(SessionRow.user_id)))
+
+
 def ended_since(
     session: Session, since: datetime.datetime, now: datetime.datetime
 ) -> list[Revocation]:

@@ -1,21 +1,22 @@
 """UserService: accounts of patients and staff."""
 
 from google.protobuf.empty_pb2 import Empty
+from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.user_pb2 import User
 from sqlalchemy.orm import Session
 
 from mesh import pages
-from mesh.audit import concerns
-from mesh.context import principal
-from mesh.errors import not_found
+from mesh.audit import Trail, call_event, concerns
+from mesh.context import current_call, principal
+from mesh.errors import MeshError, not_found
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
 from mesh.times import utc_now
 from mesh.tokens import TokenSigner
-from user_svc import domain, second_factor
+from user_svc import domain, passwords, second_factor
 from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
@@ -39,6 +40,7 @@ class UserServicer(PatientsServicer):
         self,
         database: Database,
         idempotency: Idempotency,
+        trail: Trail,
         accounts: Accounts,
         patients: Patients,
         sessions: Sessions,
@@ -48,6 +50,7 @@ class UserServicer(PatientsServicer):
         """Serves from `database`."""
         self._database = database
         self._idempotency = idempotency
+        self._trail = trail
         self._accounts = accounts
         self._patients = patients
         self._sessions = sessions
@@ -57,6 +60,7 @@ class UserServicer(PatientsServicer):
 
     async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
         role = role_of(request.role)
+        domain.require_may_create(role_of(principal().role), role)
         if role is domain.Role.PASIEN:
             # The facility says where the counter is: it may reach the patient, who belongs to none.
             person = domain.new_patient(
@@ -79,7 +83,12 @@ class UserServicer(PatientsServicer):
                 self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
             return user_message(account)
 
-        return await self._idempotency.once(principal().subject, request, User, create)
+        try:
+            return await self._idempotency.once(principal().subject, request, User, create)
+        except MeshError as error:
+            if error.reason == "NIK_TAKEN":
+                await self._note_known(request, error.reason)
+            raise
 
     async def CheckNikExists(
         self, request: messages.CheckNikExistsRequest, context: Context
@@ -141,6 +150,26 @@ class UserServicer(PatientsServicer):
 
         return await self._idempotency.once(viewer.account_id, request, User, change)
 
+    async def ResetPassword(
+        self, request: messages.ResetPasswordRequest, context: Context
+    ) -> messages.ResetPasswordResponse:
+        viewer, account_id = current_viewer(), request.id.lower()
+        password = passwords.generate()
+        hashed = await self._passwords.hash(password)
+
+        def reset(session: Session) -> None:
+            # One's own needs the password until now: a stolen token must not change it.
+            domain.require_other_account(viewer, account_id)
+            account = self._accounts.visible(session, account_id, viewer, lock=True)
+            domain.require_staff(account)
+            self._accounts.set_password(session, account_id, hashed)
+            self._sessions.end_all(session, account_id, End.PASSWORD_RESET, utc_now())
+            self._trail.note_change(session, current_call(), request)
+
+        # Not remembered for repetitions: a password that is shown once is kept nowhere.
+        await self._database.write(reset)
+        return messages.ResetPasswordResponse(password=password)
+
     async def DeleteUser(self, request: messages.DeleteUserRequest, context: Context) -> Empty:
         viewer, account_id = current_viewer(), request.id.lower()
 
@@ -179,3 +208,19 @@ class UserServicer(PatientsServicer):
         return await self._idempotency.once(
             calling_service(), request, messages.EnsurePatientResponse, ensure
         )
+
+    async def _note_known(self, request: messages.CreateUserRequest, refusal: str) -> None:
+        """Writes down that somebody learned from a refusal that a patient with this NIK exists.
+
+        Raises:
+            MeshError: The database does not answer: then the refusal must not go out.
+        """
+        found = await self._database.read(
+            lambda session: self._accounts.by_nik(session, request.nik)
+        )
+        call = current_call()
+        if found is not None and call is not None:
+            act = AuditAct.AUDIT_ACT_ACCESS
+            await self._trail.record(
+                call_event(call, act, [request], persons=[found.id], refusal=refusal)
+            )

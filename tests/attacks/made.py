@@ -42,7 +42,7 @@ FOR_PERSONS = [
 ]
 """The methods that ask for somebody's token."""
 BROKEN = "not-a-uuid"
-"""A request_id that no handler sees: validation, after authorization, refuses it."""
+"""An identifier that no handler sees: validation, after authorization, refuses it."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ def request_for(method: Method, side: Side, *, broken: bool = False) -> Message:
     Args:
         method: What is called.
         side: What the request names.
-        broken: Whether its request_id is wrong, so that it changes nothing where it passes.
+        broken: Whether its request_id, or the id of one without, is wrong, so that it changes
+            nothing where it passes.
 
     Raises:
         MeshError: No such request can be made: the contract refuses what was.
@@ -171,8 +172,9 @@ def request_for(method: Method, side: Side, *, broken: bool = False) -> Message:
             fresh = field.name == "request_id"
             setattr(request, field.name, str(uuid4()) if fresh else side.named(method, field.name))
     validate(request)
-    if broken and "request_id" in method.input.fields_by_name:
-        setattr(request, "request_id", BROKEN)  # noqa: B010  (the type is known at run time only)
+    named = [name for name in ("request_id", "id") if name in method.input.fields_by_name]
+    if broken and named:
+        setattr(request, named[0], BROKEN)
     return request
 
 

@@ -103,6 +103,7 @@ class Day:
         self.call("DELETE", f"/auth/sessions/{sessions[0]['id']}", bearer(again["accessToken"]))
         pair = self.post("/auth/login/admin", login, {})
         self.post("/auth/logout", {"refreshToken": pair["refreshToken"]}, {})
+        login["password"] = self.new_password(login)
         secret = self.post("/auth/totp/begin", login, {})["secret"]
         code = pyotp.TOTP(secret).now()
         self.world.secrets.add(secret)
@@ -112,9 +113,17 @@ class Day:
         self.get(f"/users/{made}")
         self.get("/users")
         self.get("/users/profile")
+        self.world.secrets.add(self.post(f"/users/{made}/password/reset", {})["password"])
         role = {"role": "ROLE_ADMIN_FASKES"}
         self.call("PATCH", f"/users/{made}/role", self.staff, json=role)
         self.call("DELETE", f"/users/{made}", self.staff)
+
+    def new_password(self, login: dict[str, str]) -> str:
+        """Changes the password of a login."""
+        password = f"rahasia-{uuid4().hex}"
+        self.world.secrets.add(password)
+        self.post("/auth/password", {**login, "newPassword": password}, {})
+        return password
 
     def registration(self, place: Place) -> tuple[str, dict[str, str], str]:
         """A card becomes a ticket: the patient, their session, the ticket."""

@@ -60,11 +60,15 @@ WITHOUT_REQUEST_ID = {
     "BeginTotpEnrolment": "each one makes a new secret, and only the last can be confirmed",
     "ConfirmTotpEnrolment": "a one-time code is good for one use, so it is the key itself",
     "LoginAdmin": "a one-time code is good for one use, so it is the key itself",
+    "ChangePassword": "the old password is good for one change, so it is the key itself",
+    "ResetPassword": "each one makes another password, which is kept for no repetition",
     "Logout": "ending an ended session is no error, so a repetition changes nothing",
 }
 """Changes that need no request_id, and why."""
 WITHOUT_IDEMPOTENCY = {
     "LoginAdmin": "a repetition finds the code used",
+    "ChangePassword": "a repetition finds another password",
+    "ResetPassword": "a repetition makes another password",
     "BeginTotpEnrolment": "a repetition makes another secret",
     "ConfirmTotpEnrolment": "a repetition finds the code used",
     "RefreshToken": "a repetition with a used token ends the session",

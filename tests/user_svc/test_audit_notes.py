@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import pyotp
 from mediq.audit.v1 import audit_service_pb2 as audits
@@ -114,6 +115,21 @@ async def test_look_ups_by_nik_name_the_patient(world: World) -> None:
     for method in ("CheckNikExists", "GetUserByNik"):
         (event,) = await trail_of(world, method)
         assert (event.act, list(event.person_ids)) == (ACCESS, [patient.id]), method
+
+
+async def test_a_nik_that_is_taken_is_a_look_up(world: World) -> None:
+    """Who is told that a NIK is taken knows as much as by CheckNikExists, and is as well known."""
+    nik, facility = new_nik(), str(uuid4())
+    patient = (await world.ensure(nik, "SITI RAHMAWATI")).user
+    operator = world.mesh.token(Role.ROLE_OPERATOR, institution_id=facility)
+    request = messages.CreateUserRequest(
+        nama="Siapa", role=Role.ROLE_PASIEN, nik=nik, institution_id=facility
+    )
+    refused = world.users.CreateUser(request, metadata=operator)
+    assert await problem(refused) == ("ALREADY_EXISTS", "NIK_TAKEN")
+    (event,) = await trail_of(world, "CreateUser")
+    assert (event.act, event.refusal) == (ACCESS, "NIK_TAKEN")
+    assert (list(event.person_ids), event.institution_id) == ([patient.id], facility)
 
 
 async def test_services_act_for_a_registration(world: World) -> None:

@@ -4,17 +4,23 @@ import asyncio
 import json
 from uuid import uuid4
 
+import grpc
 import pyotp
 import pytest
+from mediq.audit.v1.audit_pb2 import AuditEvent
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
+from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
+from mesh.storage import Database
 from mesh.times import utc_now
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
+from user_svc.audit_chain import AuditChain
+from user_svc.audit_tables import AUDIT_ENTRIES
 from user_svc.commands import app
 from user_svc.settings import UserSettings
 
@@ -146,3 +152,129 @@ def test_reset_totp_of_nobody() -> None:
     done = reset_totp(new_email())
     assert (done.exit_code, done.stdout) == (1, "")
     assert "USER_NOT_FOUND" in done.stderr
+
+
+def run(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=typed)
+
+
+@pytest.mark.parametrize("typed", [None, "kuda-biru-lari-sore"])
+async def test_reset_password(mesh: Mesh, settings: UserSettings, typed: str | None) -> None:
+    email = new_email()
+    await asyncio.to_thread(create, "--email", email, "--password-stdin", typed=f"{PASSWORD}\n")
+    pair = await login(mesh, settings, email, PASSWORD)
+    given = ("--password-stdin",) if typed else ()
+    done = await asyncio.to_thread(
+        run, "reset-password", "--email", email.upper(), *given, typed=f"{typed}\n"
+    )
+    assert done.exit_code == 0, done.output
+    shown = done.stdout.splitlines()
+    assert len(shown) == (0 if typed else 1)
+    async with mesh.serve(settings, build), mesh.channel("user_svc") as channel:
+        auth = AuthServiceStub(channel)
+        renewal = auth.RefreshToken(logins.RefreshTokenRequest(refresh_token=pair.refresh_token))
+        assert await problem(renewal) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+        old = auth.LoginAdmin(logins.LoginAdminRequest(email=email, password=PASSWORD))
+        assert await problem(old) == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
+        new = logins.LoginAdminRequest(email=email, password=typed or shown[0])
+        assert (await auth.LoginAdmin(new)).user.email == email
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("", "PASSWORD_TOO_SHORT"),
+        ("x" * 129, "PASSWORD_TOO_LONG"),
+        ("passwordpassword", "PASSWORD_COMMON"),
+        (PASSWORD, "USER_NOT_FOUND"),
+    ],
+)
+def test_reset_password_is_refused(typed: str, reason: str) -> None:
+    done = run("reset-password", "--email", new_email(), "--password-stdin", typed=f"{typed}\n")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert reason in done.stderr
+
+
+async def test_end_sessions_of_one_and_of_all(mesh: Mesh, settings: UserSettings) -> None:
+    emails = [new_email() for _ in range(3)]
+    for email in emails:
+        await asyncio.to_thread(create, "--email", email, "--password-stdin", typed=f"{PASSWORD}\n")
+    async with mesh.serve(settings, build), mesh.channel("user_svc") as channel:
+        auth = AuthServiceStub(channel)
+        pairs = [
+            await auth.LoginAdmin(logins.LoginAdminRequest(email=email, password=PASSWORD))
+            for email in (*emails, *emails)
+        ]
+
+        async def open_sessions() -> list[int]:
+            """How many sessions each account has."""
+            open_ = []
+            for number, pair in enumerate(pairs):
+                request = logins.RefreshTokenRequest(refresh_token=pair.refresh_token)
+                try:
+                    pairs[number] = await auth.RefreshToken(request)
+                except grpc.aio.AioRpcError:
+                    continue
+                open_.append(pair.user.email)
+            return [open_.count(email) for email in emails]
+
+        one = await asyncio.to_thread(run, "end-sessions", "--email", emails[0].upper())
+        assert one.exit_code == 0, one.output
+        assert await open_sessions() == [0, 2, 2]
+        for ended in (2, 0):
+            every = await asyncio.to_thread(run, "end-sessions", "--all")
+            assert every.stdout == f"sessions of {ended} accounts ended\n"
+            assert await open_sessions() == [0, 0, 0]
+        again = logins.LoginAdminRequest(email=emails[0], password=PASSWORD)
+        assert (await auth.LoginAdmin(again)).user.email == emails[0]
+
+
+def test_end_sessions_says_whose() -> None:
+    for arguments in ((), ("--all", "--email", new_email())):
+        assert run("end-sessions", *arguments).exit_code == 2
+    nobody = run("end-sessions", "--email", new_email())
+    assert (nobody.exit_code, nobody.stdout) == (1, "")
+    assert "USER_NOT_FOUND" in nobody.stderr
+
+
+async def events(settings: UserSettings) -> list[AuditEvent]:
+    """All of the audit trail."""
+    chain = AuditChain.load(settings.keys, settings.service)
+    database = Database(settings.database, 1)
+    query = select(AUDIT_ENTRIES).order_by(AUDIT_ENTRIES.c.position)
+    try:
+        rows = await database.read(lambda session: session.execute(query).all())
+    finally:
+        await database.close()
+    return [chain.entry(row).event for row in rows]
+
+
+async def test_commands_are_in_the_trail(
+    mesh: Mesh, settings: UserSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("user_svc.commands.MAX_IDENTIFIERS", 2)
+    emails, facility, accounts = [new_email() for _ in range(3)], str(uuid4()), []
+    for email in emails:
+        place = ("--email", email, "--institution", facility, "--json")
+        made = json.loads((await asyncio.to_thread(create, *place)).stdout)
+        accounts.append((await login(mesh, settings, email, made["password"])).user.id)
+    for arguments in (
+        ("end-sessions", "--all"),
+        ("end-sessions", "--all"),
+        ("end-sessions", "--email", emails[1]),
+        ("reset-password", "--email", emails[0]),
+    ):
+        assert (await asyncio.to_thread(run, *arguments)).exit_code == 0
+    told = [
+        (one.method, list(one.person_ids), one.institution_id)
+        for one in await events(settings)
+        if one.actor.peer == "command"
+    ]
+    ended = sorted(accounts)
+    assert told[len(emails) :] == [
+        ("admin end-sessions", ended[:2], ""),
+        ("admin end-sessions", ended[2:], ""),
+        ("admin end-sessions", [], ""),
+        ("admin end-sessions", accounts[1:2], facility),
+        ("admin reset-password", accounts[:1], facility),
+    ]

@@ -58,29 +58,6 @@ def test_same_person(name: str, other: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("password", "reason"),
-    [
-        ("short", "PASSWORD_TOO_SHORT"),
-        ("fourteen-chars", "PASSWORD_TOO_SHORT"),
-        ("PasswordPassword", "PASSWORD_COMMON"),
-        ("aaaaaaaaaaaaaaaaaaa", "PASSWORD_COMMON"),
-        ("abc123abc123abc123", "PASSWORD_COMMON"),
-        ("abababbbabbabaab", "PASSWORD_COMMON"),
-        ("qwertyuiopasdfgh", "PASSWORD_COMMON"),
-        ("siti.rahmawati.admin", "PASSWORD_COMMON"),
-    ],
-)
-def test_weak_passwords(password: str, reason: str) -> None:
-    with pytest.raises(MeshError) as caught:
-        domain.check_password(password, "siti.rahmawati.admin@contoh.example")
-    assert caught.value.reason == reason
-
-
-def test_good_password() -> None:
-    domain.check_password("kuda-biru-lari-pagi", "siti@contoh.example")
-
-
-@pytest.mark.parametrize(
     ("is_open", "life", "used_ago", "successor_used", "verdict"),
     [
         (True, 1, None, False, Refresh.ROTATE),

@@ -161,3 +161,47 @@ async def test_one_time_codes_do_not_show(lines: io.StringIO, world: World) -> N
         assert reason in written, reason
     for secret in (shown.secret, shown.key_uri, shown.qr_svg, f'"{code}"', *codes, PASSWORD, email):
         assert secret.lower() not in written.lower()
+
+
+async def test_new_passwords_do_not_show(lines: io.StringIO, world: World) -> None:
+    email, new, wrong = (await world.create()).email, "kuda-biru-lari-sore", "salah-sekali-sandi"
+    admin = await world.create(Role.ROLE_ADMIN_FASKES)
+    own = bearer((await world.login(admin.email)).access_token)
+
+    async def change(password: str, wanted: str) -> None:
+        await world.auth.ChangePassword(
+            logins.ChangePasswordRequest(email=email, password=password, new_password=wanted)
+        )
+
+    await change(PASSWORD, new)
+    reset = messages.ResetPasswordRequest(id=(await world.login(email, new)).user.id)
+    shown = (await world.users.ResetPassword(reset, metadata=world.network_admin)).password
+    calls: list[Awaitable[object]] = [
+        change(wrong, new),
+        change(shown, shown),
+        change(shown, "passwordpassword"),
+        change(shown, new[:9]),
+        world.users.ResetPassword(messages.ResetPasswordRequest(id=admin.id), metadata=own),
+    ]
+    for call in calls:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+    world.sql("ALTER TABLE users DROP COLUMN alamat")
+    for call in (
+        change(shown, new),
+        world.users.ResetPassword(reset, metadata=world.network_admin),
+    ):
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+    written = lines.getvalue()
+    for reason in (
+        "INVALID_CREDENTIALS",
+        "PASSWORD_UNCHANGED",
+        "PASSWORD_COMMON",
+        "INVALID_REQUEST",
+        "OWN_ACCOUNT",
+        "DATABASE_UNAVAILABLE",
+    ):
+        assert reason in written, reason
+    for secret in (PASSWORD, new, new[:9], wrong, shown, "passwordpassword", email, "$2b$04$"):
+        assert secret.lower() not in written.lower(), secret

@@ -196,8 +196,11 @@ class TestJoining:
             )
             return await counter.world.users.CreateUser(request, metadata=metadata)
 
-        here = await enter(facility, admin)
-        assert await counter.reveal(here.id)
+        for metadata in (admin, counter.operator):
+            here = await enter(facility, metadata)
+            assert await counter.reveal(here.id)
+            assert await problem(Counter(counter.world).reveal(here.id)) == UNKNOWN
+            assert list((await counter.record(here.id)).institution_ids) == [facility]
         nowhere = await enter("", counter.world.network_admin)
         assert await problem(counter.reveal(nowhere.id)) == UNKNOWN
         assert await counter.reveal(nowhere.id, counter.world.network_admin)

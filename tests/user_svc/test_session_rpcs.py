@@ -27,9 +27,9 @@ from mesh.storage import Database
 from mesh.tokens import TokenVerifier
 from queue_svc.settings import QueueSettings
 from tests.support.mesh import Mesh, problem
-from tests.user_svc.conftest import Metadata, World, bearer, new_nik
+from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc import revoking
+from user_svc import commands, revoking
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
 UNKNOWN = ("NOT_FOUND", "SESSION_NOT_FOUND")
@@ -263,8 +263,42 @@ async def _closing(world: World, pair: logins.TokenPair) -> None:
     )
 
 
+async def _password_change(world: World, pair: logins.TokenPair) -> None:
+    request = logins.ChangePasswordRequest(
+        email=pair.user.email, password=PASSWORD, new_password=PASSWORD[::-1]
+    )
+    await world.auth.ChangePassword(request)
+
+
+async def _password_reset(world: World, pair: logins.TokenPair) -> None:
+    await world.users.ResetPassword(
+        users.ResetPasswordRequest(id=pair.user.id), metadata=world.network_admin
+    )
+
+
+async def _reset_command(world: World, pair: logins.TokenPair) -> None:
+    await commands.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
+
+
+async def _end_command(world: World, pair: logins.TokenPair) -> None:
+    await commands.end_sessions(world.settings, pair.user.email)
+
+
+async def _end_all_command(world: World, pair: logins.TokenPair) -> None:
+    assert await commands.end_all_sessions(world.settings) == 1
+
+
+ONE = (_logout, _end_session, _reuse)
+"""Ways in which one session ends."""
+ALL = (
+    *(_role_change, _closing, _password_change, _password_reset),
+    *(_reset_command, _end_command, _end_all_command),
+)
+"""Ways in which every session of an account ends."""
+
+
 class TestEverywhere:
-    @pytest.mark.parametrize("way", [_logout, _end_session, _reuse, _role_change, _closing])
+    @pytest.mark.parametrize("way", [*ONE, *ALL])
     async def test_a_token_is_refused_by_other_services(
         self,
         world: World,
@@ -278,7 +312,7 @@ class TestEverywhere:
             assert REVOKED not in await others.answers(one.access_token)
         await way(world, pair)
         assert await others.refuse(pair.access_token)
-        if way in (_role_change, _closing):
+        if way in ALL:
             assert await others.refuse(other.access_token)
         else:
             assert REVOKED not in await others.answers(other.access_token)

@@ -11,7 +11,7 @@ from mediq.user.v1 import user_service_pb2 as users
 from mediq.user.v1.user_pb2 import User
 
 from tests.support.mesh import problem
-from tests.user_svc.conftest import NAME, Metadata, World, bearer, new_email, new_nik
+from tests.user_svc.conftest import NAME, PASSWORD, Metadata, World, bearer, new_email, new_nik
 
 ADMIN, OPERATOR, PASIEN = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR, Role.ROLE_PASIEN
 
@@ -189,7 +189,9 @@ async def test_deleted_accounts_are_gone(world: World) -> None:
     login = world.login(made.email)
     assert await problem(login) == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
     profile = world.users.GetProfile(users.GetProfileRequest(), metadata=bearer(pair.access_token))
-    assert await problem(profile) == ("NOT_FOUND", "USER_NOT_FOUND")
+    # Whichever is first: what ended is told to every service a moment later.
+    gone = [("NOT_FOUND", "USER_NOT_FOUND"), ("UNAUTHENTICATED", "TOKEN_REVOKED")]
+    assert await problem(profile) in gone
     again = await world.create(email=made.email)
     assert again.id != made.id
 
@@ -261,3 +263,31 @@ async def test_facility_admins_list_no_patients(world: World) -> None:
         metadata=world.mesh.token(ADMIN, institution_id=str(uuid4())),
     )
     assert not listed.users
+
+
+async def test_operators_create_patients_of_their_facility_only(world: World) -> None:
+    facility, nik = str(uuid4()), new_nik()
+    operator = world.mesh.token(OPERATOR, institution_id=facility)
+    admin = world.mesh.token(ADMIN, institution_id=facility)
+
+    def enter(metadata: Metadata, **wishes: str) -> Awaitable[User]:
+        body = {"nama": NAME, "nik": nik, "institution_id": facility, **wishes}
+        return world.users.CreateUser(
+            users.CreateUserRequest(role=PASIEN, **body), metadata=metadata
+        )
+
+    for elsewhere in (str(uuid4()), ""):
+        call = enter(operator, institution_id=elsewhere)
+        assert await problem(call) == ("PERMISSION_DENIED", "OTHER_INSTITUTION")
+    homeless = enter(world.mesh.token(OPERATOR), institution_id="")
+    assert await problem(homeless) == ("PERMISSION_DENIED", "OTHER_INSTITUTION")
+    for role in (OPERATOR, ADMIN):
+        staff = world.create(role, institution_id=facility, metadata=operator)
+        assert await problem(staff) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
+    assert world.sql("SELECT COUNT(*) FROM users") == [(0,)]
+    for wishes in ({"email": new_email()}, {"password": PASSWORD}):
+        assert (await problem(enter(operator, **wishes)))[0] == "INVALID_ARGUMENT"
+    made = await enter(operator)
+    assert (made.role, made.institution_id, made.nama) == (PASIEN, "", NAME)
+    taken = [await problem(enter(metadata, nama="Lain")) for metadata in (operator, admin)]
+    assert taken == [("ALREADY_EXISTS", "NIK_TAKEN")] * 2

@@ -57,6 +57,11 @@ class AuthServiceStub:
                 request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/mediq.user.v1.AuthService/ChangePassword',
+                request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.BeginTotpEnrolment = channel.unary_unary(
                 '/mediq.user.v1.AuthService/BeginTotpEnrolment',
                 request_serializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.BeginTotpEnrolmentRequest.SerializeToString,
@@ -116,6 +121,13 @@ class AuthServiceServicer:
 
     def Logout(self, request, context):
         """Ends the session of this refresh token. An unknown token is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Changes the password of a staff login and ends all its sessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +196,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
             'Logout': grpc.unary_unary_rpc_method_handler(
                     servicer.Logout,
                     request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'BeginTotpEnrolment': grpc.unary_unary_rpc_method_handler(
@@ -325,6 +342,33 @@ class AuthService:
             target,
             '/mediq.user.v1.AuthService/Logout',
             mediq_dot_user_dot_v1_dot_auth__service__pb2.LogoutRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.AuthService/ChangePassword',
+            mediq_dot_user_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

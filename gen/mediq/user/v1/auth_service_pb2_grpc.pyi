@@ -43,6 +43,8 @@ class AuthServiceStub:
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]
     """Ends the session of this refresh token. An unknown token is no error."""
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _empty_pb2.Empty]
+    """Changes the password of a staff login and ends all its sessions."""
     BeginTotpEnrolment: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.BeginTotpEnrolmentRequest, _auth_service_pb2.TotpEnrolment]
     """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed."""
     ConfirmTotpEnrolment: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpEnrolmentRequest, _auth_service_pb2.RecoveryCodes]
@@ -69,6 +71,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Ends the session of this refresh token. An unknown token is no error."""
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Changes the password of a staff login and ends all its sessions."""
     BeginTotpEnrolment: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.BeginTotpEnrolmentRequest, _auth_service_pb2.TotpEnrolment]  # type: ignore[assignment]
     """Begins to protect a staff login with one-time codes (TOTP, RFC 6238). Nothing changes before it is confirmed."""
     ConfirmTotpEnrolment: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ConfirmTotpEnrolmentRequest, _auth_service_pb2.RecoveryCodes]  # type: ignore[assignment]
@@ -116,6 +120,14 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Ends the session of this refresh token. An unknown token is no error."""
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_service_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Changes the password of a staff login and ends all its sessions."""
 
     @_abc_1.abstractmethod
     def BeginTotpEnrolment(

@@ -73,6 +73,11 @@ class UserServiceStub:
                 request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.UpdateUserRoleRequest.SerializeToString,
                 response_deserializer=mediq_dot_user_dot_v1_dot_user__pb2.User.FromString,
                 _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/mediq.user.v1.UserService/ResetPassword',
+                request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/mediq.user.v1.UserService/DeleteUser',
                 request_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.DeleteUserRequest.SerializeToString,
@@ -115,7 +120,7 @@ class UserServiceServicer:
     """
 
     def CreateUser(self, request, context):
-        """Creates a staff account, or a patient account at the counter.
+        """Creates a staff account, or a patient account at the counter. Operators create patients of their facility only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +163,13 @@ class UserServiceServicer:
 
     def UpdateUserRole(self, request, context):
         """Changes the role of a staff account and ends its sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Gives a staff account a new random password, which is shown once, and ends its sessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +262,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.UpdateUserRole,
                     request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.UpdateUserRoleRequest.FromString,
                     response_serializer=mediq_dot_user_dot_v1_dot_user__pb2.User.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -477,6 +494,33 @@ class UserService:
             '/mediq.user.v1.UserService/UpdateUserRole',
             mediq_dot_user_dot_v1_dot_user__service__pb2.UpdateUserRoleRequest.SerializeToString,
             mediq_dot_user_dot_v1_dot_user__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mediq.user.v1.UserService/ResetPassword',
+            mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordRequest.SerializeToString,
+            mediq_dot_user_dot_v1_dot_user__service__pb2.ResetPasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,7 +37,7 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_pb2.User]
-    """Creates a staff account, or a patient account at the counter."""
+    """Creates a staff account, or a patient account at the counter. Operators create patients of their facility only."""
     CheckNikExists: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CheckNikExistsRequest, _user_service_pb2.CheckNikExistsResponse]
     """Tells whether a patient account with this NIK exists."""
     GetUserByNik: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserByNikRequest, _user_pb2.User]
@@ -50,6 +50,8 @@ class UserServiceStub:
     """Lists accounts, newest first. Administrators of a facility see its staff only."""
     UpdateUserRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_pb2.User]
     """Changes the role of a staff account and ends its sessions."""
+    ResetPassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ResetPasswordRequest, _user_service_pb2.ResetPasswordResponse]
+    """Gives a staff account a new random password, which is shown once, and ends its sessions."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _empty_pb2.Empty]
     """Closes an account and ends its sessions. The account can no longer sign in."""
     EnsurePatient: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.EnsurePatientRequest, _user_service_pb2.EnsurePatientResponse]
@@ -73,7 +75,7 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_pb2.User]  # type: ignore[assignment]
-    """Creates a staff account, or a patient account at the counter."""
+    """Creates a staff account, or a patient account at the counter. Operators create patients of their facility only."""
     CheckNikExists: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CheckNikExistsRequest, _user_service_pb2.CheckNikExistsResponse]  # type: ignore[assignment]
     """Tells whether a patient account with this NIK exists."""
     GetUserByNik: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserByNikRequest, _user_pb2.User]  # type: ignore[assignment]
@@ -86,6 +88,8 @@ class UserServiceAsyncStub(UserServiceStub):
     """Lists accounts, newest first. Administrators of a facility see its staff only."""
     UpdateUserRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRoleRequest, _user_pb2.User]  # type: ignore[assignment]
     """Changes the role of a staff account and ends its sessions."""
+    ResetPassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ResetPasswordRequest, _user_service_pb2.ResetPasswordResponse]  # type: ignore[assignment]
+    """Gives a staff account a new random password, which is shown once, and ends its sessions."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Closes an account and ends its sessions. The account can no longer sign in."""
     EnsurePatient: _aio.UnaryUnaryMultiCallable[_user_service_pb2.EnsurePatientRequest, _user_service_pb2.EnsurePatientResponse]  # type: ignore[assignment]
@@ -112,7 +116,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
-        """Creates a staff account, or a patient account at the counter."""
+        """Creates a staff account, or a patient account at the counter. Operators create patients of their facility only."""
 
     @_abc_1.abstractmethod
     def CheckNikExists(
@@ -161,6 +165,14 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
         """Changes the role of a staff account and ends its sessions."""
+
+    @_abc_1.abstractmethod
+    def ResetPassword(
+        self,
+        request: _user_service_pb2.ResetPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ResetPasswordResponse, _abc.Awaitable[_user_service_pb2.ResetPasswordResponse]]:
+        """Gives a staff account a new random password, which is shown once, and ends its sessions."""
 
     @_abc_1.abstractmethod
     def DeleteUser(
