@@ -330,7 +330,9 @@ class TestHead:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         file = tmp_path / "outside" / "heads.jsonl"
-        async with mesh.serve(settings, build):
+        # The service in this process would log an anchor into what the command prints.
+        silent = settings.model_copy(update={"audit_anchor_seconds": 3600.0})
+        async with mesh.serve(silent, build):
             monkeypatch.setenv("MEDIQ_USER_SVC_ADDRESS", mesh.addresses["user_svc"])
             empty = await asyncio.to_thread(run, "head", "--append", str(file))
             assert (empty.exit_code, empty.stdout) == (0, "")
