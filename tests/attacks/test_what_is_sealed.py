@@ -50,7 +50,7 @@ def test_each_opens_in_its_own_place_only(world: World, service: str) -> None:
     places = defaultdict(list)
     for table, name, place, sealed in found:
         places[table, name].append(place)
-        assert cipher.decrypt(sealed, place)
+        cipher.decrypt(sealed, place)
     for table, name, place, sealed in found:
         # Another row of the column, and another column.
         others = [one for one in places[table, name] if one != place][:3]

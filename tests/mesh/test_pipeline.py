@@ -201,7 +201,9 @@ async def test_own_error_keeps_reason_and_retry_time(running: Running) -> None:
     assert retry.retry_delay.ToMilliseconds() == 2500
 
 
-async def test_unexpected_error_tells_nothing(running: Running) -> None:
+async def test_unexpected_error_tells_nothing(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def crash() -> Institution:
         raise ValueError("secret 3201010101010001")
 
@@ -210,6 +212,8 @@ async def test_unexpected_error_tells_nothing(running: Running) -> None:
         await running.stub.GetInstitution(GET)
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert caught.value.details() == "internal error"
+    # Read here, because no test may leave a number like a NIK in what it has had logged.
+    assert "ValueError" in capsys.readouterr().out
 
 
 async def test_methods_deadline_is_the_ceiling(running: Running) -> None:
