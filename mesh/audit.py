@@ -51,6 +51,11 @@ Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 """Takes events into the trail, in order; raises MeshError when it cannot. It may get them again."""
 
 
+async def left_to_the_service(events: Sequence[AuditEvent]) -> None:
+    """What the trail of a command sends with: it only writes, the service beside it relays."""
+    raise AssertionError("a command relays nothing")
+
+
 def audit_table(metadata: MetaData) -> Table:
     """The table of events on their way into the trail, for the models of a service."""
     return outbox_table(metadata, "audit_outbox")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
+from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from mesh import logs
-from mesh.audit import Trail, command_event
+from mesh.audit import Trail, command_event, left_to_the_service
 from mesh.audit_fields import MAX_IDENTIFIERS
 from mesh.crypto import FieldCipher
 from mesh.errors import MeshError, refused
@@ -94,7 +94,7 @@ async def replay(
     cipher = FieldCipher.load(settings.keys, settings.service)
     erasures = Erasures(cipher, Repository(cipher))
     database = _open(settings)
-    trail = Trail(AUDIT, database, cipher, _not_sent)
+    trail = Trail(AUDIT, database, cipher, left_to_the_service)
 
     def page(session: Session, after: str) -> Replayed:
         found = erasures.replay(session, since, after, MAX_IDENTIFIERS, utc_now())
@@ -121,11 +121,6 @@ async def replay(
             after = found.last
     finally:
         await database.close()
-
-
-async def _not_sent(events: Sequence[AuditEvent]) -> None:
-    """The command only writes: the service beside it sends."""
-    raise AssertionError("a command sends no events")
 
 
 def _open(settings: OcrSettings) -> Database:

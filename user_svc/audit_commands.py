@@ -5,12 +5,8 @@ record before it shows anything.
 """
 
 import asyncio
-import datetime
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -19,25 +15,19 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
-from mediq.audit.v1.audit_pb2 import AuditAct, AuditEntry, AuditEvent
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditEntry
 from mediq.audit.v1.audit_service_pb2 import AuditHead, GetAuditHeadRequest, TouchedPerson
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
-from sqlalchemy import inspect, make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from mesh import logs
-from mesh.audit import command_event
 from mesh.client import Channels
 from mesh.contracts import role_name, scope_name
 from mesh.errors import Kind, MeshError
-from mesh.identity import IdentityError
-from mesh.keys import KeyFolderError
 from mesh.status import from_rpc_error
 from mesh.storage import Database
 from mesh.times import utc_now
-from mesh.validation import validate
-from user_svc import audit_queries
+from user_svc import audit_beside, audit_queries, audit_recipients
 from user_svc.audit_anchors import (
     Anchor,
     anchor_text,
@@ -46,29 +36,33 @@ from user_svc.audit_anchors import (
     parse_head,
     show_mac,
 )
+from user_svc.audit_beside import (
+    FAILED,
+    Actor,
+    Institution,
+    Reason,
+    Since,
+    Until,
+    clear_errors,
+    on_trail,
+    open_trail,
+    put_on_record,
+    text_of,
+    time_of,
+)
 from user_svc.audit_chain import AuditChain, Head
 from user_svc.audit_queries import Filter, require_order
 from user_svc.audit_servicer import touched_message
-from user_svc.audit_tables import AUDIT_ENTRIES
 from user_svc.audit_verify import Report, verify
 from user_svc.settings import UserSettings
 
 BROKEN = 1
 """Exit code: the trail is not what was written."""
-FAILED = 2
-"""Exit code: nothing can be said, because something is missing or does not answer."""
-MOST_PERSONS = 1000
-"""Persons of one event, by the contract; a page of the persons that were touched."""
 app = typer.Typer(help="The audit trail: who did what to whose data.")
-Work = Callable[[Database, AuditChain], Awaitable[None]]
-Since = Annotated[
-    str, typer.Option("--from", help="Not before this time, such as 2026-03-01T08:00+07:00.")
-]
-Until = Annotated[str, typer.Option("--to", help="Before this time. Without it: until now.")]
-Actor = Annotated[UUID | None, typer.Option(help="Only what this account did.")]
-Institution = Annotated[UUID | None, typer.Option(help="Only what belongs to this facility.")]
-Reason = Annotated[str, typer.Option(help="Why you look; it is kept in the trail.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+app.command("recipients")(audit_recipients.recipients)
 
 
 @app.callback()
@@ -96,9 +90,9 @@ def verify_command(
     settings = UserSettings()
     heads = [_head_option(text) for text in head or ()]
     own = [settings.anchors] if settings.anchors.is_dir() else []
-    with _clear_errors():
+    with clear_errors():
         chain = AuditChain.load(settings.keys, settings.service)
-        database = _open(settings)
+        database = open_trail(settings)
         try:
             report = verify(database.engine, chain, own if anchors is None else anchors, heads)
         finally:
@@ -122,7 +116,7 @@ def head_command(
     ] = None,
 ) -> None:
     """Fetch the end of the trail from the service, with the operations certificate."""
-    with _clear_errors():
+    with clear_errors():
         found = asyncio.run(_fetch(UserSettings()))
         if not found.position:
             typer.echo("the trail is empty", err=True)
@@ -146,11 +140,11 @@ def list_command(
 ) -> None:
     """List what happened, newest first. That you looked is put into the trail."""
     wanted = Filter(
-        _text(person),
-        _text(actor),
-        _text(institution),
-        _time(since, "--from"),
-        _time(until, "--to"),
+        text_of(person),
+        text_of(actor),
+        text_of(institution),
+        time_of(since, "--from"),
+        time_of(until, "--to"),
     )
 
     async def show(database: Database, chain: AuditChain) -> None:
@@ -163,11 +157,11 @@ def list_command(
         )
         seen = {one.lower() for entry in found for one in entry.event.person_ids}
         seen |= {wanted.person_id} - {""}
-        await _record(database, chain, "audit list", seen, wanted.institution_id, reason)
+        await put_on_record(database, chain, "audit list", seen, wanted.institution_id, reason)
         for entry in found:
             _print(entry, _entry_line(entry), as_json=as_json)
 
-    _run(show)
+    on_trail(show)
 
 
 @app.command("touched")
@@ -180,7 +174,7 @@ def touched_command(
     as_json: AsJson = False,
 ) -> None:
     """List everyone whose data were seen or changed. That you looked is put into the trail."""
-    start, end = _time(since, "--from"), _time(until, "--to") or utc_now()
+    start, end = time_of(since, "--from"), time_of(until, "--to") or utc_now()
     if start is None:
         raise typer.BadParameter("say from when", param_hint="--from")
 
@@ -190,51 +184,23 @@ def touched_command(
         while more:
             page = await database.read(
                 lambda session: audit_queries.touched(
-                    *(session, start, end, after, MOST_PERSONS),  # noqa: B023 - awaited at once
-                    _text(actor),
-                    _text(institution),
+                    *(session, start, end, after, audit_beside.MOST_PERSONS),  # noqa: B023 - awaited at once
+                    text_of(actor),
+                    text_of(institution),
                 )
             )
             persons = [one.person_id for one in page]
             if page or not after:
-                await _record(database, chain, "audit touched", persons, _text(institution), reason)
+                await put_on_record(
+                    database, chain, "audit touched", persons, text_of(institution), reason
+                )
             for one in page:
                 message = touched_message(one)
                 _print(message, _person_line(message), as_json=as_json)
-            more = len(page) == MOST_PERSONS
+            more = len(page) == audit_beside.MOST_PERSONS
             after = persons[-1] if more else ""
 
-    _run(show)
-
-
-async def _record(
-    database: Database,
-    chain: AuditChain,
-    method: str,
-    persons: Iterable[str],
-    institution_id: str,
-    reason: str,
-) -> None:
-    """Puts into the trail that a command shows the data of persons.
-
-    Raises:
-        MeshError: INVALID_REQUEST: the reason is too long. Or the trail cannot be written.
-    """
-    left = iter(sorted(persons))
-    events: list[AuditEvent] = []
-    while (piece := list(islice(left, MOST_PERSONS))) or not events:
-        events.append(
-            command_event(
-                UserSettings.service,
-                method,
-                AuditAct.AUDIT_ACT_ACCESS,
-                persons=piece,
-                institution_id=institution_id,
-                reason=reason,
-            )
-        )
-        validate(events[-1])
-    await database.write(lambda session: chain.append(session, events, utc_now()))
+    on_trail(show)
 
 
 async def _fetch(settings: UserSettings) -> AuditHead:
@@ -251,64 +217,6 @@ async def _fetch(settings: UserSettings) -> AuditHead:
         raise
     finally:
         await channels.close()
-
-
-def _open(settings: UserSettings) -> Database:
-    """The service's database. Nothing is made: what reads a trail must not begin one.
-
-    Raises:
-        MeshError: FAILED_PRECONDITION with reason NO_AUDIT_TRAIL.
-    """
-    url = make_url(settings.database)
-    missing = MeshError(
-        f"{url.render_as_string()} has no audit trail: set MEDIQ_HOME or "
-        "MEDIQ_USER_SVC_DATABASE_URL, or bring it up to date (mediq db upgrade)",
-        Kind.FAILED_PRECONDITION,
-        "NO_AUDIT_TRAIL",
-    )
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise missing
-    database = Database(settings.database, 1)
-    try:
-        if inspect(database.engine).has_table(AUDIT_ENTRIES.name):
-            return database
-    except SQLAlchemyError:
-        database.engine.dispose()
-        raise
-    database.engine.dispose()
-    raise missing
-
-
-def _run(work: Work) -> None:
-    """Runs work on the service's database."""
-    settings = UserSettings()
-
-    async def whole() -> None:
-        chain, database = AuditChain.load(settings.keys, settings.service), _open(settings)
-        try:
-            await work(database, chain)
-        finally:
-            await database.close()
-
-    with _clear_errors():
-        asyncio.run(whole())
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Says in one line why a command cannot do its work."""
-    try:
-        yield
-    except MeshError as error:
-        text = f"{error.message} ({error.reason})"
-    except SQLAlchemyError as error:
-        text = f"the database does not answer: {error}"
-    except (OSError, KeyFolderError, IdentityError) as error:
-        text = str(error)
-    else:
-        return
-    typer.echo(f"mediq: {text}", err=True)
-    raise typer.Exit(FAILED)
 
 
 def _show(report: Report) -> None:
@@ -368,28 +276,8 @@ def _print(message: Message, line: str, *, as_json: bool) -> None:
     typer.echo(MessageToJson(message, indent=None) if as_json else line)
 
 
-def _text(identifier: UUID | None) -> str:
-    return "" if identifier is None else str(identifier)
-
-
-def _time(text: str, option: str) -> datetime.datetime | None:
-    if not text:
-        return None
-    try:
-        found = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter("not a time of ISO 8601", param_hint=option) from error
-    if found.tzinfo is None:
-        # Whoever must tell patients of a break-in cannot be seven hours wrong.
-        raise typer.BadParameter("say the zone too, such as +07:00", param_hint=option)
-    return found
-
-
 def _head_option(text: str) -> Head:
     try:
         return parse_head(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--head") from error
-
-
-import user_svc.audit_recipients  # noqa: E402, F401 # a command more of this application

@@ -19,9 +19,19 @@ from sqlalchemy.orm import Session
 from mesh.crypto import DecryptionError, FieldCipher
 from mesh.storage import Database
 from mesh.times import utc_now
-from user_svc import audit_commands, audit_queries
+from user_svc import audit_beside, audit_queries
+from user_svc.audit_beside import (
+    Actor,
+    Institution,
+    Reason,
+    Since,
+    Until,
+    on_trail,
+    put_on_record,
+    text_of,
+    time_of,
+)
 from user_svc.audit_chain import AuditChain
-from user_svc.audit_commands import Actor, Institution, Reason, Since, Until, app
 from user_svc.settings import UserSettings
 from user_svc.store import Accounts, UserRow
 
@@ -47,8 +57,7 @@ class _Counts:
     damaged: int = 0
 
 
-@app.command("recipients")
-def recipients_command(
+def recipients(
     since: Since,
     output: Annotated[Path, typer.Option(help="The CSV file. It must not exist yet.")],
     until: Until = "",
@@ -62,16 +71,16 @@ def recipients_command(
     you looked is put into the trail. Exit 0: everybody is written or printed; 1: the data of some
     are damaged; 2: nothing is written.
     """
-    start = audit_commands._time(since, "--from")
+    start = time_of(since, "--from")
     if start is None:
         raise typer.BadParameter("say from when", param_hint="--from")
-    end = audit_commands._time(until, "--to") or utc_now()
-    facility = audit_commands._text(institution)
+    end = time_of(until, "--to") or utc_now()
+    facility = text_of(institution)
     ask = partial(
         audit_queries.touched,
         start=start,
         end=end,
-        actor_id=audit_commands._text(actor),
+        actor_id=text_of(actor),
         institution_id=facility,
     )
     counts = _Counts()
@@ -85,13 +94,13 @@ def recipients_command(
             table.writerow(COLUMNS)
             async for persons in _pages(database, ask):
                 # What cannot be recorded is not shown.
-                await audit_commands._record(
+                await put_on_record(
                     *(database, chain, "audit recipients", persons, facility, reason)
                 )
                 known = await database.read(partial(_known, accounts=accounts, persons=persons))
                 table.writerows(_rows(persons, known, counts))
 
-    audit_commands._run(work)
+    on_trail(work)
     typer.echo(f"written: {counts.written}, of these without an address: {counts.no_address}")
     typer.echo(f"closed or erased: {counts.closed}")
     if counts.damaged:
@@ -103,7 +112,7 @@ async def _pages(
     database: Database, ask: "partial[list[audit_queries.Touched]]"
 ) -> AsyncIterator[list[str]]:
     """The identifiers of the persons; one empty page when there is nobody."""
-    after, most = "", audit_commands.MOST_PERSONS
+    after, most = "", audit_beside.MOST_PERSONS
     while True:
         page = await database.read(partial(ask, after=after, limit=most))
         if page or not after:

@@ -1,14 +1,13 @@
 """The way of the kit's own commands into the audit trail."""
 
 import asyncio
-from collections.abc import Sequence
 
 import typer
-from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
+from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
-from mesh.audit import Trail, audit_table, command_event
+from mesh.audit import Trail, audit_table, command_event, left_to_the_service
 from mesh.config import ServiceSettings, settings_of
 from mesh.crypto import FieldCipher
 from mesh.errors import MeshError
@@ -46,11 +45,7 @@ async def _write(settings: ServiceSettings, command: str) -> None:
     cipher = FieldCipher.load(settings.keys, settings.service)
     database = Database(settings.database, 1)
     try:
-        trail = Trail(audit_table(MetaData()), database, cipher, _left_to_the_service)
+        trail = Trail(audit_table(MetaData()), database, cipher, left_to_the_service)
         await trail.record(event)
     finally:
         await database.close()
-
-
-async def _left_to_the_service(_: Sequence[AuditEvent]) -> None:
-    raise AssertionError("a command relays nothing")

@@ -21,7 +21,7 @@ from mesh.storage import make_engine
 from mesh.times import timestamp
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
-from user_svc import audit_commands
+from user_svc import audit_beside, audit_commands
 from user_svc.__main__ import build
 from user_svc.audit_anchors import append_anchor, find_files, show_mac
 from user_svc.audit_chain import AuditChain
@@ -273,7 +273,7 @@ class TestList:
 
 class TestTouched:
     def test_everyone(self, kept: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(audit_commands, "MOST_PERSONS", 2)
+        monkeypatch.setattr(audit_beside, "MOST_PERSONS", 2)
         persons, actor = sorted(ids(4)), ids(1)[0]
         by = AuditActor(id=actor, role=Role.ROLE_OPERATOR)
         kept.append(

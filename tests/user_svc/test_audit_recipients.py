@@ -20,7 +20,7 @@ from mesh.crypto import FieldCipher
 from mesh.storage import Database
 from tests.user_svc.conftest import new_nik
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
-from user_svc import audit_commands
+from user_svc import audit_beside, audit_commands
 from user_svc.audit_chain import AuditChain
 from user_svc.domain import Person
 from user_svc.domain import Role as AccountRole
@@ -158,7 +158,7 @@ def test_who_has_no_open_account_is_named_by_the_identifier_alone(
 def test_pages(
     kept: Trail, patients: Patients, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_commands, "MOST_PERSONS", 2)
+    monkeypatch.setattr(audit_beside, "MOST_PERSONS", 2)
     persons = sorted(patient(kept, patients, f"ORANG {number}") for number in range(5))
     touched(kept, *persons)
     assert run(file, *FROM, *TO).exit_code == 0
@@ -230,7 +230,7 @@ class TestRefused:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The database goes away after the first page."""
-        monkeypatch.setattr(audit_commands, "MOST_PERSONS", 1)
+        monkeypatch.setattr(audit_beside, "MOST_PERSONS", 1)
         touched(kept, *(patient(kept, patients, f"ORANG {number}") for number in range(2)))
         real, seen = Database.read, list[Path]()
 
