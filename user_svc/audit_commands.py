@@ -1,7 +1,7 @@
 """The `mediq audit` command: is the trail whole, where does it end, what does it say.
 
-`verify` and `head` change nothing. `list` and `touched` show personal data, so each puts itself on
-record before it shows anything.
+`verify` and `head` change nothing. `list`, `touched` and `recipients` show personal data, so each
+puts itself on record before it shows anything.
 """
 
 import asyncio
