@@ -76,17 +76,24 @@ def _read(folder: Path, name: str) -> Identity:
     return found
 
 
+def _stamps(folder: Path, name: str) -> list[Stamp | None]:
+    return [stamp_of(file) for file in _files(folder, name)]
+
+
 def read_identity(folder: Path, name: str) -> Identity:
-    """Reads an identity; when it is just being changed, once more.
+    """Reads an identity; again for as long as its files were changed during the reading.
 
     Raises:
         FileNotFoundError: A file is missing.
         IdentityError: The files are damaged or do not belong together.
     """
-    try:
-        return _read(folder, name)
-    except IdentityError:
-        return _read(folder, name)
+    while True:
+        before = _stamps(folder, name)
+        try:
+            return _read(folder, name)
+        except (FileNotFoundError, IdentityError):
+            if _stamps(folder, name) == before:
+                raise
 
 
 class IdentityFiles:
@@ -102,13 +109,10 @@ class IdentityFiles:
         self.name = name
         self._folder = folder
         self._lock = threading.Lock()
-        self._seen = self._stamp()
+        self._seen = _stamps(self._folder, self.name)
         self._refused: object = None
         self._looked = time.monotonic()
         self._identity = read_identity(folder, name)
-
-    def _stamp(self) -> list[Stamp | None]:
-        return [stamp_of(file) for file in _files(self._folder, self.name)]
 
     def current(self) -> Identity:
         """The identity to use now: another object than before only when the files have changed.
@@ -126,7 +130,7 @@ class IdentityFiles:
         stamp: object = None
         try:
             # Taken before reading: a change in between is found the next time.
-            stamp = self._stamp()
+            stamp = _stamps(self._folder, self.name)
             if stamp == self._seen:
                 return
             found = _read(self._folder, self.name)

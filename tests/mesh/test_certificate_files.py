@@ -51,6 +51,25 @@ def test_reader_finds_a_pair_at_every_moment(folder: Path) -> None:
     assert len(list(folder.glob("..edge.*"))) == 2
 
 
+def test_files_changed_in_every_reading_are_read_until_they_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = 3
+    certificate = folder / "edge.crt"
+    read_bytes = Path.read_bytes
+
+    def renewed_in_between(file: Path) -> bytes:
+        nonlocal changes
+        if file == certificate and changes:
+            changes -= 1
+            renew_identities(folder, ["edge"])
+        return read_bytes(file)
+
+    monkeypatch.setattr(Path, "read_bytes", renewed_in_between)
+    read_identity(folder, "edge")
+    assert changes == 0
+
+
 def test_plain_files_of_an_older_installation_are_renewed(tmp_path: Path) -> None:
     ensure_identities(tmp_path / "made", ["edge"])
     plain = tmp_path / "plain"
