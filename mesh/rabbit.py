@@ -217,8 +217,11 @@ class RabbitBus:
             return NotPublished(
                 "the broker refused the event", reason="EVENT_REFUSED", published=published
             )
-        # Waiting confirmations are cancelled when the connection goes.
-        if isinstance(error, (*CONNECTION_EXCEPTIONS, asyncio.CancelledError)):
+        # When the connection goes, what waits is cancelled, or fails with an Exception that says
+        # nothing (aiormq's FutureStore.reject_all).
+        if isinstance(error, (*CONNECTION_EXCEPTIONS, asyncio.CancelledError)) or (
+            type(error) is Exception
+        ):
             return NotPublished("the broker does not answer", published=published)
         return error
 

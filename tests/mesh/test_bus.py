@@ -210,6 +210,19 @@ class TestRabbit:
                 await rabbit.publish_all([event(f"a.{word}") for word in ("b", "c", "full", "d")])
         assert (caught.value.reason, caught.value.published) == ("EVENT_REFUSED", 2)
 
+    async def test_what_waits_when_the_connection_is_closed(
+        self, rabbit: RabbitBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client fails it with an Exception that says nothing, once in some hundred times."""
+
+        async def publish(*_: object, **__: object) -> None:
+            raise Exception
+
+        await rabbit.ping()
+        monkeypatch.setattr(aio_pika.Exchange, "publish", publish)
+        with pytest.raises(NotPublished, match="BROKER_UNAVAILABLE"):
+            await rabbit.publish(event("a.b.called"))
+
     async def test_subscribers_of_a_lost_connection_get_a_gap(
         self, wired: RabbitBus, cable: Cable
     ) -> None:
