@@ -47,7 +47,8 @@ DESCRIPTION = """Registration and queue platform for Indonesian health facilitie
 - Names are camelCase, enums travel by name, times are RFC 3339 in UTC, durations are seconds such
   as `90s`, 64-bit integers are strings.
 - An empty value is the same as an absent one. Answers contain default values.
-- Unknown fields of a body are ignored; unknown query parameters are refused.
+- Unknown fields of a body are ignored, but each must have a name; unknown query parameters are
+  refused.
 - A change takes a `requestId` (a UUID): the same identifier gives the same answer, and another body
   under it is refused. Repeat a change only with the same identifier.
 - A live stream is Server-Sent Events; the last event says why it ended.

@@ -17,9 +17,11 @@ from google.rpc.status_pb2 import Status
 from mesh.edge.rates import METADATA
 from mesh.edge.routes import RETRY_AFTER
 from mesh.edge.typed import Config, extension, header
+from mesh.edge.verbs import ALLOW
 from mesh.status import DOMAIN
 
 _DETAILS = "response.code_details"
+_ROUTE = "xds.route_metadata"
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,14 @@ REPLIES = (
         code_pb2.PERMISSION_DENIED,
         "ROLE_NOT_ALLOWED",
         "the signed-in person may not do this",
+    ),
+    Reply(
+        _both(_status(404), _expression(f"'{ALLOW}' in {_ROUTE}.filter_metadata['{METADATA}']")),
+        code_pb2.UNIMPLEMENTED,
+        "METHOD_NOT_ALLOWED",
+        "this path does not take this HTTP method",
+        (("allow", f"%METADATA(ROUTE:{METADATA}:{ALLOW})%"),),
+        status=405,
     ),
     Reply(
         _status(404),

@@ -17,6 +17,8 @@ from mesh.edge.typed import Config, extension, socket_address
 
 BOOTSTRAP = "envoy.yaml"
 """Name of the document that Envoy starts with."""
+EXPRESSION_SIZE = 2_000
+"""Instructions of RE2 that one expression may have: it is five times the largest one's."""
 _HEADER = """\
 # Generated from the contracts by `make gen` (mesh/edge). Do not edit; see docs/edge.md.
 """
@@ -33,6 +35,12 @@ def _overload(settings: EdgeSettings) -> Config:
             )
         ]
     }
+
+
+def _runtime() -> Config:
+    """One expression of all paths with the same verbs is larger than Envoy allows by itself."""
+    size = {"re2.max_program_size.error_level": EXPRESSION_SIZE}
+    return {"layers": [{"name": "static", "static_layer": size}]}
 
 
 def render(settings: EdgeSettings) -> Config:
@@ -53,6 +61,7 @@ def render(settings: EdgeSettings) -> Config:
         "node": {"id": "edge", "cluster": "mediq"},
         "admin": {"address": socket_address(settings.admin_host, settings.admin_port)},
         "overload_manager": _overload(settings),
+        "layered_runtime": _runtime(),
         "static_resources": {"listeners": listeners, "clusters": targets},
     }
 

@@ -20,8 +20,9 @@ from mesh.edge.headers import NEVER_STORED, drop_deadline
 from mesh.edge.rates import METADATA, RATE, class_name
 from mesh.edge.settings import SERVERS, EdgeSettings
 from mesh.edge.streams import stream_events, stream_headers
-from mesh.edge.transcoder import upload_transcoder
+from mesh.edge.transcoder import no_transcoder, upload_transcoder
 from mesh.edge.typed import Config, header, seconds
+from mesh.edge.verbs import Paths, any_of, rest_paths, told, wrong_verbs
 
 RETRY_AFTER = "retry_after"
 """Key of the seconds to wait after a 429."""
@@ -92,7 +93,7 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
     }
 
 
-def _rest(name: str, match: Config, **more: Config) -> Config:
+def _rest(name: str, match: Config, metadata: Config | None = None, **more: Config) -> Config:
     """A route that REST calls have before the transcoder gives them their method's route.
 
     A call that keeps it is not served: its cluster does not exist. It is no direct_response,
@@ -102,8 +103,15 @@ def _rest(name: str, match: Config, **more: Config) -> Config:
         "name": name,
         "match": match,
         "route": {"cluster": "nothing", "cluster_not_found_response_code": "NOT_FOUND"},
+        **({"metadata": metadata} if metadata else {}),
         "typed_per_filter_config": {**open_to_all(), **drop_deadline(), **more},
     }
+
+
+def _wrong_verbs(paths: Paths) -> Iterator[Config]:
+    """Routes on these paths for verbs that they do not take: errors.py makes a 405 of them."""
+    for verbs, match in wrong_verbs(paths):
+        yield _rest(f"{verbs} only", match, told(verbs), **no_transcoder())
 
 
 def _uploads(settings: EdgeSettings) -> Iterator[Config]:
@@ -123,12 +131,17 @@ def route_config(settings: EdgeSettings) -> Config:
     Raises:
         ValueError: A contract cannot be routed.
     """
+    plain, variable = rest_paths(routed_methods())
     host = {
         "name": "edge",
         "domains": ["*"],
         "routes": [
             *(_route(method, settings) for method in routed_methods()),
+            *_wrong_verbs(plain),
             *_uploads(settings),
+            # Before the variables: /queue/stats is no /queue/{id}.
+            _rest("plain", any_of(plain)),
+            *_wrong_verbs(variable),
             _rest("rest", {"prefix": "/"}),
         ],
         "request_headers_to_add": [

@@ -40,3 +40,8 @@ def transcoder_filter(settings: EdgeSettings) -> Config:
 def upload_transcoder(settings: EdgeSettings) -> Config:
     """The filter's settings on a route of an upload, by filter name."""
     return {FILTER: typed(_MESSAGE, **_fields(settings, settings.upload_limit_bytes))}
+
+
+def no_transcoder() -> Config:
+    """The filter's settings on a route whose calls stay what they are, by filter name."""
+    return {FILTER: typed(_MESSAGE, proto_descriptor_bin="", services=[])}

@@ -226,7 +226,8 @@ class TestBadCalls:
 
     def test_unknown_method(self, client: httpx.Client) -> None:
         reply = client.put("/institutions")
-        assert (reply.status_code, reason(reply)) == (404, "ROUTE_NOT_FOUND")
+        assert (reply.status_code, reason(reply)) == (405, "METHOD_NOT_ALLOWED")
+        assert reply.headers["allow"] == "GET, POST"
 
     def test_unknown_query_field(self, client: httpx.Client) -> None:
         reply = client.get("/institutions", params={"colour": "red"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import grpc
 import httpx
@@ -18,6 +19,7 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from mesh.errors import MeshError, refused
 from mesh.status import to_status
+from tests.attacks.doors import DOCUMENT
 from tests.edge.conftest import MAX_CALLS, Edge, reason
 from tests.edge.test_access import Calls
 from tests.edge.upstreams import Context
@@ -30,8 +32,6 @@ TICKET = "11111111-1111-4111-8111-111111111111"
     ("verb", "path"),
     [
         ("GET", "/nothing"),
-        ("PUT", "/queue"),
-        ("OPTIONS", "/queue"),
         ("GET", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
         ("POST", "/mediq.queue.v1.QueueService/ListTickets"),
         ("POST", "/mediq.queue.v1.QueueService/IssueTicket"),
@@ -42,6 +42,21 @@ async def test_unknown_paths(edge: Edge, api: httpx.AsyncClient, verb: str, path
     headers = edge.bearer(role=Role.ROLE_ADMIN_FASKES)
     response = await api.request(verb, path, headers=headers)
     assert reason(response) == (404, 5, "ROUTE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+async def test_paths_say_which_verbs_they_take(api: httpx.AsyncClient, path: str) -> None:
+    """The document of the interface and the edge agree on every pair of path and verb."""
+    taken = {verb.upper() for verb in DOCUMENT["paths"][path]}
+    for verb in {"DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"} - taken:
+        response = await api.request(verb, re.sub("{[^}]+}", TICKET, path))
+        assert reason(response) == (405, 12, "METHOD_NOT_ALLOWED"), verb
+        assert set(response.headers["allow"].split(", ")) == taken, verb
+
+
+async def test_head_is_not_taken(api: httpx.AsyncClient) -> None:
+    response = await api.head("/queue")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
 
 
 @pytest.mark.parametrize(
