@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from mesh import logs
@@ -24,6 +25,16 @@ LOOK_SECONDS = 1.0
 """How often, at most, a running server or client looks whether its files have changed."""
 ENDING = datetime.timedelta(days=14)
 """A certificate that ends within this time is warned of."""
+
+DAMAGED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for files that are none of ours."""
 
 
 class IdentityError(ValueError):
@@ -67,7 +78,7 @@ def _read(folder: Path, name: str) -> Identity:
         key = serialization.load_pem_private_key(found.key, None)
         matches = key.public_key() == found.leaf.public_key() and len(found.authorities) > 0
         names = found.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except DAMAGED as error:
         raise IdentityError(f"{folder}: the files of {name} are damaged: {error}") from error
     if not matches:
         raise IdentityError(f"{folder}: {name}.key is not the key of {name}.crt")
@@ -122,8 +133,8 @@ class IdentityFiles:
         """
         with self._lock:
             if time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._look()
                 self._looked = time.monotonic()
+                self._look()
             return self._identity
 
     def _look(self) -> None:

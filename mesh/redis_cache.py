@@ -65,7 +65,8 @@ class RedisCache:
         if found is None:
             await self._begin(name, only_new=True)
             found = await self._get(name)
-        return None if found is None else found.decode()
+        # Not sealed, so it may be anybody's: what is no text is nothing that was begun here.
+        return None if found is None else found.decode("ascii", "replace")
 
     async def bump(self, group: str) -> None:
         """Begins a new generation, if Redis answers."""

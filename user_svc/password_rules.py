@@ -65,6 +65,7 @@ def check_password(password: str, email: str, path: str = "password") -> None:
         MeshError: INVALID_ARGUMENT with reason PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG or
             PASSWORD_COMMON.
     """
+    password = typed_form(password)
     if len(password) < MIN_PASSWORD_CHARACTERS:
         raise invalid(
             path,

@@ -3,6 +3,7 @@
 import asyncio
 
 from google.protobuf.empty_pb2 import Empty
+from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2 import NarrowSession
@@ -10,7 +11,9 @@ from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 from sqlalchemy.orm import Session
 
-from mesh.context import principal
+from mesh.audit import Trail, call_event
+from mesh.context import current_call, principal
+from mesh.errors import MeshError
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
@@ -20,6 +23,7 @@ from user_svc import domain, patients, sessions
 from user_svc.domain import Account
 from user_svc.narrow import narrow_session
 from user_svc.patient_store import Patients
+from user_svc.store import Accounts
 from user_svc.translate import calling_service, current_reach, user_message
 
 
@@ -27,9 +31,11 @@ class PatientsServicer(UserServiceServicer):
     """Shows, corrects and erases patients."""
 
     _database: Database
+    _accounts: Accounts
     _idempotency: Idempotency
     _patients: Patients
     _signer: TokenSigner
+    _trail: Trail
 
     async def RevealNik(
         self, request: messages.RevealNikRequest, context: Context
@@ -52,7 +58,12 @@ class PatientsServicer(UserServiceServicer):
             changes = patients.checked(asked, utc_now().date())
             return user_message(self._patients.correct(session, account, changes, utc_now()))
 
-        return await self._idempotency.once(principal().subject, request, User, correct)
+        try:
+            return await self._idempotency.once(principal().subject, request, User, correct)
+        except MeshError as error:
+            if error.reason == "NIK_TAKEN":
+                await self._note_known(request, error.reason)
+            raise
 
     async def OpenDataRights(
         self, request: messages.OpenDataRightsRequest, context: Context
@@ -118,3 +129,21 @@ class PatientsServicer(UserServiceServicer):
             messages.EnsurePatientResponse,
             lambda ensured: ensured.user.id == account_id,
         )
+
+    async def _note_known(
+        self, request: messages.CreateUserRequest | messages.CorrectPatientRequest, refusal: str
+    ) -> None:
+        """Writes down that somebody learned from a refusal that a patient with this NIK exists.
+
+        Raises:
+            MeshError: The database does not answer: then the refusal must not go out.
+        """
+        found = await self._database.read(
+            lambda session: self._accounts.by_nik(session, request.nik)
+        )
+        call = current_call()
+        if found is not None and call is not None:
+            act = AuditAct.AUDIT_ACT_ACCESS
+            await self._trail.record(
+                call_event(call, act, [request], persons=[found.id], refusal=refusal)
+            )

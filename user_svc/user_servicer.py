@@ -1,14 +1,13 @@
 """UserService: accounts of patients and staff."""
 
 from google.protobuf.empty_pb2 import Empty
-from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.user_pb2 import User
 from sqlalchemy.orm import Session
 
 from mesh import pages
-from mesh.audit import Trail, call_event, concerns
+from mesh.audit import Trail, concerns
 from mesh.context import current_call, principal
 from mesh.errors import MeshError, not_found
 from mesh.idempotency import Idempotency
@@ -154,14 +153,19 @@ class UserServicer(PatientsServicer):
         self, request: messages.ResetPasswordRequest, context: Context
     ) -> messages.ResetPasswordResponse:
         viewer, account_id = current_viewer(), request.id.lower()
+        # One's own needs the password until now: a stolen token must not change it.
+        domain.require_other_account(viewer, account_id)
+
+        def require_resettable(session: Session, lock: bool = False) -> None:
+            domain.require_staff(self._accounts.visible(session, account_id, viewer, lock=lock))
+
+        # Before the hash, which takes long: others wait for it to sign in.
+        await self._database.read(require_resettable)
         password = passwords.generate()
         hashed = await self._passwords.hash(password)
 
         def reset(session: Session) -> None:
-            # One's own needs the password until now: a stolen token must not change it.
-            domain.require_other_account(viewer, account_id)
-            account = self._accounts.visible(session, account_id, viewer, lock=True)
-            domain.require_staff(account)
+            require_resettable(session, lock=True)
             self._accounts.set_password(session, account_id, hashed)
             self._sessions.end_all(session, account_id, End.PASSWORD_RESET, utc_now())
             self._trail.note_change(session, current_call(), request)
@@ -208,19 +212,3 @@ class UserServicer(PatientsServicer):
         return await self._idempotency.once(
             calling_service(), request, messages.EnsurePatientResponse, ensure
         )
-
-    async def _note_known(self, request: messages.CreateUserRequest, refusal: str) -> None:
-        """Writes down that somebody learned from a refusal that a patient with this NIK exists.
-
-        Raises:
-            MeshError: The database does not answer: then the refusal must not go out.
-        """
-        found = await self._database.read(
-            lambda session: self._accounts.by_nik(session, request.nik)
-        )
-        call = current_call()
-        if found is not None and call is not None:
-            act = AuditAct.AUDIT_ACT_ACCESS
-            await self._trail.record(
-                call_event(call, act, [request], persons=[found.id], refusal=refusal)
-            )

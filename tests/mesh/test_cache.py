@@ -110,4 +110,6 @@ async def test_what_others_write_to_redis_is_a_miss() -> None:
     assert await cache.get("a") is None
     await redis.set(f"{prefix}a", "text", px=5000)
     assert await cache.get("a") is None
+    await redis.set(f"{prefix}generation/g", b"\xff", px=5000)
+    assert await cache.generation("g") == await cache.generation("g")
     await cache.close()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from typer.testing import CliRunner, Result
 
 from mesh.cli.certificates import app
-from mesh.identity import IdentityError, read_identity
+from mesh.identity import IdentityError, IdentityFiles, read_identity
 from mesh.tls import PEERS, ensure_identities, renew_identities, server_credentials
 from tests.support.commands import CommandTrail
 
@@ -102,6 +103,22 @@ def test_server_does_not_start_with_a_damaged_certificate(folder: Path) -> None:
     (folder / f"{NAME}.crt").write_bytes(b"half")
     with pytest.raises(IdentityError, match=NAME):
         server_credentials(folder, NAME)
+
+
+@pytest.mark.parametrize("error", [UnsupportedAlgorithm("a curve of yesterday"), ValueError()])
+def test_key_that_cannot_be_used_leaves_the_identity_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("mesh.identity.LOOK_SECONDS", 0.0)
+    files = IdentityFiles(folder, NAME)
+    before = files.current()
+
+    def load(*_: object) -> None:
+        raise error
+
+    renew_identities(folder, [NAME])
+    monkeypatch.setattr("mesh.identity.serialization.load_pem_private_key", load)
+    assert files.current() is before
 
 
 def test_list_shows_serial_and_end(folder: Path) -> None:

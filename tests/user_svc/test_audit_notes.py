@@ -132,6 +132,28 @@ async def test_a_nik_that_is_taken_is_a_look_up(world: World) -> None:
     assert (list(event.person_ids), event.institution_id) == ([patient.id], facility)
 
 
+async def test_a_nik_that_is_taken_at_a_correction_is_a_look_up(world: World) -> None:
+    counter, nik = Counter(world), new_nik()
+    known = (await world.ensure(nik, "SITI RAHMAWATI")).user
+    corrected = await counter.patient()
+    refused = counter.correct(corrected.id, nik=nik)
+    assert await problem(refused) == ("ALREADY_EXISTS", "NIK_TAKEN")
+    (event,) = await trail_of(world, "CorrectPatient")
+    assert (event.act, event.refusal) == (ACCESS, "NIK_TAKEN")
+    assert set(event.person_ids) == {corrected.id, known.id}
+    assert event.institution_id == counter.institution_id
+
+
+async def test_a_patient_that_the_network_enters_is_the_facilitys(world: World) -> None:
+    facility = str(uuid4())
+    request = messages.CreateUserRequest(
+        nama="Siapa", role=Role.ROLE_PASIEN, nik=new_nik(), institution_id=facility
+    )
+    await world.users.CreateUser(request, metadata=world.network_admin)
+    (event,) = await trail_of(world, "CreateUser")
+    assert (event.act, event.institution_id) == (CHANGE, facility)
+
+
 async def test_services_act_for_a_registration(world: World) -> None:
     patient = (await world.ensure(new_nik(), "SITI RAHMAWATI")).user
     (event,) = await trail_of(world, "EnsurePatient")

@@ -18,6 +18,8 @@ EMAIL = "siti@contoh.example"
         ("abc123abc123abc123", "PASSWORD_COMMON"),
         ("abababbbabbabaab", "PASSWORD_COMMON"),
         ("qwertyuiopasdfgh", "PASSWORD_COMMON"),
+        ("\uff51wertyuiopasdfgh", "PASSWORD_COMMON"),
+        ("kuda-biru-" + "a\u0301" * 4, "PASSWORD_TOO_SHORT"),
         ("siti.rahmawati.admin", "PASSWORD_COMMON"),
         ("kuda-biru-lari-pagi" * 7, "PASSWORD_TOO_LONG"),
     ],

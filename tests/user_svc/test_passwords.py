@@ -339,6 +339,15 @@ class TestReset:
         await world.refresh(pair.refresh_token)
         await world.login(made.email)
 
+    async def test_who_may_not_reset_costs_no_hash(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(*_: object) -> str:
+            raise AssertionError
+
+        monkeypatch.setattr(Passwords, "hash", refuse)
+        assert await problem(reset(world, str(uuid4()))) == UNKNOWN
+
     async def test_a_stolen_token_does_not_change_its_own_password(self, world: World) -> None:
         made = await world.create(ADMIN)
         pair = await world.login(made.email)
