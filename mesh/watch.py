@@ -45,7 +45,7 @@ class Watched(Generic[Content]):
         self._read = read
         self._lock = threading.Lock()
         # Looked at before it is read: a change in between is seen at the next look.
-        self._stamp = stamp_of(path)
+        self._stamp = self._seen = stamp_of(path)
         self._looked = time.monotonic()
         self._content = read(path)
 
@@ -64,12 +64,16 @@ class Watched(Generic[Content]):
         stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
-        self._stamp = stamp
+        known, self._seen = self._seen == stamp, stamp
         try:
             self._content = self._read(self._path)
         except (OSError, ValueError) as error:
-            logger().error(
-                "a file was changed and cannot be read, going on with what it said before",
-                file=str(self._path),
-                detail=str(error),
-            )
+            # Tried again: what is wrong may be the rights to it, which no stamp shows.
+            if not known:
+                logger().error(
+                    "a file was changed and cannot be read, going on with what it said before",
+                    file=str(self._path),
+                    detail=str(error),
+                )
+            return
+        self._stamp = stamp

@@ -24,16 +24,16 @@ class Changes(Part):
     async def CreateTicket(
         self, request: requests.CreateTicketRequest, context: Context
     ) -> messages.Ticket:
-        who = principal()
+        who, patient_id = principal(), request.patient_id.lower()
         stated = Priority(request.priority) if request.priority else None
         if who.is_staff:
-            if not request.patient_id:
+            if not patient_id:
                 raise invalid("patient_id", "name the patient", "PATIENT_REQUIRED")
             if stated is not None:
                 check_priority(stated, request.priority_reason)
         elif stated is not None or request.priority_reason or request.priority_grounds:
             raise forbidden("only staff set the priority", "PRIORITY_STAFF_ONLY")
-        elif request.patient_id not in ("", who.subject):
+        elif patient_id not in ("", who.subject):
             raise forbidden("a patient takes a ticket for themselves", "OTHER_PATIENT")
         facts = await self._facts(request.institution_id, request.service_id)
 
@@ -45,7 +45,7 @@ class Changes(Part):
             else:
                 priority, ground = stated, Ground.STAFF
             return service_of(known), Issue(
-                patient_id=request.patient_id or who.subject,
+                patient_id=patient_id or who.subject,
                 priority=priority,
                 ground=ground,
                 actor=who.subject,
@@ -65,7 +65,7 @@ class Changes(Part):
             known = facts()
             priority, ground = class_rules_of(known).choose(request.age_years, ())
             return service_of(known), Issue(
-                patient_id=request.patient_id,
+                patient_id=request.patient_id.lower(),
                 priority=priority,
                 ground=ground,
                 actor=SERVICE,

@@ -21,7 +21,7 @@ class Patients(Part):
 
         def look(session: Session) -> requests.ListPatientTicketsResponse:
             reader = self._parts.patients(session)
-            tickets, token = reader.page(request.patient_id, request.page_token, size)
+            tickets, token = reader.page(request.patient_id.lower(), request.page_token, size)
             histories = reader.histories([one.id for one in tickets])
             return requests.ListPatientTicketsResponse(
                 tickets=[
@@ -41,7 +41,7 @@ class Patients(Part):
         erased: list[str] = []
 
         def erase(session: Session) -> requests.ErasePatientTicketsResponse:
-            erased[:] = self._parts.patients(session).erase(request.patient_id)
+            erased[:] = self._parts.patients(session).erase(request.patient_id.lower())
             return requests.ErasePatientTicketsResponse(tickets=len(erased))
 
         answer = await self._parts.idempotency.once(

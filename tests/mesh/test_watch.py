@@ -3,6 +3,8 @@
 import threading
 from pathlib import Path
 
+import pytest
+
 from mesh.watch import NOW, Watched
 
 
@@ -36,3 +38,25 @@ def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> N
     quick.join()
     assert found == ["and the third"]
     assert watched.content(3600) == "and the third"
+
+
+def test_a_file_that_becomes_readable_without_a_change_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("one")
+    allowed = True
+
+    def read(path: Path) -> str:
+        if not allowed:
+            raise PermissionError(13, "Permission denied")
+        return path.read_text()
+
+    watched = Watched(file, read)
+    allowed = False
+    file.write_text("another")
+    for _ in range(3):
+        assert watched.content(NOW) == "one"
+    assert capsys.readouterr().out.count("Permission denied") == 1
+    allowed = True
+    assert watched.content(NOW) == "another"

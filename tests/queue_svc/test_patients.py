@@ -98,6 +98,18 @@ def kept(world: World) -> dict[str, list[dict[str, Any]]]:
     return {name: rows for name, rows in tables.items() if name not in ("outbox", "audit_outbox")}
 
 
+async def test_an_identifier_in_capitals_is_the_same_person(world: World) -> None:
+    patient = uid()
+    ticket = await world.take(patient=patient.upper())
+    assert ticket.patient_id == patient
+    assert [one.ticket.id for one in await listed(world, patient.upper())] == [ticket.id]
+    again = world.take(patient=patient)
+    assert (await problem(again))[1] == "ACTIVE_TICKET_EXISTS"
+    await world.move(ticket, CANCELLED, "pulang")
+    assert await erase(world, patient.upper()) == 1
+    assert await listed(world, patient) == []
+
+
 async def visit(world: World, patient: str) -> Ticket:
     """An urgent visit of two services that is over; the first ticket."""
     ticket = await world.take(URGENT, patient=patient)
