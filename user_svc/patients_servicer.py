@@ -1,6 +1,7 @@
 """The part of UserService for the rights of patients, and for staff who serve them."""
 
 import asyncio
+from collections.abc import Callable
 
 from google.protobuf.empty_pb2 import Empty
 from mediq.audit.v1.audit_pb2 import AuditAct
@@ -58,12 +59,7 @@ class PatientsServicer(UserServiceServicer):
             changes = patients.checked(asked, utc_now().date())
             return user_message(self._patients.correct(session, account, changes, utc_now()))
 
-        try:
-            return await self._idempotency.once(principal().subject, request, User, correct)
-        except MeshError as error:
-            if error.reason == "NIK_TAKEN":
-                await self._note_known(request, error.reason)
-            raise
+        return await self._with_nik(request, correct)
 
     async def OpenDataRights(
         self, request: messages.OpenDataRightsRequest, context: Context
@@ -129,6 +125,19 @@ class PatientsServicer(UserServiceServicer):
             messages.EnsurePatientResponse,
             lambda ensured: ensured.user.id == account_id,
         )
+
+    async def _with_nik(
+        self,
+        request: messages.CreateUserRequest | messages.CorrectPatientRequest,
+        change: Callable[[Session], User],
+    ) -> User:
+        """Does once what gives an account a NIK; who is told that it is taken is in the trail."""
+        try:
+            return await self._idempotency.once(principal().subject, request, User, change)
+        except MeshError as error:
+            if error.reason == "NIK_TAKEN":
+                await self._note_known(request, error.reason)
+            raise
 
     async def _note_known(
         self, request: messages.CreateUserRequest | messages.CorrectPatientRequest, refusal: str

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from mesh import pages
 from mesh.audit import Trail, concerns
 from mesh.context import current_call, principal
-from mesh.errors import MeshError, not_found
+from mesh.errors import not_found
 from mesh.idempotency import Idempotency
 from mesh.pipeline import Context
 from mesh.storage import Database
@@ -82,12 +82,7 @@ class UserServicer(PatientsServicer):
                 self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
             return user_message(account)
 
-        try:
-            return await self._idempotency.once(principal().subject, request, User, create)
-        except MeshError as error:
-            if error.reason == "NIK_TAKEN":
-                await self._note_known(request, error.reason)
-            raise
+        return await self._with_nik(request, create)
 
     async def CheckNikExists(
         self, request: messages.CheckNikExistsRequest, context: Context
