@@ -11,9 +11,9 @@ from types import FrameType
 
 import psutil
 
-from mesh import edge
-from mesh.contracts import DESCRIPTOR_SET, SERVICES
-from mesh.supervisor import Plan
+import edge
+from mesh.contract.methods import DESCRIPTOR_SET, SERVICES
+from ops.supervisor import Plan
 
 STOP_SECONDS = 10.0
 

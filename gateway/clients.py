@@ -10,9 +10,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.domain import MeshState, ServiceState
-from mesh.client import Channels
-from mesh.config import address_of
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
+from mesh.rpc.client import Channels
+from mesh.settings import address_of
 
 DETAILS = {
     grpc.StatusCode.UNAVAILABLE: "does not answer",

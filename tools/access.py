@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, RateClass, Role, Scope
 
-from mesh.contracts import SERVICES, Method, methods_of, peer_name, role_name, scope_name
+from mesh.contract.methods import SERVICES, Method, methods_of, peer_name, role_name, scope_name
 
 ROLES = (Role.ROLE_PASIEN, Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
 SCOPES = (Scope.SCOPE_REGISTRATION, Scope.SCOPE_TICKETS, Scope.SCOPE_DATA_RIGHTS)

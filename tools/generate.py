@@ -20,9 +20,9 @@ DERIVED = {
     "gen/asyncapi.json": "tools.asyncapi",
     "gen/openapi.json": "tools.openapi",
     "docs/access.md": "tools.access",
-    "envoy/envoy.yaml": "mesh.edge",
-    "envoy/edge_certificate.yaml": "mesh.edge default edge_certificate.yaml",
-    "envoy/trusted_authorities.yaml": "mesh.edge default trusted_authorities.yaml",
+    "envoy/envoy.yaml": "edge",
+    "envoy/edge_certificate.yaml": "edge default edge_certificate.yaml",
+    "envoy/trusted_authorities.yaml": "edge default trusted_authorities.yaml",
 }
 """Files by the module that prints them, with its arguments."""
 PROTOC = [

@@ -16,9 +16,9 @@ import httpx
 import pytest
 from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
-from mesh import edge
-from mesh.contracts import DESCRIPTOR_SET, SERVICES
-from mesh.tls import channel_credentials
+import edge
+from mesh.contract.methods import DESCRIPTOR_SET, SERVICES
+from mesh.identity.tls import channel_credentials
 from tests.attacks.doors import Doors
 from tests.attacks.world import Founder, World
 from tests.e2e.conftest import START_SECONDS, Running, free_port

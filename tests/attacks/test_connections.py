@@ -12,8 +12,8 @@ import grpc
 import pytest
 from cryptography import x509
 
-from mesh import tls
-from mesh.contracts import SERVICES, Method, methods_of
+from mesh.contract.methods import SERVICES, Method, methods_of
+from mesh.identity import tls
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import request_for
 from tests.attacks.test_tokens import GUARDED, forger_for

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
-from mesh.contracts import SERVICES, Method, methods, peer_name
-from mesh.tls import PEERS
+from mesh.contract.methods import SERVICES, Method, methods, peer_name
+from mesh.identity.tls import PEERS
 from tests import attacks
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for

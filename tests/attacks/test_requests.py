@@ -12,7 +12,7 @@ import pytest
 from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
 from mediq.queue.v1.queue_service_pb2 import CreateTicketRequest
 
-from mesh.contracts import SERVICES, max_request_bytes_of, methods_of
+from mesh.contract.methods import SERVICES, max_request_bytes_of, methods_of
 from queue_svc.settings import QueueSettings
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.test_logins import reason

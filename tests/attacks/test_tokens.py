@@ -9,7 +9,7 @@ import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import SERVICES, Method, methods_of, role_name, scope_name
+from mesh.contract.methods import SERVICES, Method, methods_of, role_name, scope_name
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer

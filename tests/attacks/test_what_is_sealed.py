@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from mesh.crypto import DecryptionError, FieldCipher
-from mesh.sealed import sealed_columns_of, services_with_sealed_columns
-from mesh.storage import make_engine
+from mesh.encryption.encrypted_columns import sealed_columns_of, services_with_sealed_columns
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.persistence.database import make_engine
 from tests.attacks.world import World
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]

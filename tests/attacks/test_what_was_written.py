@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
 from tests.attacks.conftest import SPAN_MILLISECONDS
 from tests.attacks.world import World
 from tests.support.scan import given_away

@@ -25,7 +25,8 @@ from mediq.policy.v1.policy_pb2 import (
     audit_field,
 )
 
-from mesh.contracts import (
+from mesh.contract.authorization import require_policy
+from mesh.contract.methods import (
     DESCRIPTOR_SET,
     MAX_MESSAGE_BYTES,
     SERVICES,
@@ -35,7 +36,6 @@ from mesh.contracts import (
     methods_of,
     peer_name,
 )
-from mesh.policy import require_policy
 
 LONGEST_SECONDS = 30.0
 LARGEST_REQUEST_BYTES = 64 * 1024 * 1024

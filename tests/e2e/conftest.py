@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
 
 MEDIQ = str(Path(sys.executable).parent / "mediq")
 START_SECONDS = 90

@@ -11,7 +11,7 @@ import pytest
 from httpx_sse import connect_sse
 from PIL import Image
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
 from tests.e2e.conftest import Facility, Running
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]

@@ -17,12 +17,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 from mediq.policy.v1.policy_pb2 import RateClass
 
-from mesh.contracts import DESCRIPTOR_SET
-from mesh.edge import Bucket, EdgeSettings, Rates, command, write
-from mesh.edge.settings import DEFAULT_RATES, SERVERS, Endpoint
-from mesh.keys import ensure_signing_key
-from mesh.tls import ensure_identities
-from mesh.tokens import TokenSigner
+from edge import Bucket, EdgeSettings, Rates, command, write
+from edge.settings import DEFAULT_RATES, SERVERS, Endpoint
+from mesh.contract.methods import DESCRIPTOR_SET
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tls import ensure_identities
+from mesh.identity.tokens import TokenSigner
 from tests.edge.upstreams import Upstreams
 
 DEAD = "gateway"

@@ -16,7 +16,7 @@ from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
 from tests.support.mesh import Mesh
 from tools import openapi
 

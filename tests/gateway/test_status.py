@@ -18,7 +18,7 @@ from mediq.policy.v1.policy_pb2 import Role
 
 from gateway.clients import HealthCache
 from gateway.domain import MeshState, ServiceState
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVICES
 from tests.gateway.conftest import Others
 from tests.support.mesh import Mesh, problem
 

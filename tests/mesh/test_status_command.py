@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mesh.cli import application
-from mesh.contracts import SERVICES
-from mesh.tls import ensure_identities
+from mesh.contract.methods import SERVICES
+from mesh.identity.tls import ensure_identities
+from ops.cli import application
 
 
 def status(home: Path, monkeypatch: pytest.MonkeyPatch) -> Result:

@@ -24,9 +24,9 @@ from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
-from mesh import tls
-from mesh.contracts import SERVICES
-from mesh.tokens import TokenSigner
+from mesh.contract.methods import SERVICES
+from mesh.identity import tls
+from mesh.identity.tokens import TokenSigner
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 
