@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from edge.access import LOOPBACK
 from edge.secrets import CERTIFICATE, TRUST, secret_source
-from edge.settings import SERVERS, EdgeSettings, Endpoint
+from edge.settings import ROUTED_SERVERS, EdgeSettings, Endpoint
 from edge.typed import Config, extension, seconds, socket_address, typed
 from mesh.identity.certificates import TRUST_DOMAIN
 
@@ -147,5 +147,5 @@ def clusters(settings: EdgeSettings) -> list[Config]:
     Raises:
         KeyError: A server has no address.
     """
-    servers = [_cluster(settings, name, settings.upstreams[name]) for name in SERVERS]
+    servers = [_cluster(settings, name, settings.upstreams[name]) for name in ROUTED_SERVERS]
     return [*servers, _loopback(settings)]

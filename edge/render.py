@@ -10,10 +10,10 @@ import yaml
 from edge.clusters import clusters
 from edge.listener import listener
 from edge.secrets import secret_files
-from edge.settings import SERVERS, EdgeSettings
+from edge.settings import ROUTED_SERVERS, EdgeSettings
 from edge.status import admin_cluster, status_listener
 from edge.typed import Config, extension, socket_address
-from mesh.contract.methods import SERVICES
+from mesh.contract.methods import SERVERS
 
 BOOTSTRAP = "envoy.yaml"
 """Name of the document that Envoy starts with."""
@@ -118,7 +118,9 @@ def kubernetes_settings() -> EdgeSettings:
         EdgeSettings(),
         listen_host="0.0.0.0",  # noqa: S104  # nosec B104 # a pod has no other way in
         status_port=8609,
-        upstreams={name: ((name.replace("_", "-"), SERVICES[name].port),) for name in SERVERS},
+        upstreams={
+            name: ((name.replace("_", "-"), SERVERS[name].port),) for name in ROUTED_SERVERS
+        },
         tls_folder="/etc/mediq/tls",
         secrets_folder="/etc/mediq/envoy",
         descriptor_set="/etc/mediq/contracts/mediq.binpb",

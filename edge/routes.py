@@ -16,7 +16,7 @@ from edge.cors import cors
 from edge.global_limits import limit_settings
 from edge.headers import NEVER_STORED, drop_deadline
 from edge.rates import METADATA, RATE, class_name
-from edge.settings import SERVERS, EdgeSettings
+from edge.settings import ROUTED_SERVERS, EdgeSettings
 from edge.streams import stream_events, stream_headers
 from edge.transcoder import no_transcoder, upload_transcoder
 from edge.typed import Config, header, seconds
@@ -34,7 +34,7 @@ ABORT_SECONDS = 0.5
 
 def routed_methods() -> tuple[Method, ...]:
     """The methods that people may call, in the contracts' order."""
-    return tuple(m for m in methods().values() if m.rules and m.server in SERVERS)
+    return tuple(m for m in methods().values() if m.rules and m.server in ROUTED_SERVERS)
 
 
 def _timing(method: Method, settings: EdgeSettings) -> Config:

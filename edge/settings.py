@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from mediq.policy.v1.policy_pb2 import RateClass
+from mediq.policy.v1.policy_pb2 import Peer, RateClass
 
-from mesh.contract.methods import SERVICES
+from mesh.contract.methods import SERVERS, methods_of
 
 Endpoint = tuple[str, int]
 """Host (a name or an IP address) and port."""
 
-ENGINE = "ocr_engine"
-"""The one server that the edge does not know: only ocr_svc may call it."""
-SERVERS = tuple(name for name in SERVICES if name != ENGINE)
-"""The servers behind the edge."""
+ROUTED_SERVERS = tuple(
+    name
+    for name in SERVERS
+    if any(Peer.PEER_EDGE in method.policy.callers for method in methods_of(name))
+)
+"""The servers behind the edge: those that it may call. The card reader is none of them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ DEFAULT_RATES: Mapping[RateClass.ValueType, Rates] = MappingProxyType(
 
 
 def _default_upstreams() -> Mapping[str, tuple[Endpoint, ...]]:
-    return MappingProxyType({name: (("127.0.0.1", SERVICES[name].port),) for name in SERVERS})
+    return MappingProxyType({name: (("127.0.0.1", SERVERS[name].port),) for name in ROUTED_SERVERS})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.settings import SERVERS, EdgeSettings
+from edge.settings import ROUTED_SERVERS, EdgeSettings
 from edge.typed import Config, extension, typed
 from mesh.contract.methods import MAX_MESSAGE_BYTES, services_of
 
@@ -16,7 +16,7 @@ _MESSAGE = "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTransc
 def _fields(settings: EdgeSettings, body_limit_bytes: int) -> Config:
     return {
         "proto_descriptor": settings.descriptor_set,
-        "services": [service for server in SERVERS for service in services_of(server)],
+        "services": [service for server in ROUTED_SERVERS for service in services_of(server)],
         "print_options": {
             "always_print_primitive_fields": True,
             "stream_sse_style_delimited": True,

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mesh.contract.methods import SERVICES
+from mesh.contract.methods import SERVERS
 
 
 def home_folder() -> Path:
@@ -63,7 +63,7 @@ class ServiceSettings(BaseSettings):
     @property
     def listen_port(self) -> int:
         """The port to listen on."""
-        return SERVICES[self.service].port if self.port < 0 else self.port
+        return SERVERS[self.service].port if self.port < 0 else self.port
 
     @property
     def database(self) -> str:
@@ -73,7 +73,7 @@ class ServiceSettings(BaseSettings):
 
 def address_of(server: str) -> str:
     """Where a service listens: MEDIQ_<NAME>_ADDRESS, or its default port on this machine."""
-    default = f"127.0.0.1:{SERVICES[server].port}"
+    default = f"127.0.0.1:{SERVERS[server].port}"
     return os.environ.get(f"MEDIQ_{server.upper()}_ADDRESS", default)
 
 

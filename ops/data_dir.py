@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 from mesh.audit_trail.key import ensure_audit_key
-from mesh.contract.methods import SERVICES
 from mesh.encryption.data_keys import ensure_data_key
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
+from mesh.registry import installed_services
 
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -28,7 +28,7 @@ def prepare(home: Path) -> None:
             )
         ensure_identities(home / "tls")
         ensure_signing_key(home / "keys")
-        for service in SERVICES:
+        for service in installed_services():
             ensure_data_key(home / "keys", service)
         ensure_audit_key(home / "keys")
         (home / "data").mkdir(exist_ok=True, mode=0o700)

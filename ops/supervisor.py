@@ -6,8 +6,9 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO
 
@@ -17,9 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy.exc import SQLAlchemyError
 
 import edge
-from mesh.contract.methods import DESCRIPTOR_SET, SERVICES
+from mesh.contract.methods import DESCRIPTOR_SET, SERVERS, methods_of, peer_name
 from mesh.identity.tls import channel_credentials
-from mesh.persistence.migrations import services_with_database, upgrade
+from mesh.persistence.migrations import upgrade
+from mesh.registry import installed_services, services_with_database
 from mesh.settings import settings_of
 from ops import data_dir as home
 from ops.process import Child
@@ -50,7 +52,7 @@ class Plan:
     admin_port: int = 8600
     """Port of Envoy's administration."""
     ports: Mapping[str, int] = field(
-        default_factory=lambda: {name: spec.port for name, spec in SERVICES.items()}
+        default_factory=lambda: {name: SERVERS[name].port for name in installed_services()}
     )
     """Port of each service."""
 
@@ -63,8 +65,8 @@ class Plan:
             int(variables.get("MEDIQ_PORT", "8601")),
             int(variables.get("MEDIQ_ENVOY_ADMIN_PORT", "8600")),
             {
-                name: int(variables.get(f"MEDIQ_{name.upper()}_PORT", str(spec.port)))
-                for name, spec in SERVICES.items()
+                name: int(variables.get(f"MEDIQ_{name.upper()}_PORT", str(SERVERS[name].port)))
+                for name in installed_services()
             },
         )
 
@@ -135,14 +137,13 @@ class Supervisor:
         self.plan.require_free_ports()
         await asyncio.to_thread(self._migrate)
         environment = self.plan.environment()
-        # The engine takes longest to load: it begins first.
-        for name in sorted(SERVICES, key=lambda one: one != "ocr_engine"):
+        for name in self.plan.ports:
             command = [sys.executable, "-m", name]
             await self._launch(Child(name, command, environment, self._output))
         await self._launch(self._edge_child(environment))
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await asyncio.gather(*map(self._service_ready, SERVICES), self._edge_ready())
+                await asyncio.gather(*map(self._service_ready, self.plan.ports), self._edge_ready())
         except TimeoutError as error:
             raise StartError(
                 f"not ready after {READY_SECONDS:.0f} s: see the lines above, or run mediq status"
@@ -153,7 +154,7 @@ class Supervisor:
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        for group in ((EDGE,), ("gateway", "ocr_svc"), tuple(SERVICES)):
+        for group in ((EDGE,), *_callers_first(self.plan.ports)):
             children = [self.children[name] for name in group if name in self.children]
             await asyncio.gather(*(child.stop(STOP_SECONDS) for child in children))
         if self._lock is not None:
@@ -185,7 +186,7 @@ class Supervisor:
             listen_port=self.plan.edge_port,
             admin_port=self.plan.admin_port,
             upstreams={
-                name: (("127.0.0.1", self.plan.ports[name]),)
+                name: (("127.0.0.1", self.plan.ports.get(name, SERVERS[name].port)),)
                 for name in edge.EdgeSettings().upstreams
             },
             tls_folder=str(folder / "tls"),
@@ -230,6 +231,20 @@ class Supervisor:
             return reply.status_code == httpx.codes.OK and bool(reply.json()["healthy"])
 
         await until(answers)
+
+
+def _callers_first(names: Collection[str]) -> Iterator[Sequence[str]]:
+    """Gives servers in groups, each after those that call it."""
+    callers = {
+        name: {peer_name(peer) for method in methods_of(name) for peer in method.policy.callers}
+        for name in names
+    }
+    sorter = TopologicalSorter({name: callers[name] & callers.keys() for name in names})
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        yield ready
+        sorter.done(*ready)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -1,6 +1,6 @@
 """The contracts as Python values: every method with its policy, read from the compiled descriptors.
 
-Nothing here is written by hand but the list of services; see protos/mediq/policy/v1/policy.proto
+Nothing here is written by hand; see protos/mediq/policy/v1/policy.proto
 for what each policy field means.
 """
 
@@ -18,7 +18,15 @@ from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule as HttpRuleProto
 from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
-from mediq.policy.v1.policy_pb2 import Peer, Policy, Role, Scope, policy
+from mediq.policy.v1.policy_pb2 import (
+    Peer,
+    Policy,
+    Role,
+    Scope,
+    default_port,
+    policy,
+)
+from mediq.policy.v1.policy_pb2 import server as server_option
 
 GENERATED = Path(next(iter(mediq.__path__))).parent
 """The folder of the generated files."""
@@ -29,7 +37,7 @@ MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class ServiceSpec:
+class ServerSpec:
     """One server of the mesh."""
 
     name: str
@@ -38,55 +46,35 @@ class ServiceSpec:
     """Default TCP port."""
     peer: Peer.ValueType
     """Identity in its certificate."""
-    modules: tuple[str, ...]
-    """Generated modules that define what it serves."""
 
 
-SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
-    {
-        spec.name: spec
-        for spec in (
-            ServiceSpec(
-                "user_svc",
-                8602,
-                Peer.PEER_USER_SVC,
-                (
-                    "mediq.audit.v1.audit_service_pb2",
-                    "mediq.user.v1.auth_service_pb2",
-                    "mediq.user.v1.user_service_pb2",
-                ),
-            ),
-            ServiceSpec(
-                "ocr_svc",
-                8603,
-                Peer.PEER_OCR_SVC,
-                (
-                    "mediq.ocr.v1.data_rights_service_pb2",
-                    "mediq.ocr.v1.registration_service_pb2",
-                ),
-            ),
-            ServiceSpec(
-                "ocr_engine",
-                8604,
-                Peer.PEER_OCR_ENGINE,
-                ("mediq.ocr_engine.v1.ocr_engine_service_pb2",),
-            ),
-            ServiceSpec(
-                "queue_svc", 8605, Peer.PEER_QUEUE_SVC, ("mediq.queue.v1.queue_service_pb2",)
-            ),
-            ServiceSpec(
-                "institution_svc",
-                8606,
-                Peer.PEER_INSTITUTION_SVC,
-                ("mediq.institution.v1.institution_service_pb2",),
-            ),
-            ServiceSpec(
-                "gateway", 8611, Peer.PEER_GATEWAY, ("mediq.gateway.v1.gateway_service_pb2",)
-            ),
-        )
-    }
+def _servers() -> Iterator[ServerSpec]:
+    for value in Peer.DESCRIPTOR.values:
+        port = value.GetOptions().Extensions[default_port]
+        if port:
+            peer = Peer.ValueType(value.number)
+            yield ServerSpec(peer_name(peer), port, peer)
+
+
+def role_name(role: Role.ValueType) -> str:
+    """Returns the name that tokens carry: PASIEN for ROLE_PASIEN."""
+    return Role.Name(role).removeprefix("ROLE_")
+
+
+def scope_name(scope: Scope.ValueType) -> str:
+    """Returns the name that tokens carry: TICKETS for SCOPE_TICKETS."""
+    return Scope.Name(scope).removeprefix("SCOPE_")
+
+
+def peer_name(peer: Peer.ValueType) -> str:
+    """Returns the name that certificates carry: queue_svc for PEER_QUEUE_SVC."""
+    return Peer.Name(peer).removeprefix("PEER_").lower()
+
+
+SERVERS: Mapping[str, ServerSpec] = MappingProxyType(
+    {spec.name: spec for spec in sorted(_servers(), key=lambda one: one.port)}
 )
-"""The servers by name, in the order in which they start."""
+"""The servers by name, in the order of their ports."""
 
 
 @dataclass(frozen=True)
@@ -177,16 +165,16 @@ def _method(server: str, descriptor: MethodDescriptor) -> Method:
 
 @cache
 def methods() -> Mapping[str, Method]:
-    """All RPCs of the mesh by path."""
-    found: dict[str, Method] = {}
-    for spec in SERVICES.values():
-        for module in spec.modules:
-            file: FileDescriptor = importlib.import_module(module).DESCRIPTOR
-            for service in file.services_by_name.values():
-                for descriptor in service.methods:
-                    method = _method(spec.name, descriptor)
-                    found[method.path] = method
-    return MappingProxyType(found)
+    """Returns all RPCs of the mesh by path."""
+    found: list[Method] = []
+    for name in sorted(GENERATED.glob("mediq/*/v*/*_service_pb2.py")):
+        module = ".".join(name.relative_to(GENERATED).with_suffix("").parts)
+        file: FileDescriptor = importlib.import_module(module).DESCRIPTOR
+        for service in file.services_by_name.values():
+            offered_by = peer_name(service.GetOptions().Extensions[server_option])
+            found += (_method(offered_by, one) for one in service.methods)
+    found.sort(key=lambda method: SERVERS[method.server].port)
+    return MappingProxyType({method.path: method for method in found})
 
 
 def methods_of(server: str) -> tuple[Method, ...]:
@@ -202,18 +190,3 @@ def max_request_bytes_of(server: str) -> int:
 def services_of(server: str) -> tuple[str, ...]:
     """The full names of the proto services that one server offers."""
     return tuple(dict.fromkeys(method.service for method in methods_of(server)))
-
-
-def role_name(role: Role.ValueType) -> str:
-    """The name that tokens carry: PASIEN for ROLE_PASIEN."""
-    return Role.Name(role).removeprefix("ROLE_")
-
-
-def scope_name(scope: Scope.ValueType) -> str:
-    """The name that tokens carry: TICKETS for SCOPE_TICKETS."""
-    return Scope.Name(scope).removeprefix("SCOPE_")
-
-
-def peer_name(peer: Peer.ValueType) -> str:
-    """The name that certificates carry: queue_svc for PEER_QUEUE_SVC."""
-    return Peer.Name(peer).removeprefix("PEER_").lower()

@@ -1,14 +1,12 @@
 """Which columns of a service hold ciphertexts, and which data keys these need.
 
-A service says it in its module `sealed`: `SEALED`, a sequence of `SealedColumn`.
+A service says it in its `mesh.registry.ServiceDefinition`.
 """
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import (
@@ -31,8 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh.contract.methods import SERVICES
-
 Key = tuple[Any, ...]
 """Values of a primary key."""
 
@@ -47,21 +43,6 @@ class SealedColumn:
     """Name of the column."""
     place: Callable[[Row[Any]], str]
     """Gives what the ciphertext of a row is bound to, from all columns of the row."""
-
-
-def services_with_sealed_columns() -> Sequence[str]:
-    """The services that declare sealed columns."""
-    return [name for name in SERVICES if (files(name) / "sealed.py").is_file()]
-
-
-def sealed_columns_of(service: str) -> Sequence[SealedColumn]:
-    """What a service declares.
-
-    Args:
-        service: One of `services_with_sealed_columns`.
-    """
-    found: Sequence[SealedColumn] = importlib.import_module(f"{service}.sealed").SEALED
-    return found
 
 
 @dataclass(frozen=True)

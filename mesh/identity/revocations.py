@@ -188,18 +188,3 @@ def decode(content: bytes | str) -> set[Revocation]:
         }
     except TypeError as error:
         raise ValueError(f"not a list of revocations: {error}") from error
-
-
-def make_revocations(keys: Path, redis_url: str) -> Revocations:
-    """Redis when a URL is given, otherwise a file in the key folder.
-
-    Args:
-        keys: The key folder.
-        redis_url: redis://host:port/number, or empty.
-    """
-    if not redis_url:
-        return FileRevocations(keys)
-    # The client is 7 MB that a mesh on one machine does without.
-    from mesh.identity.redis_revocations import RedisRevocations
-
-    return RedisRevocations(redis_url)

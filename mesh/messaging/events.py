@@ -7,11 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from opentelemetry.metrics import Meter
-
 from mesh.clock import utc_now
 from mesh.errors import Kind, MeshError
-from mesh.observability.metrics import NO_METRICS
 
 BUFFER_EVENTS = 1000
 """Events that wait for a slow subscriber before they are dropped for a gap."""
@@ -194,22 +191,3 @@ class LocalBus:
 
     async def close(self) -> None:
         """Holds nothing."""
-
-
-def make_bus(amqp_url: str, feed: Feed, meter: Meter = NO_METRICS) -> EventBus:
-    """RabbitMQ when a URL is given, otherwise a bus inside the process.
-
-    Args:
-        amqp_url: amqp://user:password@host:port/vhost, or amqps. Empty: no broker.
-        feed: What the bus carries.
-        meter: Makes the instruments of the bus.
-
-    Raises:
-        RuntimeError: That is no AMQP URL.
-    """
-    if not amqp_url:
-        return LocalBus()
-    # The client is 4 MB that a mesh on one machine does without.
-    from mesh.messaging.rabbit import RabbitBus
-
-    return RabbitBus(amqp_url, feed, meter)

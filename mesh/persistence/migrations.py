@@ -9,7 +9,6 @@ from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mesh.contract.methods import SERVICES
 from mesh.persistence.database import make_engine
 
 
@@ -24,11 +23,6 @@ def config_for(service: str, url: str) -> Config:
     config.set_main_option("script_location", str(Path(str(files(service))) / "migrations"))
     config.attributes["url"] = url
     return config
-
-
-def services_with_database() -> list[str]:
-    """The services that have migrations."""
-    return [name for name in SERVICES if (files(name) / "migrations").is_dir()]
 
 
 def upgrade(service: str, url: str, revision: str = "head") -> None:

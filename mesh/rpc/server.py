@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
 
+from mesh.backends import make_revocations
 from mesh.contract.authorization import require_policy
 from mesh.contract.methods import (
     MAX_MESSAGE_BYTES,
@@ -26,7 +27,6 @@ from mesh.contract.methods import (
     services_of,
 )
 from mesh.identity.certificates import IdentityError, IdentityFiles
-from mesh.identity.revocations import make_revocations
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.identity.tokens import TokenVerifier
 from mesh.observability import logs, telemetry

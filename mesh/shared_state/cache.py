@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import uuid4
 
-from mesh.encryption.field_cipher import FieldCipher
-
 MAX_ENTRIES = 10_000
 
 
@@ -105,19 +103,3 @@ class MemoryCache:
     async def close(self) -> None:
         """Forgets everything."""
         self._entries.clear()
-
-
-def make_cache(redis_url: str, prefix: str, cipher: FieldCipher) -> Cache:
-    """Redis when a URL is given, otherwise a cache in the process.
-
-    Args:
-        redis_url: redis://host:port/number, or empty.
-        prefix: Stands before every key in Redis.
-        cipher: Seals what is given to Redis.
-    """
-    if not redis_url:
-        return MemoryCache()
-    # The client is 7 MB that a mesh on one machine does without.
-    from mesh.shared_state.redis_cache import RedisCache
-
-    return RedisCache(redis_url, prefix, cipher)

@@ -96,13 +96,3 @@ class MemoryCounters:
     async def close(self) -> None:
         """Forgets everything."""
         self._windows.clear()
-
-
-def make_counters(redis_url: str, prefix: str) -> Counters:
-    """Redis when a URL is given, otherwise counters of this process."""
-    if not redis_url:
-        return MemoryCounters()
-    # The client is 7 MB that a mesh on one machine does without.
-    from mesh.shared_state.redis_rate_limits import RedisCounters
-
-    return RedisCounters(redis_url, prefix)

@@ -14,8 +14,6 @@ from mesh.encryption.data_keys import DataKeys, Listed, State
 from mesh.encryption.encrypted_columns import (
     SealedColumn,
     Usage,
-    sealed_columns_of,
-    services_with_sealed_columns,
     usage,
 )
 from mesh.encryption.field_cipher import FieldCipher
@@ -24,6 +22,7 @@ from mesh.errors import MeshError, refused
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS
 from mesh.observability import logs
 from mesh.persistence.database import Database
+from mesh.registry import service_definition, services_with_encrypted_columns
 from mesh.settings import settings_of
 from ops.cli.keys import clear_errors, utc_text
 from ops.cli.trail import noted
@@ -102,7 +101,7 @@ def _require(done: Sequence[bool]) -> None:
 
 
 def _chosen(service: str) -> Sequence[str]:
-    names = services_with_sealed_columns()
+    names = services_with_encrypted_columns()
     if service and service not in names:
         raise SystemExit(f"mediq: {service} has no sealed data; choose one of {', '.join(names)}")
     return [service] if service else names
@@ -126,7 +125,7 @@ def _require_tables(session: Session, columns: Columns) -> None:
 
 
 def _on_database(service: str, work: Callable[[Database, Columns], Awaitable[Result]]) -> Result:
-    columns = sealed_columns_of(service)
+    columns = service_definition(service).encrypted_columns
 
     async def run() -> Result:
         database = Database(settings_of(service).database, 1)

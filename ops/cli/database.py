@@ -1,12 +1,14 @@
 """mediq db: migrations of the services' databases."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from alembic import command
 
-from mesh.persistence.migrations import config_for, services_with_database
+from mesh.persistence.migrations import config_for
 from mesh.persistence.migrations import upgrade as upgrade_database
+from mesh.registry import services_with_database
 from mesh.settings import home_folder, settings_of
 from ops import data_dir
 from ops.cli.trail import noted
@@ -15,7 +17,7 @@ app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
 
 
-def _with_database(service: str) -> list[str]:
+def _with_database(service: str) -> Sequence[str]:
     names = services_with_database()
     if service and service not in names:
         raise SystemExit(f"mediq: {service} has no database; choose one of {', '.join(names)}")

@@ -4,7 +4,6 @@ import asyncio
 
 import typer
 
-from mesh.contract.methods import SERVICES
 from mesh.identity.certificates import IdentityError, read_identity
 from mesh.settings import home_folder
 from ops.supervisor import Plan, serving
@@ -23,10 +22,10 @@ def status() -> None:
         raise SystemExit(f"mediq: {error}") from None
 
     async def look() -> list[bool]:
-        return await asyncio.gather(*(serving(plan, name) for name in SERVICES))
+        return await asyncio.gather(*(serving(plan, name) for name in plan.ports))
 
     ready = asyncio.run(look())
-    for name, good in zip(SERVICES, ready, strict=True):
+    for name, good in zip(plan.ports, ready, strict=True):
         typer.echo(f"{name:<16} {plan.ports[name]:<6} {'ready' if good else 'NOT READY'}")
     if not all(ready):
         raise SystemExit(1)

@@ -19,8 +19,9 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
 from edge.settings import DEFAULT_RATES
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
+from mesh.backends import make_counters
 from mesh.shared_state import rate_limits
-from mesh.shared_state.rate_limits import Count, Counters, Limit, MemoryCounters, make_counters
+from mesh.shared_state.rate_limits import Count, Counters, Limit, MemoryCounters
 from mesh.shared_state.redis_rate_limits import RedisCounters
 from tests.support.mesh import Mesh, problem
 

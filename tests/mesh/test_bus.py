@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 
+from mesh.backends import make_bus
 from mesh.errors import Kind, MeshError
 from mesh.messaging.events import (
     BUFFER_EVENTS,
@@ -24,7 +25,6 @@ from mesh.messaging.events import (
     LocalBus,
     NotPublished,
     Subscription,
-    make_bus,
 )
 from mesh.messaging.rabbit import RabbitBus, message_of
 from tests.support.brokers import AMQP_URL, Cable, cable, feed, own_feed
@@ -289,7 +289,7 @@ def test_what_is_no_amqp_url(url: str) -> None:
 
 def test_without_a_url_the_client_is_not_imported() -> None:
     code = (
-        "import sys; from mesh.messaging.events import Feed, make_bus;"
+        "import sys; from mesh.backends import make_bus; from mesh.messaging.events import Feed;"
         "make_bus('', Feed('e', '/s', 'm'));"
         "sys.exit(any(name in sys.modules for name in ('aio_pika', 'cloudevents')))"
     )

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from mesh.backends import make_cache
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.shared_state.cache import Cache, MemoryCache, make_cache, remembered
+from mesh.shared_state.cache import Cache, MemoryCache, remembered
 from mesh.shared_state.redis_cache import RedisCache
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")

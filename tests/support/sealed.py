@@ -12,8 +12,8 @@ from sqlalchemy import Engine, LargeBinary, MetaData, inspect, text
 from typer.testing import CliRunner
 
 from mesh.encryption import data_keys
-from mesh.encryption.encrypted_columns import sealed_columns_of
 from mesh.persistence.database import make_engine
+from mesh.registry import service_definition
 from ops.cli.data_keys import app
 
 Columns = set[tuple[str, str]]
@@ -25,7 +25,7 @@ OPEN_BINARIES = {("outbox", "payload")}
 
 def declared(service: str) -> Columns:
     """What a service declares, as table and column."""
-    return {(str(one.table), one.name) for one in sealed_columns_of(service)}
+    return {(str(one.table), one.name) for one in service_definition(service).encrypted_columns}
 
 
 def undeclared_binaries(service: str, metadata: MetaData) -> Columns:
