@@ -6,7 +6,7 @@ without presence is always there, because the edge prints default values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from mesh.contract.methods import DESCRIPTOR_SET
+from tools.source_info import elements
 
 Schema = dict[str, Any]
 
@@ -61,34 +62,14 @@ KEYWORDS: Mapping[str, Callable[[Any], Schema]] = {
 """What a buf.validate rule of a scalar or a list is in JSON Schema."""
 
 
-def _elements(
-    parent: str, path: tuple[int, ...], proto: Message
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The full name and the source path of each element below a file or an element."""
-    for kind, children in proto.ListFields():
-        named = kind.message_type is not None and "name" in kind.message_type.fields_by_name
-        for index, child in enumerate(children if kind.is_repeated and named else ()):
-            name, below = f"{parent}.{child.name}", (*path, kind.number, index)
-            yield name, below
-            yield from _elements(name, below, child)
-
-
 @cache
 def comments() -> Mapping[str, str]:
     """The comment of every element of the contracts by full name; empty where it has none.
 
     The name of an enum value stands below its enum: package.Enum.VALUE.
     """
-    found: dict[str, str] = {}
-    for file in FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes()).file:
-        if file.package.startswith("mediq."):
-            texts = {
-                tuple(location.path): " ".join(location.leading_comments.split())
-                for location in file.source_code_info.location
-            }
-            for name, path in _elements(file.package, (), file):
-                found[name] = texts.get(path, "")
-    return found
+    files = FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes())
+    return {element.name: element.comment for element in elements(files)}
 
 
 def described(name: str, schema: Schema) -> Schema:

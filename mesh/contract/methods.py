@@ -149,7 +149,8 @@ def _rules(rule: HttpRuleProto) -> Iterator[HttpRule]:
         yield from _rules(other)
 
 
-def _method(server: str, descriptor: MethodDescriptor) -> Method:
+def read_method(server: str, descriptor: MethodDescriptor) -> Method:
+    """Returns the method that a compiled descriptor states, as one that `server` offers."""
     options = descriptor.GetOptions()
     return Method(
         server=server,
@@ -172,7 +173,7 @@ def methods() -> Mapping[str, Method]:
         file: FileDescriptor = importlib.import_module(module).DESCRIPTOR
         for service in file.services_by_name.values():
             offered_by = peer_name(service.GetOptions().Extensions[server_option])
-            found += (_method(offered_by, one) for one in service.methods)
+            found += (read_method(offered_by, one) for one in service.methods)
     found.sort(key=lambda method: SERVERS[method.server].port)
     return MappingProxyType({method.path: method for method in found})
 
