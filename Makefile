@@ -44,6 +44,7 @@ check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, genera
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint
+	$(BIN)/python -m tools.contract_lint
 	$(BIN)/python -m tools.breaking
 	$(BIN)/python -m tools.generate --check
 	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)

@@ -13,8 +13,8 @@ from tests.attacks.doors import Doors
 from tests.attacks.made import FOR_PERSONS, Side, request_for
 from tests.attacks.test_matrix import headers_of
 from tests.attacks.world import World
-from tests.contract.test_policies import rules_of
 from tools.access import CALLERS, STAFF, Caller, Verdict, verdict
+from tools.contract_lint.contracts import rules_of
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 NIK = "3201016203850055"

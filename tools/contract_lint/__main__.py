@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from mesh.contracts import DESCRIPTOR_SET
+from mesh.contract.methods import DESCRIPTOR_SET
 from tools.contract_lint import RULES, lint, read
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import FieldDescriptor
 from mediq.policy.v1.policy_pb2 import Access, Peer, RateClass, Role, Scope
 
-from mesh.contracts import SERVICES, Method, peer_name
+from mesh.contract.methods import SERVERS, Method, peer_name
 from tools.contract_lint.contracts import SOURCES, Contracts, rules_of
 from tools.contract_lint.rules import each_method, whole
 
 CALLS = frozenset(
     {
-        *(("edge", server) for server in SERVICES if server != "ocr_engine"),
+        *(("edge", server) for server in SERVERS if server != "ocr_engine"),
         ("ocr_svc", "ocr_engine"),
         ("ocr_svc", "user_svc"),
         ("ocr_svc", "queue_svc"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from mediq.policy.v1.policy_pb2 import AuditClass, AuditField, audit_field
 
-from mesh.contracts import Method
+from mesh.contract.methods import Method
 from tools.contract_lint.contracts import is_personal, reachable
 from tools.contract_lint.exceptions import CHANGES_WITHOUT_AUDIT, PERSONAL_WITHOUT_AUDIT
 from tools.contract_lint.rules import each_method

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 from buf.validate.validate_pb2 import FieldRules
 from buf.validate.validate_pb2 import field as field_rules
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    FileDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from mediq.policy.v1.policy_pb2 import server as server_option
 
-from mesh.contracts import SERVICES, HttpRule, Method, read_method
+from mesh.contract.methods import SERVERS, HttpRule, Method, peer_name, read_method
 from tools.source_info import PACKAGE, Element, elements, ours
 
 SOURCES = "protos"
@@ -97,7 +104,7 @@ def read(files: FileDescriptorSet) -> Contracts:
     top_enums = [enum for file in found for enum in file.enum_types_by_name.values()]
     inner_enums = [enum for message in messages for enum in message.enum_types]
     return Contracts(
-        servers=tuple(SERVICES),
+        servers=tuple(SERVERS),
         methods=tuple(_methods(found)),
         messages={message.full_name: message for message in messages},
         enums=(*top_enums, *inner_enums),
@@ -113,13 +120,14 @@ def _messages(files: Iterable[FileDescriptor]) -> Iterator[Descriptor]:
         waiting += message.nested_types
 
 
+def _server_of(service: ServiceDescriptor) -> str:
+    """Returns the name of the server that offers a service; empty when none is stated."""
+    peer = service.GetOptions().Extensions[server_option]
+    return peer_name(peer) if peer else ""
+
+
 def _methods(files: Iterable[FileDescriptor]) -> Iterator[Method]:
-    servers = {
-        module.removesuffix("_pb2").replace(".", "/") + ".proto": spec.name
-        for spec in SERVICES.values()
-        for module in spec.modules
-    }
     for file in files:
         for service in file.services_by_name.values():
             for descriptor in service.methods:
-                yield read_method(servers.get(file.name, ""), descriptor)
+                yield read_method(_server_of(service), descriptor)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mediq.policy.v1.policy_pb2 import Peer
 
-from mesh.contracts import MAX_MESSAGE_BYTES, Method
+from mesh.contract.methods import MAX_MESSAGE_BYTES, Method
 from tools.contract_lint.contracts import SOURCES, Contracts
 from tools.contract_lint.exceptions import WITHOUT_IDEMPOTENCY, WITHOUT_REQUEST_ID
 from tools.contract_lint.rules import each_method, whole

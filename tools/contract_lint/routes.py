@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from mesh.contracts import HttpRule, Method
+from mesh.contract.methods import HttpRule, Method
 from tools.contract_lint.contracts import SOURCES, Contracts, Route, is_personal, rules_of
 from tools.contract_lint.rules import each_route, whole
 

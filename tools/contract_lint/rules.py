@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from mesh.contracts import Method
+from mesh.contract.methods import Method
 from tools.contract_lint.contracts import SOURCES, Contracts, Route
 
 Subject = TypeVar("Subject")
