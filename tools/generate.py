@@ -19,7 +19,7 @@ THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 DERIVED = {
     "gen/asyncapi.json": "tools.asyncapi",
     "gen/openapi.json": "tools.openapi",
-    "docs/access.md": "tools.access",
+    "docs/reference/access.md": "tools.access",
     "envoy/envoy.yaml": "mesh.edge",
     "envoy/edge_certificate.yaml": "mesh.edge default edge_certificate.yaml",
     "envoy/trusted_authorities.yaml": "mesh.edge default trusted_authorities.yaml",
@@ -91,7 +91,7 @@ def derive(target: Path) -> None:
             command, check=True, capture_output=True, cwd=ROOT, env=environment
         ).stdout
         path = target / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(printed)
 
 
