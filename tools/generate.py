@@ -1,4 +1,4 @@
-"""Regenerates everything that is derived from the contracts, or checks that it is up to date.
+"""Regenerates what is derived from the contracts and the code, or checks that it is up to date.
 
 `python -m tools.generate` writes them; `--check` exits 1 when a committed file differs.
 """
@@ -20,6 +20,9 @@ DERIVED = {
     "gen/asyncapi.json": "tools.asyncapi",
     "gen/openapi.json": "tools.openapi",
     "docs/reference/access.md": "tools.access",
+    "docs/reference/commands.md": "tools.commands_page",
+    "docs/reference/metrics.md": "tools.metrics_page",
+    "docs/reference/settings.md": "tools.settings_page",
     "envoy/envoy.yaml": "mesh.edge",
     "envoy/edge_certificate.yaml": "mesh.edge default edge_certificate.yaml",
     "envoy/trusted_authorities.yaml": "mesh.edge default trusted_authorities.yaml",
