@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 THIRD := $(VENV)/share/protos
 CARD ?=
 TRAIN ?= .mediq/train
-PACKAGES := mesh gateway user_svc ocr_svc ocr_engine queue_svc institution_svc tools
+PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc training tools
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train clean
@@ -79,7 +79,7 @@ bench-queue-sim: $(READY) ## Simulate sixty days of a clinic with the order and 
 	$(BIN)/python -m bench.queue_sim
 
 train: $(READY) ## Draw the training photos, train the card reader's networks, export them (hours; TRAIN=folder)
-	$(BIN)/python -m ocr_engine.train $(TRAIN)
+	$(BIN)/python -m training.reader $(TRAIN)
 
 lock: ## Resolve the newest versions anew and write requirements.lock
 	rm -rf $(VENV)/lock

@@ -12,7 +12,7 @@ from pymysql.connections import Connection as Sql
 from sqlalchemy import make_url
 
 from bench.table import Row
-from mesh.migrations import upgrade
+from mesh.persistence.migrations import upgrade
 
 SERVER = os.environ.get("MEDIQ_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
 

@@ -21,7 +21,7 @@ from bench.databases import database, require_durable, url_of
 from bench.identity_stack import CONNECTIONS, IdentityStack, Load
 from bench.processes import clean_up_on_sigterm
 from bench.table import Row, show
-from mesh import home
+from ops import data_dir
 
 MIN_LOGINS = 400.0
 MIN_READS = 1_500.0
@@ -108,7 +108,7 @@ def measure(size: Size) -> list[Row]:
         raise SystemExit("wrk is missing: install it (Debian: apt install wrk)")
     rows = [require_durable()]
     with tempfile.TemporaryDirectory() as folder:
-        home.prepare(Path(folder))
+        data_dir.prepare(Path(folder))
         rows += identity_checks.measure(Path(folder))
     for where in ("SQLite", "MariaDB"):
         print(f"{where}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)

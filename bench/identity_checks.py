@@ -11,11 +11,11 @@ from mediq.policy.v1.policy_pb2 import Peer, Scope
 from mediq.user.v1.user_service_pb2 import GetProfileRequest
 
 from bench.table import Row
-from mesh.context import Call
-from mesh.contracts import methods
-from mesh.pipeline import Metadata, Pipeline
-from mesh.revocations import FileRevocations, Revocation
-from mesh.tokens import TokenSigner, TokenVerifier
+from mesh.contract.call import Call
+from mesh.contract.methods import methods
+from mesh.identity.revocations import FileRevocations, Revocation
+from mesh.identity.tokens import TokenSigner, TokenVerifier
+from mesh.rpc.pipeline import Metadata, Pipeline
 
 PROFILE = "/mediq.user.v1.UserService/GetProfile"
 TOKENS = 1_000

@@ -20,6 +20,7 @@ from mediq.policy.v1.policy_pb2 import Scope
 from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
+import edge
 from bench.processes import (
     cpu_seconds,
     database_server,
@@ -28,13 +29,13 @@ from bench.processes import (
     plan_of,
     stop_all,
 )
-from mesh import edge, home
-from mesh.crypto import FieldCipher
-from mesh.migrations import upgrade
-from mesh.storage import Database
-from mesh.supervisor import serving, until
-from mesh.times import utc_now
-from mesh.tokens import TokenSigner
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.identity.tokens import TokenSigner
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import upgrade
+from ops import data_dir
+from ops.supervisor import serving, until
 from user_svc.domain import Account, Person, Role
 from user_svc.store import Accounts
 
@@ -155,7 +156,7 @@ class IdentityStack:
         return self.plan.home / f"{kind}.lines"
 
     def _start(self) -> None:
-        home.prepare(self.plan.home)
+        data_dir.prepare(self.plan.home)
         accounts = asyncio.run(self._fill())
         tokens = self._tokens(accounts, self._patients + self._strangers)
         self._file("read").write_text("\n".join(tokens[: self._patients]))

@@ -24,9 +24,9 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role
 
 from bench.table import Row, show
-from mesh import home
-from mesh.tls import channel_credentials
-from mesh.tokens import TokenSigner
+from mesh.identity.tls import channel_credentials
+from mesh.identity.tokens import TokenSigner
+from ops import data_dir
 
 ROUNDS = 6
 ROUND_SECONDS = 2.0
@@ -100,7 +100,7 @@ async def measure(folder: Path) -> list[Row]:
 def main() -> None:
     """Prints the table."""
     with tempfile.TemporaryDirectory() as folder:
-        home.prepare(Path(folder))
+        data_dir.prepare(Path(folder))
         rows = uvloop.run(measure(Path(folder)))
     show(rows, strict="--strict" in sys.argv)
 

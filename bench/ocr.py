@@ -31,7 +31,7 @@ from bench.ocr_scores import Judged, judge
 from bench.table import show
 from ocr_engine.domain import CardReading, DocumentType
 from ocr_engine.engine import CardEngine
-from ocr_engine.synth import Level
+from training.synth import Level
 
 MEMORY_PHOTOS: Final = 40
 

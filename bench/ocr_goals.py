@@ -11,7 +11,7 @@ from bench.ocr_process import Footprint
 from bench.ocr_scores import Judged
 from bench.table import Row
 from ocr_engine.domain import DocumentType
-from ocr_engine.synth import Level
+from training.synth import Level
 
 OWN: Final = "this engine"
 FIELD_GOALS: Final = {Level.CLEAN: 99.0, Level.MEDIUM: 98.0, Level.HARD: 90.0}

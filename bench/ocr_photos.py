@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ocr_engine.domain import DocumentType
-from ocr_engine.synth import (
+from training.synth import (
     CARD_HEIGHT,
     CARD_WIDTH,
     SHOOTINGS,
@@ -30,10 +30,10 @@ from ocr_engine.synth import (
     photograph,
     sample,
 )
-from ocr_engine.synth.camera import with_certain
-from ocr_engine.synth.light import Corners
-from ocr_engine.synth.looks import choose_look
-from ocr_engine.synth.tables import Pixels, add_things, make_table
+from training.synth.camera import with_certain
+from training.synth.light import Corners
+from training.synth.looks import choose_look
+from training.synth.tables import Pixels, add_things, make_table
 
 FIRST_SEEDS: Final = {Level.CLEAN: 700_000, Level.MEDIUM: 710_000, Level.HARD: 720_000}
 FIRST_EMPTY_SEED: Final = 730_000

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.ocr_photos import Photo, Plan, take
 from bench.ocr_scores import Bin, Judged
-from ocr_engine.synth import CARD_HEIGHT, CARD_WIDTH
-from ocr_engine.synth.looks import font
-from ocr_engine.synth.tables import Pixels
+from training.synth import CARD_HEIGHT, CARD_WIDTH
+from training.synth.looks import font
+from training.synth.tables import Pixels
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -20,7 +20,7 @@ from bench.ocr_photos import NO_CARD
 from bench.ocr_scores import Judged, Value
 from bench.table import Row
 from ocr_engine.domain import DocumentType
-from ocr_engine.synth import Level
+from training.synth import Level
 
 DOCS: Final = Path(__file__).parents[1] / "docs" / "explanation"
 REPORT: Final = DOCS / "ocr-report.md"

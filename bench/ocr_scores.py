@@ -13,7 +13,7 @@ from bench.ocr_photos import Photo, Plan
 from ocr_engine.domain import Advice, CardReading, DocumentType, SimFields
 from ocr_engine.domain.text import squeeze
 from ocr_engine.domain.vocabulary import RELIGION_SPELLINGS
-from ocr_engine.synth import CardRecord, SimRecord
+from training.synth import CardRecord, SimRecord
 
 SURE_FROM: Final = 0.9
 """Confidence from which a field counts as surely read."""

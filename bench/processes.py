@@ -11,9 +11,9 @@ from types import FrameType
 
 import psutil
 
-from mesh import edge
-from mesh.contracts import DESCRIPTOR_SET, SERVICES
-from mesh.supervisor import Plan
+import edge
+from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
+from ops.supervisor import Plan
 
 STOP_SECONDS = 10.0
 
@@ -21,11 +21,11 @@ STOP_SECONDS = 10.0
 def plan_of(folder: Path) -> Plan:
     """A plan on ports that are free now."""
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(2 + len(SERVICES))]
+        probes = [held.enter_context(socket.socket()) for _ in range(2 + len(SERVERS))]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         edge_port, admin_port, *ports = [probe.getsockname()[1] for probe in probes]
-    return Plan(folder, edge_port, admin_port, dict(zip(SERVICES, ports, strict=True)))
+    return Plan(folder, edge_port, admin_port, dict(zip(SERVERS, ports, strict=True)))
 
 
 def edge_settings(plan: Plan) -> edge.EdgeSettings:

@@ -18,12 +18,13 @@ import httpx
 import psutil
 from mediq.policy.v1.policy_pb2 import Role
 
+import edge
 from bench.databases import url_of
 from bench.processes import edge_settings, environment_of, plan_of, stop_all
 from bench.queue_client import Job, Result
-from mesh import edge, home
-from mesh.supervisor import serving, until
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from ops import data_dir
+from ops.supervisor import serving, until
 
 READY_SECONDS = 30.0
 TOKEN_SECONDS = 3600
@@ -72,7 +73,7 @@ class Stack:
         self._stop()
 
     def _start(self) -> None:
-        home.prepare(self.plan.home)
+        data_dir.prepare(self.plan.home)
         self.token, _ = TokenSigner(self.plan.home / "keys").sign(
             str(uuid4()),
             lifetime_seconds=TOKEN_SECONDS,

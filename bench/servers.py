@@ -10,10 +10,10 @@ from grpc_health.v1.health import aio as health_aio
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 
-from mesh.config import ServiceSettings, home_folder
-from mesh.pipeline import Context, Handler
-from mesh.server import OPTIONS, Server, run
-from mesh.tls import server_credentials
+from mesh.identity.tls import server_credentials
+from mesh.rpc.pipeline import Context, Handler
+from mesh.rpc.server import OPTIONS, Server, run
+from mesh.settings import ServiceSettings, home_folder
 
 SERVICE = "mediq.institution.v1.InstitutionService"
 

@@ -12,9 +12,9 @@ from gateway.clients import HealthCache, HealthClient
 from gateway.limits import RateLimitServicer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
-from mesh.config import address_of
-from mesh.limits import make_counters
-from mesh.server import Server, run
+from mesh.backends import make_counters
+from mesh.rpc.server import Server, run
+from mesh.settings import address_of
 
 
 async def build(

@@ -10,9 +10,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.domain import MeshState, ServiceState
-from mesh.client import Channels
-from mesh.config import address_of
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
+from mesh.rpc.client import Channels
+from mesh.settings import address_of
 
 DETAILS = {
     grpc.StatusCode.UNAVAILABLE: "does not answer",
@@ -46,7 +46,7 @@ class HealthClient:
     async def look(self) -> MeshState:
         """Asks all services at once. A service that does not answer is an entry, not an error."""
         states = await asyncio.gather(
-            *(self._ask(name) for name in SERVICES if name != self._identity)
+            *(self._ask(name) for name in SERVERS if name != self._identity)
         )
         return MeshState((*states, ServiceState(self._identity, ready=True)), time.time())
 

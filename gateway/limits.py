@@ -9,8 +9,8 @@ from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 
 from mesh.errors import Kind, MeshError
-from mesh.limits import ADDRESS_KEY, DOMAIN, LIMIT_KEY, Count, Counters
-from mesh.pipeline import Context
+from mesh.rpc.pipeline import Context
+from mesh.shared_state.rate_limits import ADDRESS_KEY, DOMAIN, LIMIT_KEY, Count, Counters
 
 NAMED = (LIMIT_KEY,)
 ADDRESSED = (LIMIT_KEY, ADDRESS_KEY)

@@ -6,9 +6,9 @@ from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceServicer
 
 from gateway.assets import ApiDocs, Asset
 from gateway.clients import HealthCache
-from mesh.context import principal
+from mesh.contract.call import principal
 from mesh.errors import forbidden, not_found
-from mesh.pipeline import Context
+from mesh.rpc.pipeline import Context
 
 ASSET_HEADERS = (
     # Files change with a release only, and are the same for everyone.

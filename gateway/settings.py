@@ -8,9 +8,9 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from gateway.limits import Allowance
-from mesh.config import ServiceSettings
-from mesh.contracts import GENERATED
-from mesh.limits import Limit
+from mesh.contract.methods import GENERATED
+from mesh.settings import ServiceSettings
+from mesh.shared_state.rate_limits import Limit
 
 
 class GatewaySettings(ServiceSettings):

@@ -8,13 +8,13 @@ from institution_svc.sealed import SEALED
 from institution_svc.servicer import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
 from institution_svc.store import AUDIT, IDEMPOTENCY
-from mesh.audit_relay import open_trail, to_user_svc
-from mesh.client import Channels
-from mesh.crypto import FieldCipher
-from mesh.database import open_database
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer
 from mesh.idempotency import Idempotency
-from mesh.reseal import Resealer
-from mesh.server import Server, run
+from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.rpc.client import Channels
+from mesh.rpc.database_lifecycle import open_database
+from mesh.rpc.server import Server, run
 
 
 async def build(server: Server) -> None:

@@ -10,13 +10,13 @@ from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
 from sqlalchemy.orm import Session
 
 from institution_svc import domain, store
-from mesh import pages
-from mesh.context import principal
+from mesh.clock import timestamp, utc_now
+from mesh.contract import pagination
+from mesh.contract.call import principal
 from mesh.errors import forbidden
 from mesh.idempotency import Idempotency
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp, utc_now
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 
 MAX_LISTED_COUNTERS = 500
 
@@ -132,21 +132,21 @@ class InstitutionServicer(InstitutionServiceServicer):
     async def ListInstitutions(
         self, request: requests.ListInstitutionsRequest, context: Context
     ) -> requests.ListInstitutionsResponse:
-        size = pages.page_size(request.page_size)
-        after = pages.decode_token(request.page_token, 2)
+        size = pagination.page_size(request.page_size)
+        after = pagination.decode_token(request.page_token, 2)
         found = await self._database.read(
             lambda session: store.list_institutions(session, after, size + 1)
         )
         last = found[size - 1] if len(found) > size else None
         return requests.ListInstitutionsResponse(
             institutions=[_institution(one) for one in found[:size]],
-            next_page_token=pages.encode_token(last.name, last.id) if last else "",
+            next_page_token=pagination.encode_token(last.name, last.id) if last else "",
         )
 
     async def SearchInstitutions(
         self, request: requests.SearchInstitutionsRequest, context: Context
     ) -> requests.SearchInstitutionsResponse:
-        limit = pages.page_size(request.page_size, 20)
+        limit = pagination.page_size(request.page_size, 20)
         found = await self._database.read(
             lambda session: domain.best_matches(request.q, store.all_institutions(session), limit)
         )
@@ -218,15 +218,15 @@ class InstitutionServicer(InstitutionServiceServicer):
     async def ListHealthcareServices(
         self, request: requests.ListHealthcareServicesRequest, context: Context
     ) -> requests.ListHealthcareServicesResponse:
-        size = pages.page_size(request.page_size)
-        after = pages.decode_token(request.page_token, 1)
+        size = pagination.page_size(request.page_size)
+        after = pagination.decode_token(request.page_token, 1)
         found = await self._database.read(
             lambda session: store.list_services(session, request.institution_id, after, size + 1)
         )
         more = len(found) > size
         return requests.ListHealthcareServicesResponse(
             services=[_service(one) for one in found[:size]],
-            next_page_token=pages.encode_token(found[size - 1].name) if more else "",
+            next_page_token=pagination.encode_token(found[size - 1].name) if more else "",
         )
 
     async def CreateCounter(
@@ -244,15 +244,15 @@ class InstitutionServicer(InstitutionServiceServicer):
     async def ListCounters(
         self, request: requests.ListCountersRequest, context: Context
     ) -> requests.ListCountersResponse:
-        size = pages.page_size(request.page_size)
-        after = pages.decode_token(request.page_token, 1)
+        size = pagination.page_size(request.page_size)
+        after = pagination.decode_token(request.page_token, 1)
         found = await self._database.read(
             lambda session: store.list_counters(session, request.institution_id, after, size + 1)
         )
         more = len(found) > size
         return requests.ListCountersResponse(
             counters=[_counter(one) for one in found[:size]],
-            next_page_token=pages.encode_token(found[size - 1].name) if more else "",
+            next_page_token=pagination.encode_token(found[size - 1].name) if more else "",
         )
 
     async def GetFacilityFacts(

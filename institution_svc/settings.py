@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic_settings import SettingsConfigDict
 
-from mesh.config import ServiceSettings
+from mesh.settings import ServiceSettings
 
 
 class InstitutionSettings(ServiceSettings):

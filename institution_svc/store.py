@@ -22,10 +22,10 @@ from institution_svc.domain import (
     require_sound,
     taken,
 )
-from mesh.audit import audit_table
+from mesh.audit_trail.recorder import audit_table
 from mesh.errors import not_found
 from mesh.idempotency import idempotency_table
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
 
 
 class Base(DeclarativeBase):

@@ -37,8 +37,8 @@ class FieldViolation:
 class MeshError(Exception):
     """An error that the caller is told about.
 
-    A service derives its own errors and fixes `kind` and `reason`; `mesh.status` turns each into a
-    google.rpc.Status. Texts never carry personal data.
+    A service derives its own errors and fixes `kind` and `reason`; `mesh.contract.status` turns
+    each into a google.rpc.Status. Texts never carry personal data.
     """
 
     message: str

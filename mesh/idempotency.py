@@ -14,12 +14,12 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, ins
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail
-from mesh.context import current_call
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.audit_trail.recorder import Trail
+from mesh.contract.call import current_call
+from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
-from mesh.sealed import SealedColumn
-from mesh.storage import Database, UtcDateTime
+from mesh.persistence.database import Database, UtcDateTime
 
 Answer = TypeVar("Answer", bound=Message)
 KEPT_HOURS = 24

@@ -7,7 +7,7 @@ from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import (
     add_OcrEngineServiceServicer_to_server,
 )
 
-from mesh.server import Server, run
+from mesh.rpc.server import Server, run
 from ocr_engine.metrics import EngineMetrics
 from ocr_engine.servicer import OcrEngineServicer
 from ocr_engine.settings import Settings

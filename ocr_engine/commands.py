@@ -16,7 +16,7 @@ from mesh.errors import Kind, MeshError
 if TYPE_CHECKING:
     from ocr_engine.domain import CardReading, Quality
     from ocr_engine.engine import CardEngine
-    from ocr_engine.synth import Sample
+    from training.synth import Sample
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -98,7 +98,7 @@ def sample_card(
     # Drawing libraries take a second to import.
     from PIL import Image
 
-    from ocr_engine.synth import Level, SimLayout, sample
+    from training.synth import Level, SimLayout, sample
 
     sim = None if kind is CardKind.KTP else SimLayout(int(kind.value[-1]))
     drawn = sample(seed, Level[level.name], sim=sim, turn_degrees=turn)

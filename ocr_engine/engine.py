@@ -33,7 +33,7 @@ from ocr_engine.networks import Networks, OnnxNetworks
 from ocr_engine.quality import measure
 from ocr_engine.reader import read_text, to_grey
 from ocr_engine.straight import Corners, Pixels, straighten, to_photo
-from ocr_engine.synth import Level, sample
+from training.synth import Level, sample
 
 CARD_SIDE_MIN_PX: Final = 200
 """No card can be read from a picture whose longer side has fewer pixels."""

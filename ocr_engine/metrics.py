@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from opentelemetry.metrics import Meter
 
-from mesh.metrics import SECONDS
+from mesh.observability.metrics import SECONDS
 
 
 class EngineMetrics:

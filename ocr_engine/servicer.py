@@ -8,9 +8,9 @@ import grpc
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as pb
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceServicer
 
-from mesh.context import current_call
+from mesh.contract.call import current_call
 from mesh.errors import Kind, MeshError
-from mesh.pipeline import known
+from mesh.rpc.pipeline import known
 from ocr_engine.domain import (
     ADVICE_MESSAGES,
     ADVICE_MESSAGES_EN,

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from mesh.config import ServiceSettings
+from mesh.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

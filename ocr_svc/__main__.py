@@ -7,13 +7,13 @@ from datetime import datetime
 from mediq.ocr.v1.data_rights_service_pb2_grpc import add_DataRightsServiceServicer_to_server
 from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 
-from mesh.audit_relay import open_trail, to_user_svc
-from mesh.client import Channels
-from mesh.crypto import FieldCipher
-from mesh.database import open_database
-from mesh.reseal import Resealer
-from mesh.server import Server, run
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer
+from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.rpc.client import Channels
+from mesh.rpc.database_lifecycle import open_database
+from mesh.rpc.server import Server, run
 from ocr_svc.clients import Accounts, CardReader, Facilities, Queue
 from ocr_svc.consent import CONSENTS, Consent
 from ocr_svc.data_rights_servicer import DataRightsServicer

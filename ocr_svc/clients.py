@@ -30,8 +30,8 @@ from mediq.user.v1.user_service_pb2 import (
 )
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
+from mesh.clock import timestamp
 from mesh.errors import Kind, MeshError
-from mesh.times import timestamp
 from ocr_svc.domain import (
     CORRECTABLE,
     SIM,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from mediq.user.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
     from mediq.user.v1.user_service_pb2_grpc import UserServiceAsyncStub
 
-    from mesh.client import Channels
+    from mesh.rpc.client import Channels
 
 
 SERVED = frozenset(

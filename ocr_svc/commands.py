@@ -13,15 +13,15 @@ from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mesh import logs
-from mesh.audit import Trail, command_event, left_to_the_service
-from mesh.audit_fields import MAX_IDENTIFIERS
-from mesh.crypto import FieldCipher
+from mesh.audit_trail.recorder import Trail, command_event, left_to_the_service
+from mesh.clock import utc_now
+from mesh.contract.audit_fields import MAX_IDENTIFIERS
+from mesh.contract.validation import validate
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, refused
-from mesh.keys import KeyFolderError
-from mesh.storage import Database
-from mesh.times import utc_now
-from mesh.validation import validate
+from mesh.identity.signing_keys import KeyFolderError
+from mesh.observability import logs
+from mesh.persistence.database import Database
 from ocr_svc.erasure_store import ErasureRow, Erasures, Replayed
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import AUDIT, Repository

@@ -10,12 +10,12 @@ from mediq.queue.v1.queue_service_pb2 import PatientTicket
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail
-from mesh.context import current_call
+from mesh.audit_trail.recorder import Trail
+from mesh.clock import timestamp
+from mesh.contract.call import current_call
 from mesh.errors import Kind, MeshError
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from ocr_svc import domain
 from ocr_svc.clients import Accounts, Queue
 from ocr_svc.erasure import (

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from mesh.logs import logger
-from mesh.storage import Database
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
 from ocr_svc.clients import Accounts, Queue
 from ocr_svc.erasure import Erasure, State
 from ocr_svc.erasure_store import Erasures

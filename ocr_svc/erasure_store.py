@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Index, LargeBinary, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from mesh.crypto import DecryptionError, FieldCipher
-from mesh.storage import UtcDateTime
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.persistence.database import UtcDateTime
 from ocr_svc import domain
 from ocr_svc.erasure import UNFINISHED, Erasure, State
 from ocr_svc.leases import LeasedRow, Leases, changed

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import CursorResult, String, Update, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
 
 
 class LeasedRow:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from mesh.errors import Kind, MeshError, refused
-from mesh.logs import logger
-from mesh.storage import Database
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
 from ocr_svc.clients import Accounts, Queue
 from ocr_svc.domain import Registration, State, is_permanent
 from ocr_svc.erasure_store import Erasures

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from mesh.audit import sealed_events
-from mesh.sealed import SealedColumn
+from mesh.audit_trail.recorder import sealed_events
+from mesh.encryption.encrypted_columns import SealedColumn
 from ocr_svc.erasure_store import ErasureRow, account_place
 from ocr_svc.store import AUDIT, DraftRow, RegistrationRow, reading_place, registration_place
 

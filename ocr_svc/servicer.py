@@ -14,13 +14,13 @@ from mediq.user.v1.auth_service_pb2 import NarrowSession
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail
-from mesh.context import current_call
+from mesh.audit_trail.recorder import Trail
+from mesh.clock import timestamp
+from mesh.contract.call import current_call
 from mesh.errors import Kind, MeshError, not_found
-from mesh.logs import logger
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from ocr_svc import domain
 from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
 from ocr_svc.consent import Consent, Purpose, consent_of, require_agreed

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Generic
 
-from mesh.context import current_call, enter_call
+from mesh.contract.call import current_call, enter_call
 from mesh.errors import MeshError
-from mesh.logs import logger
-from mesh.storage import Database
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
 from ocr_svc.domain import pause_seconds
 from ocr_svc.leases import Item, Leases
 from ocr_svc.settings import OcrSettings

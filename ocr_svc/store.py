@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import Index, LargeBinary, String, delete, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from mesh.audit import audit_table
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.audit_trail.recorder import audit_table
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import Kind
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
 from ocr_svc.consent import Purpose
 from ocr_svc.domain import UNFINISHED, Content, Draft, Identity, Registration, State
 from ocr_svc.leases import LeasedRow, Leases, changed

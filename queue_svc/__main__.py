@@ -5,17 +5,17 @@ from functools import partial
 from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
 from sqlalchemy.orm import Session
 
-from mesh.audit_relay import open_trail, to_user_svc
-from mesh.cache import make_cache
-from mesh.client import Channels
-from mesh.crypto import FieldCipher
-from mesh.database import open_database
-from mesh.events import EventBus, make_bus
+from mesh.backends import make_bus, make_cache
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer
 from mesh.idempotency import Idempotency
-from mesh.outbox import Outbox
-from mesh.reseal import Resealer
-from mesh.server import Server, run
-from mesh.times import utc_now
+from mesh.messaging.events import EventBus
+from mesh.persistence.outbox import Outbox
+from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.rpc.client import Channels
+from mesh.rpc.database_lifecycle import open_database
+from mesh.rpc.server import Server, run
 from queue_svc.clients import Facilities
 from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Reach

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 
-from mesh.cache import Cache
-from mesh.client import Channels
 from mesh.errors import Kind, MeshError, not_found
-from mesh.logs import logger
+from mesh.observability.logs import logger
+from mesh.rpc.client import Channels
+from mesh.shared_state.cache import Cache
 from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
 from queue_svc.domain.order import Rates
 from queue_svc.domain.states import Ground, Priority, ServiceKind

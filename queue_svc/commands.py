@@ -13,12 +13,12 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 from mediq.queue.v1.queue_service_pb2 import StreamEnd, WatchEventsRequest, WatchEventsResponse
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
-from mesh import logs
-from mesh.client import Channels
+from mesh.backends import make_bus
+from mesh.clock import utc_now
+from mesh.contract.status import from_rpc_error
 from mesh.errors import Kind, MeshError
-from mesh.events import make_bus
-from mesh.status import from_rpc_error
-from mesh.times import utc_now
+from mesh.observability import logs
+from mesh.rpc.client import Channels
 from queue_svc.event_words import FEED, routing_key
 from queue_svc.settings import QueueSettings
 from queue_svc.tail import ALL, tail

@@ -2,7 +2,7 @@
 
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
-from mesh.events import Feed
+from mesh.messaging.events import Feed
 
 FEED = Feed("mediq.queue.events", "/mediq/queue_svc", TicketEvent.DESCRIPTOR.full_name)
 """Events of tickets on their way to other processes."""

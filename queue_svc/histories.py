@@ -13,10 +13,10 @@ from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
 from sqlalchemy.orm import Session
 
-from mesh.cache import Cache
-from mesh.events import GAP, Event, EventBus
-from mesh.logs import logger
-from mesh.storage import Database
+from mesh.messaging.events import GAP, Event, EventBus
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
+from mesh.shared_state.cache import Cache
 from queue_svc.domain.tickets import Entry, Reach
 from queue_svc.overview import OpenFacilities
 from queue_svc.translation import entry_message

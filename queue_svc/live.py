@@ -23,11 +23,11 @@ from mediq.queue.v1.queue_service_pb2 import (
 )
 from sqlalchemy.orm import Session
 
+from mesh.clock import timestamp
 from mesh.errors import Kind, MeshError, not_found
-from mesh.lanes import Lanes
-from mesh.logs import logger
-from mesh.storage import Database
-from mesh.times import timestamp
+from mesh.observability.logs import logger
+from mesh.persistence.batching import Lanes
+from mesh.persistence.database import Database
 from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import Line
 from queue_svc.domain.states import Status

@@ -15,10 +15,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from mesh.audit import audit_table
+from mesh.audit_trail.recorder import audit_table
 from mesh.idempotency import idempotency_table
-from mesh.outbox import outbox_table
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
+from mesh.persistence.outbox import outbox_table
 from queue_svc.domain.states import Act, Ground, Priority, ServiceKind, Status
 
 

@@ -9,9 +9,9 @@ from mediq.queue.v1.queue_service_pb2 import CancelTicketRequest, CreateTicketRe
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from mesh.contract.pagination import decode_token, encode_token
 from mesh.errors import MeshError, invalid, refused
 from mesh.idempotency import key_of
-from mesh.pages import decode_token, encode_token
 from queue_svc.domain.states import FINAL, Ground
 from queue_svc.domain.tickets import Recorded, Ticket
 from queue_svc.models import IDEMPOTENCY, ChangeRow

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Queue, Reach

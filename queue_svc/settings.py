@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from mesh.config import ServiceSettings
+from mesh.settings import ServiceSettings
 from queue_svc.domain.rules import Rules
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.queue_service_pb2 import Heartbeat, StreamEnd, WatchEventsResponse
 
+from mesh.clock import timestamp
 from mesh.errors import invalid
-from mesh.events import GAP, Event, EventBus, Subscription
-from mesh.times import timestamp
+from mesh.messaging.events import GAP, Event, EventBus, Subscription
 from queue_svc.domain.days import Clock
 
 ALL = "#"

@@ -10,8 +10,8 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
-from mesh.events import Event
-from mesh.times import timestamp
+from mesh.clock import timestamp
+from mesh.messaging.events import Event
 from queue_svc.domain.estimates import Line
 from queue_svc.domain.journeys import bpjs_tasks, status_history
 from queue_svc.domain.tickets import Entry, Recorded, Ticket

@@ -10,14 +10,14 @@ from mediq.queue.v1 import queue_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail, call_event
-from mesh.cache import Cache
-from mesh.context import Call, current_call
+from mesh.audit_trail.recorder import Trail, call_event
+from mesh.contract.call import Call, current_call
 from mesh.errors import Kind, MeshError
 from mesh.idempotency import Idempotency, key_of, reused
-from mesh.lanes import Lanes
-from mesh.outbox import Outbox
-from mesh.storage import Database
+from mesh.persistence.batching import Lanes
+from mesh.persistence.database import Database
+from mesh.persistence.outbox import Outbox
+from mesh.shared_state.cache import Cache
 from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Entry, Reach, Service, Ticket
 from queue_svc.lines import Lines

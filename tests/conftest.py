@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh import home
+from ops import data_dir
 from tests.support.commands import command_trail
 from tests.support.databases import database_url
 from tests.support.logged import lines
@@ -29,7 +29,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with keys and certificates, made once."""
     folder = tmp_path_factory.mktemp("home")
-    home.prepare(folder)
+    data_dir.prepare(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, RateClass, Role, Scope
 
-from mesh.contracts import SERVICES, Method, methods_of, peer_name, role_name, scope_name
+from mesh.contract.methods import SERVERS, Method, methods_of, peer_name, role_name, scope_name
 
 ROLES = (Role.ROLE_PASIEN, Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
 SCOPES = (Scope.SCOPE_REGISTRATION, Scope.SCOPE_TICKETS, Scope.SCOPE_DATA_RIGHTS)
@@ -160,11 +160,11 @@ def render() -> str:
         *("Callers", "Held to", "Rate", "Deadline", "Repeat", "Audit"),
     ]
     parts = [HEAD]
-    for server in SERVICES:
+    for server in SERVERS:
         rows = [_row(_cells(method)) for method in methods_of(server)]
         parts.append(_table(f"## {server}", titles, rows))
     parts.append(MATRIX_HEAD)
-    for server in SERVICES:
+    for server in SERVERS:
         rows = [
             _row([f"`{method.name}`", *(matrix_cell(method, caller) for caller in CALLERS)])
             for method in methods_of(server)

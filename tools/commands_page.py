@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from mesh.cli import application
+from ops.cli import application
 
 HEAD = """# Commands
 

@@ -23,9 +23,9 @@ DERIVED = {
     "docs/reference/commands.md": "tools.commands_page",
     "docs/reference/metrics.md": "tools.metrics_page",
     "docs/reference/settings.md": "tools.settings_page",
-    "envoy/envoy.yaml": "mesh.edge",
-    "envoy/edge_certificate.yaml": "mesh.edge default edge_certificate.yaml",
-    "envoy/trusted_authorities.yaml": "mesh.edge default trusted_authorities.yaml",
+    "envoy/envoy.yaml": "edge",
+    "envoy/edge_certificate.yaml": "edge default edge_certificate.yaml",
+    "envoy/trusted_authorities.yaml": "edge default trusted_authorities.yaml",
 }
 """Files by the module that prints them, with its arguments."""
 PROTOC = [

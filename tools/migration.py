@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alembic import command
 
-from mesh.migrations import config_for
+from mesh.persistence.migrations import config_for
 
 TEMPLATE = Path(__file__).parent / "script.py.mako"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from google.protobuf.descriptor import FieldDescriptor
 from mediq.policy.v1.policy_pb2 import Access, RateClass
 
-from mesh.contracts import HttpRule, Method, methods, peer_name, role_name, scope_name
+from mesh.contract.methods import HttpRule, Method, methods, peer_name, role_name, scope_name
 from tools.openapi_schemas import (
     WELL_KNOWN,
     Components,

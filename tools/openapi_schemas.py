@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from mesh.contracts import DESCRIPTOR_SET
+from mesh.contract.methods import DESCRIPTOR_SET
 
 Schema = dict[str, Any]
 

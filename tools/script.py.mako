@@ -1,7 +1,7 @@
 """${message}"""
 
 import sqlalchemy as sa
-import mesh.storage
+import mesh.persistence.database
 from alembic import op
 ${imports if imports else ""}
 

@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from mesh.config import ServiceSettings
+from mesh.settings import ServiceSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Settings
@@ -48,6 +48,7 @@ def settings_classes() -> list[type[ServiceSettings]]:
             if (
                 isinstance(value, type)
                 and issubclass(value, ServiceSettings)
+                and value is not ServiceSettings
                 and value.__module__ == module.__name__
             ):
                 found[value.service] = value

@@ -10,15 +10,15 @@ from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_serve
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from sqlalchemy.orm import Session
 
-from mesh.audit_key import load_audit_key
-from mesh.audit_relay import open_trail
-from mesh.crypto import FieldCipher
-from mesh.database import open_database
+from mesh.audit_trail.key import load_audit_key
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer
 from mesh.idempotency import Idempotency
-from mesh.reseal import Resealer
-from mesh.server import Server, run
-from mesh.times import utc_now
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from mesh.rpc.audit_lifecycle import open_trail
+from mesh.rpc.database_lifecycle import open_database
+from mesh.rpc.server import Server, run
 from user_svc import login_places, revoking, throttle
 from user_svc.audit_anchors import Anchors
 from user_svc.audit_chain import AuditChain

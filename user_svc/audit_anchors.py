@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.clock import utc_now
 from mesh.errors import MeshError
-from mesh.logs import logger
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
 from user_svc.audit_chain import EMPTY, MAX_POSITION, Head, read_head
 
 ENDING = ".jsonl"

@@ -14,13 +14,13 @@ from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from mesh.audit import command_event
+from mesh.audit_trail.recorder import command_event
+from mesh.clock import utc_now
+from mesh.contract.validation import validate
 from mesh.errors import Kind, MeshError
-from mesh.identity import IdentityError
-from mesh.keys import KeyFolderError
-from mesh.storage import Database
-from mesh.times import utc_now
-from mesh.validation import validate
+from mesh.identity.certificates import IdentityError
+from mesh.identity.signing_keys import KeyFolderError
+from mesh.persistence.database import Database
 from user_svc.audit_chain import AuditChain
 from user_svc.audit_tables import AUDIT_ENTRIES
 from user_svc.settings import UserSettings

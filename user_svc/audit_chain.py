@@ -18,11 +18,11 @@ from mediq.audit.v1.audit_pb2 import AuditEntry, AuditEvent
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
-from mesh.audit import audit_place
-from mesh.audit_key import load_audit_key
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.audit_trail.key import load_audit_key
+from mesh.audit_trail.recorder import audit_place
+from mesh.clock import timestamp
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, invalid
-from mesh.times import timestamp
 from user_svc.audit_tables import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 FORMAT = b"mediq.audit.v1\n"

@@ -20,13 +20,13 @@ from mediq.audit.v1.audit_service_pb2 import AuditHead, GetAuditHeadRequest, Tou
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
-from mesh import logs
-from mesh.client import Channels
-from mesh.contracts import role_name, scope_name
+from mesh.clock import utc_now
+from mesh.contract.methods import role_name, scope_name
+from mesh.contract.status import from_rpc_error
 from mesh.errors import Kind, MeshError
-from mesh.status import from_rpc_error
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.observability import logs
+from mesh.persistence.database import Database
+from mesh.rpc.client import Channels
 from user_svc import audit_beside, audit_queries, audit_recipients
 from user_svc.audit_anchors import (
     Anchor,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from mediq.policy.v1.policy_pb2 import Scope
 
-from mesh.audit import call_event
-from mesh.context import Call
+from mesh.audit_trail.recorder import call_event
+from mesh.contract.call import Call
 from user_svc.domain import Account
 from user_svc.translate import role_message
 

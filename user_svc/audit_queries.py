@@ -9,7 +9,7 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from mesh.audit import ACCESS_SECONDS
+from mesh.audit_trail.recorder import ACCESS_SECONDS
 from mesh.errors import invalid
 from user_svc.audit_tables import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
 

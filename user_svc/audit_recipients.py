@@ -16,9 +16,9 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mesh.crypto import DecryptionError, FieldCipher
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.persistence.database import Database
 from user_svc import audit_beside, audit_queries
 from user_svc.audit_beside import (
     Actor,

@@ -11,13 +11,13 @@ from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceServicer
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from mesh import pages
-from mesh.context import current_call
-from mesh.contracts import peer_name
+from mesh.clock import timestamp, utc_now
+from mesh.contract import pagination
+from mesh.contract.call import current_call
+from mesh.contract.methods import peer_name
 from mesh.errors import forbidden, invalid
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp, utc_now
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from user_svc import audit_queries
 from user_svc.audit_chain import MAX_POSITION, AuditChain, moment, read_head
 from user_svc.audit_queries import Filter, Touched, require_order
@@ -67,7 +67,7 @@ class AuditServicer(AuditServiceServicer):
         start = moment(request.start_time, "start_time")
         end = moment(request.end_time, "end_time")
         require_order(start, end)
-        after, size = _person(request.page_token), pages.page_size(request.page_size)
+        after, size = _person(request.page_token), pagination.page_size(request.page_size)
         found = await self._database.read(
             lambda session: audit_queries.touched(
                 session, start, end, after, size + 1, actor_id, institution_id
@@ -76,7 +76,9 @@ class AuditServicer(AuditServiceServicer):
         shown = found[:size]
         return messages.ListTouchedPersonsResponse(
             persons=[touched_message(one) for one in shown],
-            next_page_token=pages.encode_token(shown[-1].person_id) if len(found) > size else "",
+            next_page_token=pagination.encode_token(shown[-1].person_id)
+            if len(found) > size
+            else "",
         )
 
     async def ListPersonAccesses(
@@ -109,14 +111,14 @@ class AuditServicer(AuditServiceServicer):
         self, wanted: Filter, page_size: int, page_token: str
     ) -> tuple[list[AuditEntry], str]:
         """Entries and the token of the next page."""
-        before, size = _position(page_token), pages.page_size(page_size)
+        before, size = _position(page_token), pagination.page_size(page_size)
 
         def look(session: Session) -> tuple[list[AuditEntry], bool]:
             found: Sequence[Row[Any]] = audit_queries.entries(session, wanted, before, size + 1)
             return [self._chain.entry(row) for row in found[:size]], len(found) > size
 
         shown, more = await self._database.read(look)
-        return shown, pages.encode_token(str(shown[-1].position)) if more else ""
+        return shown, pagination.encode_token(str(shown[-1].position)) if more else ""
 
 
 def touched_message(person: Touched) -> messages.TouchedPerson:
@@ -152,7 +154,7 @@ def _given(
 
 
 def _position(page_token: str) -> int | None:
-    found = pages.decode_token(page_token, 1)
+    found = pagination.decode_token(page_token, 1)
     if found is None:
         return None
     if found[0].isascii() and found[0].isdigit() and int(found[0]) <= MAX_POSITION:
@@ -161,7 +163,7 @@ def _position(page_token: str) -> int | None:
 
 
 def _person(page_token: str) -> str:
-    found = pages.decode_token(page_token, 1)
+    found = pagination.decode_token(page_token, 1)
     if found is None:
         return ""
     try:

@@ -13,8 +13,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-from mesh.audit import audit_table
-from mesh.storage import UtcDateTime
+from mesh.audit_trail.recorder import audit_table
+from mesh.persistence.database import UtcDateTime
 from user_svc.store import Base
 
 TIME_INDEX = "ix_audit_entries_time"

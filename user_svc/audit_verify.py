@@ -18,7 +18,7 @@ from mediq.audit.v1.audit_pb2 import AuditEvent
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, type_coerce
 from sqlalchemy.types import NullType
 
-from mesh.crypto import DecryptionError
+from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import MeshError
 from user_svc.audit_anchors import Anchor, AnchorFile, find_files
 from user_svc.audit_chain import (

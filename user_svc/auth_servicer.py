@@ -13,15 +13,15 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import auth_service_pb2 as messages
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail, concerns
-from mesh.context import current_call
+from mesh.audit_trail.recorder import Trail, concerns
+from mesh.clock import timestamp, utc_now
+from mesh.contract.call import current_call
 from mesh.errors import Kind, MeshError, invalid, not_found
 from mesh.idempotency import Idempotency
-from mesh.logs import logger
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp, utc_now
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from user_svc import domain, login_places, throttle, totp
 from user_svc.audit_notes import by_account, nobody_entered
 from user_svc.domain import Account, End, Refresh, Role

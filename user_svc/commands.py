@@ -12,15 +12,15 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.user.v1.user_service_pb2 import CreateUserRequest
 from sqlalchemy.orm import Session
 
-from mesh.audit import command_event
-from mesh.audit_fields import MAX_IDENTIFIERS
-from mesh.crypto import FieldCipher
+from mesh.audit_trail.recorder import command_event
+from mesh.clock import utc_now
+from mesh.contract.audit_fields import MAX_IDENTIFIERS
+from mesh.contract.validation import validate
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, not_found
-from mesh.home import prepare
-from mesh.migrations import upgrade
-from mesh.storage import Database
-from mesh.times import utc_now
-from mesh.validation import validate
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import upgrade
+from ops.data_dir import prepare
 from user_svc import domain, passwords, second_factor, sessions
 from user_svc.audit_chain import AuditChain
 from user_svc.domain import Account, End, Role

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import TypeVar
 
-from mesh.lanes import ENOUGH, Lanes
+from mesh.persistence.batching import ENOUGH, Lanes
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Index, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from mesh.context import Call
-from mesh.storage import UtcDateTime
+from mesh.contract.call import Call
+from mesh.persistence.database import UtcDateTime
 from user_svc.store import Accounts, Base
 
 MOST_PLACES = 20

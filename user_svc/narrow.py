@@ -7,8 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1.auth_service_pb2 import NarrowSession
 
-from mesh.audit import concerns
-from mesh.tokens import TokenSigner
+from mesh.audit_trail.recorder import concerns
+from mesh.identity.tokens import TokenSigner
 
 
 def narrow_session(

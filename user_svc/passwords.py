@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from user_svc.password_rules import typed_form
 
 GENERATED_BYTES = 18

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail
-from mesh.context import Call, current_call
+from mesh.audit_trail.recorder import Trail
+from mesh.clock import utc_now
+from mesh.contract.call import Call, current_call
 from mesh.errors import Kind, MeshError
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.persistence.database import Database
 from user_svc import domain
 from user_svc.audit_notes import nobody_entered, patient_entered
 from user_svc.crowds import PATIENCE_SECONDS, Crowds

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from sqlalchemy import ForeignKey, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from mesh.crypto import DecryptionError
+from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import not_found
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
 from user_svc import domain, patients, throttle
 from user_svc.domain import Account, Role
 from user_svc.patients import Reach

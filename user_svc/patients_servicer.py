@@ -12,14 +12,14 @@ from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail, call_event
-from mesh.context import current_call, principal
+from mesh.audit_trail.recorder import Trail, call_event
+from mesh.clock import utc_now
+from mesh.contract.call import current_call, principal
 from mesh.errors import MeshError
 from mesh.idempotency import Idempotency
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import utc_now
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from user_svc import domain, patients, sessions
 from user_svc.domain import Account
 from user_svc.narrow import narrow_session

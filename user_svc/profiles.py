@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from mesh.errors import not_found
-from mesh.storage import Database
+from mesh.persistence.database import Database
 from user_svc.crowds import PATIENCE_SECONDS, Crowds
 from user_svc.domain import Account, Role
 from user_svc.store import Accounts, Base, UserRow

@@ -10,9 +10,9 @@ import datetime
 
 from sqlalchemy.orm import Session
 
-from mesh.revocations import Revocation, Revocations
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.identity.revocations import Revocation, Revocations
+from mesh.persistence.database import Database
 from user_svc import sessions
 
 LOOK_SECONDS = 1.0

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from mesh.audit import sealed_events
+from mesh.audit_trail.recorder import sealed_events
+from mesh.encryption.encrypted_columns import SealedColumn
 from mesh.idempotency import sealed_answers
-from mesh.sealed import SealedColumn
 from user_svc.audit_tables import AUDIT_ENTRIES, AUDIT_OUTBOX
 from user_svc.second_factor import SECRETS, SecondFactorRow, secret_place
 from user_svc.store import IDEMPOTENCY, PERSONAL, UserRow, personal_place

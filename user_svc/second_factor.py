@@ -9,8 +9,8 @@ import datetime
 from sqlalchemy import CursorResult, ForeignKey, LargeBinary, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from mesh.crypto import FieldCipher
-from mesh.storage import UtcDateTime
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import UtcDateTime
 from user_svc import domain, totp
 from user_svc.store import SEALED_BYTES, Base
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from user_svc import domain
 from user_svc.domain import End, Refresh
 from user_svc.store import RefreshTokenRow, SessionRow

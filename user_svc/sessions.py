@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from mesh.keys import LONGEST_TOKEN_SECONDS
-from mesh.revocations import Revocation
-from mesh.tokens import LEEWAY_SECONDS
+from mesh.identity.revocations import Revocation
+from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
+from mesh.identity.tokens import LEEWAY_SECONDS
 from user_svc.domain import End
 from user_svc.store import RefreshTokenRow, SessionRow, UserRow
 

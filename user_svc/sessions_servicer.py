@@ -6,14 +6,14 @@ from mediq.user.v1 import auth_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from sqlalchemy.orm import Session
 
-from mesh import pages
-from mesh.audit import concerns
-from mesh.context import principal
+from mesh.audit_trail.recorder import concerns
+from mesh.clock import timestamp, utc_now
+from mesh.contract import pagination
+from mesh.contract.call import principal
 from mesh.errors import MeshError, not_found
 from mesh.idempotency import Idempotency
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import timestamp, utc_now
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from user_svc import sessions
 from user_svc.domain import End
 from user_svc.store import Accounts
@@ -30,7 +30,7 @@ class SessionsServicer(AuthServiceServicer):
     async def ListSessions(
         self, request: messages.ListSessionsRequest, context: Context
     ) -> messages.ListSessionsResponse:
-        size = pages.page_size(request.page_size)
+        size = pagination.page_size(request.page_size)
         after = position_of(request.page_token)
         user_id = request.user_id.lower() or principal().subject
 
@@ -43,7 +43,7 @@ class SessionsServicer(AuthServiceServicer):
         return messages.ListSessionsResponse(
             sessions=[_message(one) for one in found[:size]],
             next_page_token=(
-                pages.encode_token(last.create_time.isoformat(), last.id) if last else ""
+                pagination.encode_token(last.create_time.isoformat(), last.id) if last else ""
             ),
         )
 

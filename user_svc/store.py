@@ -16,10 +16,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import not_found
 from mesh.idempotency import idempotency_table
-from mesh.storage import Database, UtcDateTime
+from mesh.persistence.database import Database, UtcDateTime
 from user_svc import domain
 from user_svc.domain import Account, Person, Role, Viewer
 

@@ -5,11 +5,11 @@ import datetime
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
-from mesh import pages
-from mesh.context import current_call, principal
-from mesh.contracts import peer_name, role_name
+from mesh.clock import timestamp
+from mesh.contract import pagination
+from mesh.contract.call import current_call, principal
+from mesh.contract.methods import peer_name, role_name
 from mesh.errors import invalid
-from mesh.times import timestamp
 from user_svc import domain
 from user_svc.patients import Reach
 
@@ -60,7 +60,7 @@ def position_of(page_token: str) -> tuple[datetime.datetime, str] | None:
     Raises:
         MeshError: INVALID_ARGUMENT with reason PAGE_TOKEN_INVALID.
     """
-    found = pages.decode_token(page_token, 2)
+    found = pagination.decode_token(page_token, 2)
     if found is None:
         return None
     try:

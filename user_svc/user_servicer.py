@@ -6,15 +6,15 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.user_pb2 import User
 from sqlalchemy.orm import Session
 
-from mesh import pages
-from mesh.audit import Trail, concerns
-from mesh.context import current_call, principal
+from mesh.audit_trail.recorder import Trail, concerns
+from mesh.clock import utc_now
+from mesh.contract import pagination
+from mesh.contract.call import current_call, principal
 from mesh.errors import not_found
 from mesh.idempotency import Idempotency
-from mesh.pipeline import Context
-from mesh.storage import Database
-from mesh.times import utc_now
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from mesh.persistence.database import Database
+from mesh.rpc.pipeline import Context
 from user_svc import domain, passwords, second_factor
 from user_svc.domain import End, Person
 from user_svc.passwords import Passwords
@@ -116,7 +116,7 @@ class UserServicer(PatientsServicer):
     async def ListUsers(
         self, request: messages.ListUsersRequest, context: Context
     ) -> messages.ListUsersResponse:
-        size = pages.page_size(request.page_size)
+        size = pagination.page_size(request.page_size)
         after = position_of(request.page_token)
         role = None if request.role == Role.ROLE_UNSPECIFIED else role_of(request.role)
         found = await self._database.read(
@@ -126,7 +126,7 @@ class UserServicer(PatientsServicer):
         return messages.ListUsersResponse(
             users=[user_message(one) for one in found[:size]],
             next_page_token=(
-                pages.encode_token(last.create_time.isoformat(), last.id) if last else ""
+                pagination.encode_token(last.create_time.isoformat(), last.id) if last else ""
             ),
         )
 

@@ -1,4 +1,4 @@
 from institution_svc.store import Base
-from mesh.migrations import run_env
+from mesh.persistence.migrations import run_env
 
 run_env(Base.metadata)

@@ -1,4 +1,4 @@
-from mesh.migrations import run_env
+from mesh.persistence.migrations import run_env
 from queue_svc.models import Base
 
 run_env(Base.metadata)

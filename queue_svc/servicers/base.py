@@ -10,12 +10,12 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
 
-from mesh import pages
-from mesh.cache import Cache
-from mesh.context import Principal, principal
+from mesh.contract import pagination
+from mesh.contract.call import Principal, principal
 from mesh.errors import MeshError, invalid
 from mesh.idempotency import Idempotency
-from mesh.storage import Database
+from mesh.persistence.database import Database
+from mesh.shared_state.cache import Cache
 from queue_svc.clients import Facilities
 from queue_svc.domain.days import Clock, active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
@@ -68,7 +68,7 @@ def page_of(identifiers: Sequence[str], token: str, size: int) -> tuple[Sequence
     Raises:
         MeshError: INVALID_ARGUMENT with reason PAGE_TOKEN_INVALID.
     """
-    position = pages.decode_token(token, 2)
+    position = pagination.decode_token(token, 2)
     start = 0
     if position is not None:
         offset, last = position
@@ -79,7 +79,7 @@ def page_of(identifiers: Sequence[str], token: str, size: int) -> tuple[Sequence
     page = identifiers[max(0, start) : max(0, start) + size]
     end = max(0, start) + len(page)
     more = end < len(identifiers)
-    return page, pages.encode_token(str(end), page[-1]) if page and more else ""
+    return page, pagination.encode_token(str(end), page[-1]) if page and more else ""
 
 
 class Part(QueueServiceServicer):

@@ -3,9 +3,9 @@
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from mesh.context import principal
+from mesh.contract.call import principal
 from mesh.errors import forbidden, invalid
-from mesh.pipeline import Context
+from mesh.rpc.pipeline import Context
 from queue_svc.clients import class_rules_of, counter_of, service_of
 from queue_svc.domain.checks import check_priority
 from queue_svc.domain.states import Ground, Priority, Status

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from mesh.cache import remembered
 from mesh.errors import invalid
-from mesh.pipeline import Context
+from mesh.rpc.pipeline import Context
+from mesh.shared_state.cache import remembered
 from queue_svc import reports
 from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.domain.numbers import Part as DayPart

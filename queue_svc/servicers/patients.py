@@ -3,8 +3,8 @@
 from mediq.queue.v1 import queue_service_pb2 as requests
 from sqlalchemy.orm import Session
 
-from mesh import pages
-from mesh.pipeline import Context
+from mesh.contract import pagination
+from mesh.rpc.pipeline import Context
 from queue_svc.servicers.base import Part
 from queue_svc.servicers.changes import SERVICE
 from queue_svc.servicers.tickets import owner_key
@@ -17,7 +17,7 @@ class Patients(Part):
     async def ListPatientTickets(
         self, request: requests.ListPatientTicketsRequest, context: Context
     ) -> requests.ListPatientTicketsResponse:
-        size, now = pages.page_size(request.page_size), self._clock()
+        size, now = pagination.page_size(request.page_size), self._clock()
 
         def look(session: Session) -> requests.ListPatientTicketsResponse:
             reader = self._parts.patients(session)

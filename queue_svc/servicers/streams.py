@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from mesh.cache import remembered
-from mesh.context import principal
-from mesh.pipeline import Context
+from mesh.contract.call import principal
+from mesh.rpc.pipeline import Context
+from mesh.shared_state.cache import remembered
 from queue_svc.clients import counter_of
 from queue_svc.live import Place, ended
 from queue_svc.overview import FacilityReader

@@ -6,12 +6,12 @@ from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from mesh import pages
-from mesh.audit import concerns
-from mesh.cache import remembered
-from mesh.context import principal
+from mesh.audit_trail.recorder import concerns
+from mesh.contract import pagination
+from mesh.contract.call import principal
 from mesh.errors import Kind, MeshError, not_found
-from mesh.pipeline import Context
+from mesh.rpc.pipeline import Context
+from mesh.shared_state.cache import remembered
 from queue_svc.domain.order import pick
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import Reach, queue_empty
@@ -112,7 +112,9 @@ class TicketReads(Part):
         identifiers = await self._read(
             lambda reader: reader.current(request.institution_id, request.service_id, days)
         )
-        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        page, token = page_of(
+            identifiers, request.page_token, pagination.page_size(request.page_size)
+        )
         return requests.ListCurrentTicketsResponse(
             tickets=await self._described(page), next_page_token=token
         )
@@ -122,7 +124,9 @@ class TicketReads(Part):
     ) -> requests.ListMyTicketsResponse:
         patient, now = principal().subject, self._clock()
         identifiers = await self._read(lambda reader: reader.open_of(patient, now))
-        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        page, token = page_of(
+            identifiers, request.page_token, pagination.page_size(request.page_size)
+        )
         return requests.ListMyTicketsResponse(
             tickets=await self._described(page), next_page_token=token
         )
@@ -180,5 +184,7 @@ class TicketReads(Part):
         identifiers = await self._read(
             lambda reader: reader.listed(request.institution_id, service_id, days, status, now)
         )
-        page, token = page_of(identifiers, request.page_token, pages.page_size(request.page_size))
+        page, token = page_of(
+            identifiers, request.page_token, pagination.page_size(request.page_size)
+        )
         return await self._described(page), token

@@ -16,9 +16,9 @@ import httpx
 import pytest
 from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
-from mesh import edge
-from mesh.contracts import DESCRIPTOR_SET, SERVICES
-from mesh.tls import channel_credentials
+import edge
+from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
+from mesh.identity.tls import channel_credentials
 from tests.attacks.doors import Doors
 from tests.attacks.world import Founder, World
 from tests.e2e.conftest import START_SECONDS, Running, free_port
@@ -53,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "MEDIQ_OCR_SVC_RETENTION_DAYS": "0",
         **{f"MEDIQ_GATEWAY_{name}": "1000000" for name in GLOBAL_LIMITS},
         "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_MILLISECONDS),
-        **{f"MEDIQ_{name.upper()}_PORT": str(free_port()) for name in SERVICES},
+        **{f"MEDIQ_{name.upper()}_PORT": str(free_port()) for name in SERVERS},
     }
     log = folder / "mediq.log"
     command = [sys.executable, "-m", "tests.attacks.generous"]

@@ -12,10 +12,10 @@ import httpx
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from mesh.contracts import Method
+from mesh.contract.methods import Method
+from mesh.contract.status import from_rpc_error
 from mesh.errors import Kind
-from mesh.status import from_rpc_error
-from mesh.tls import channel_credentials
+from mesh.identity.tls import channel_credentials
 from tests.attacks.made import rest_of
 from tests.attacks.world import World
 from tools.access import Verdict, names_owned

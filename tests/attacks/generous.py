@@ -1,8 +1,8 @@
 """`mediq up` with limits that no test reaches: `python -m tests.attacks.generous`."""
 
-from mesh.cli.up import up
-from mesh.edge import settings
-from mesh.edge.settings import Bucket, Rates
+from edge import settings
+from edge.settings import Bucket, Rates
+from ops.cli.up import up
 
 PLENTY = Bucket(1_000_000, 1_000_000)
 

@@ -19,8 +19,8 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import HttpRule, Method, methods
-from mesh.validation import validate
+from mesh.contract.methods import HttpRule, Method, methods
+from mesh.contract.validation import validate
 from tests.contract.test_policies import rules_of
 from tools.access import collection_of
 

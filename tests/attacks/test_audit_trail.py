@@ -12,7 +12,7 @@ import pyotp
 import pytest
 from mediq.policy.v1.policy_pb2 import AuditClass
 
-from mesh.contracts import methods
+from mesh.contract.methods import methods
 from tests.attacks.world import Json, Person, World, bearer
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]

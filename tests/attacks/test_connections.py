@@ -12,8 +12,8 @@ import grpc
 import pytest
 from cryptography import x509
 
-from mesh import tls
-from mesh.contracts import SERVICES, Method, methods_of
+from mesh.contract.methods import SERVERS, Method, methods_of
+from mesh.identity import tls
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import request_for
 from tests.attacks.test_tokens import GUARDED, forger_for
@@ -37,7 +37,7 @@ def refused(channel: grpc.Channel, method: Method) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("server", SERVICES)
+@pytest.mark.parametrize("server", SERVERS)
 def test_strangers_do_not_get_as_far_as_a_call(world: World, server: str, tmp_path: Path) -> None:
     address, method = f"127.0.0.1:{port_of(world, server)}", methods_of(server)[0]
     refused(grpc.insecure_channel(address), method)
@@ -61,19 +61,19 @@ def on_disk(world: World) -> Mapping[str, int]:
         server: x509.load_pem_x509_certificate(
             (folder / f"{server}.crt").read_bytes()
         ).serial_number
-        for server in SERVICES
+        for server in SERVERS
     }
 
 
 def test_certificates_are_renewed_while_all_run(world: World, doors: Doors, photo: bytes) -> None:
     old = on_disk(world)
-    assert {server: shown(world, server) for server in SERVICES} == old
+    assert {server: shown(world, server) for server in SERVERS} == old
     running = {name: process.pid for name, process in world.running.children().items()}
     assert world.running.mediq("certificates", "renew").returncode == 0
     new = on_disk(world)
     assert not set(new.values()) & set(old.values())
     ends = time.monotonic() + RENEWED_SECONDS
-    while (found := {server: shown(world, server) for server in SERVICES}) != new:
+    while (found := {server: shown(world, server) for server in SERVERS}) != new:
         assert time.monotonic() < ends, found
         time.sleep(0.1)
     # Envoy to every service, then services to each other.

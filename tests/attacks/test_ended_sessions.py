@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.contracts import Method, methods
+from mesh.contract.methods import Method, methods
 from tests.attacks.doors import Doors
 from tests.attacks.made import request_for
 from tests.attacks.test_logins import operator

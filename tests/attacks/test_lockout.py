@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from mesh.context import CLIENT_ADDRESS
+from mesh.contract.call import CLIENT_ADDRESS
 from tests.attacks.world import World
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]

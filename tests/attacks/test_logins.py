@@ -11,7 +11,7 @@ import psutil
 import pytest
 from mediq.policy.v1.policy_pb2 import RateClass
 
-from mesh.edge import EdgeSettings
+from edge import EdgeSettings
 from tests.attacks.world import World
 from tests.support.pairs import ROUNDS, alike
 

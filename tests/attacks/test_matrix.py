@@ -13,8 +13,8 @@ import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
-from mesh.contracts import SERVICES, Method, methods, peer_name
-from mesh.tls import PEERS
+from mesh.contract.methods import SERVERS, Method, methods, peer_name
+from mesh.identity.tls import PEERS
 from tests import attacks
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
@@ -158,7 +158,7 @@ def test_the_printed_table_is_the_tested_one() -> None:
 def test_every_role_and_scope_of_the_contracts_is_a_caller() -> None:
     assert {caller.role for caller in CALLERS} == set(Role.values())
     assert {caller.scope for caller in CALLERS} == set(Scope.values())
-    assert {method.server for method in ALL} == set(SERVICES)
+    assert {method.server for method in ALL} == set(SERVERS)
 
 
 def test_the_list_of_checks_names_tests_that_exist() -> None:

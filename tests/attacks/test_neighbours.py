@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.contracts import Method
+from mesh.contract.methods import Method
 from tests.attacks.doors import Doors
 from tests.attacks.made import FOR_PERSONS, Side, request_for
 from tests.attacks.test_matrix import headers_of

@@ -11,7 +11,7 @@ import pyotp
 import pytest
 from mediq.user.v1.auth_service_pb2 import LoginAdminRequest
 
-from mesh.contracts import methods
+from mesh.contract.methods import methods
 from tests.attacks.doors import Doors
 from tests.attacks.test_logins import operator
 from tests.attacks.world import World

@@ -13,7 +13,7 @@ from mediq.ocr_engine.v1.ocr_engine_service_pb2 import ReadCardRequest
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from mesh.contracts import methods
+from mesh.contract.methods import methods
 from tests.attacks.doors import Doors
 from tests.attacks.test_logins import reason
 from tests.attacks.world import World

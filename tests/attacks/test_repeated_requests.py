@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import Method, methods
+from mesh.contract.methods import Method, methods
 from tests.attacks.doors import Doors
 from tests.attacks.world import Json, World
 

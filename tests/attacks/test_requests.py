@@ -12,7 +12,7 @@ import pytest
 from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
 from mediq.queue.v1.queue_service_pb2 import CreateTicketRequest
 
-from mesh.contracts import SERVICES, max_request_bytes_of, methods_of
+from mesh.contract.methods import SERVERS, max_request_bytes_of, methods_of
 from queue_svc.settings import QueueSettings
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.test_logins import reason
@@ -191,7 +191,7 @@ def takes_requests_once(server: str) -> bool:
     return any("request_id" in method.input.fields_by_name for method in methods_of(server))
 
 
-@pytest.mark.parametrize("server", [name for name in SERVICES if takes_requests_once(name)])
+@pytest.mark.parametrize("server", [name for name in SERVERS if takes_requests_once(name)])
 def test_a_request_id_is_good_for_one_body(world: World, server: str) -> None:
     verb, path, body, other, headers = changes(world)[server]
     body = {**body, "requestId": str(uuid4())}
@@ -219,7 +219,7 @@ def test_a_request_id_of_somebody_else_gives_nothing_away(world: World) -> None:
     assert reply.json()["id"] != mine.json()["id"]
 
 
-@pytest.mark.parametrize("server", SERVICES)
+@pytest.mark.parametrize("server", SERVERS)
 def test_a_service_itself_refuses_what_is_too_large(doors: Doors, server: str) -> None:
     method = methods_of(server)[0]
     call: RawCall = doors.channel(server, "edge").unary_unary(method.path)

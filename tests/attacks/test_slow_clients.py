@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from mesh.edge import EdgeSettings
+from edge import EdgeSettings
 from tests.attacks.conftest import BODY_SECONDS
 from tests.attacks.world import World
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
 HEADER_SECONDS = 10
-"""What Envoy gives a client for its headers (mesh/edge/listener.py)."""
+"""What Envoy gives a client for its headers (edge/listener.py)."""
 MARGIN_SECONDS = 4
 HEAD = b"POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 

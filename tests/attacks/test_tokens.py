@@ -9,7 +9,7 @@ import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import SERVICES, Method, methods_of, role_name, scope_name
+from mesh.contract.methods import SERVERS, Method, methods_of, role_name, scope_name
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer
@@ -52,7 +52,7 @@ def reads_of(server: str) -> list[Method]:
     ]
 
 
-GUARDED = {server: reads[0] for server in SERVICES if (reads := reads_of(server))}
+GUARDED = {server: reads[0] for server in SERVERS if (reads := reads_of(server))}
 """One method of every service that people call."""
 
 WORST = (
@@ -173,7 +173,7 @@ def test_calls_between_services_do_not_pass_envoy(world: World) -> None:
     address = world.running.url.removeprefix("http://")
     claimed = (*world.network.headers.items(), *claims_of(world).items())
     with grpc.insecure_channel(address) as channel:
-        for server in SERVICES:
+        for server in SERVERS:
             for method in methods_of(server):
                 if method.policy.access != Access.ACCESS_SERVICE:
                     continue

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import HttpRule, Method, methods
+from mesh.contract.methods import HttpRule, Method, methods
 from tests.attacks.made import request_for, rest_of
 from tests.attacks.world import World
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from mesh.crypto import DecryptionError, FieldCipher
-from mesh.sealed import sealed_columns_of, services_with_sealed_columns
-from mesh.storage import make_engine
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.persistence.database import make_engine
+from mesh.registry import service_definition, services_with_encrypted_columns
 from tests.attacks.world import World
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
@@ -32,7 +32,7 @@ def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
     """Table, column, place and ciphertext of what a service has stored."""
     engine = make_engine(f"sqlite:///{world.home / 'data' / service}.db", 1)
     with engine.connect() as connection:
-        for one in sealed_columns_of(service):
+        for one in service_definition(service).encrypted_columns:
             column = one.table.c[one.name]
             wanted = select(one.table).where(column.is_not(None)).limit(ROWS)
             for row in connection.execute(wanted):
@@ -40,7 +40,7 @@ def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("service", services_with_sealed_columns())
+@pytest.mark.parametrize("service", services_with_encrypted_columns())
 def test_each_opens_in_its_own_place_only(world: World, service: str) -> None:
     cipher = FieldCipher.load(world.home / "keys", service)
     found = list(stored(world, service))
@@ -60,9 +60,9 @@ def test_each_opens_in_its_own_place_only(world: World, service: str) -> None:
                 cipher.decrypt(sealed, other)
 
 
-@pytest.mark.parametrize("service", services_with_sealed_columns())
+@pytest.mark.parametrize("service", services_with_encrypted_columns())
 def test_services_do_not_open_what_others_have_sealed(world: World, service: str) -> None:
-    for other in services_with_sealed_columns():
+    for other in services_with_encrypted_columns():
         if other != service:
             cipher = FieldCipher.load(world.home / "keys", other)
             _, _, place, sealed = next(stored(world, service))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
 from tests.attacks.conftest import SPAN_MILLISECONDS
 from tests.attacks.world import World
 from tests.support.scan import given_away
@@ -40,7 +40,7 @@ def test_the_scan_finds_what_it_looks_for(world: World) -> None:
 
 def test_logs_and_traces_give_nobody_away(world: World) -> None:
     files = outputs(world)
-    assert {path.stem for path in files} >= {*SERVICES, "mediq"}
+    assert {path.stem for path in files} >= {*SERVERS, "mediq"}
     for path in files:
         text = path.read_text()
         assert text, path
@@ -52,7 +52,7 @@ def test_the_log_holds_every_service_and_the_edge(world: World) -> None:
     """A scan of nothing would find nothing."""
     lines = world.running.log.read_text().splitlines()
     begins = {line.partition("|")[0].strip() for line in lines if "|" in line}
-    assert begins >= {*SERVICES, "envoy"}
+    assert begins >= {*SERVERS, "envoy"}
     assert sum('"verb":"POST"' in line for line in lines) > 20
     spans = (world.home / "traces" / "user_svc.jsonl").read_text().splitlines()
     named = {json.loads(line)["name"] for line in spans}

@@ -12,7 +12,7 @@ import httpx
 import jwt
 from mediq.policy.v1.policy_pb2 import Role
 
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
 from tests.attacks.made import Side
 from tests.e2e.conftest import Running
 

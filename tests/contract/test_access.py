@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.contracts import Method, methods
+from mesh.contract.methods import Method, methods
 from tools import access
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "access.md"

@@ -15,8 +15,8 @@ from jsonschema import (  # type: ignore[import-untyped]
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mediq.queue.v1.queue_pb2 import Priority, TicketStatus
 
-from mesh.events import Event
-from mesh.rabbit import message_of
+from mesh.messaging.events import Event
+from mesh.messaging.rabbit import message_of
 from queue_svc.event_words import FEED, routing_key, words
 from tools import asyncapi
 

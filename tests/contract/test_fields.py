@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from mediq.queue.v1.event_pb2 import TicketEvent
 
-from mesh.contracts import methods
+from mesh.contract.methods import methods
 from tools.openapi_schemas import comments
 
 FieldRule = Callable[[FieldDescriptor], None]

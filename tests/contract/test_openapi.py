@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from mesh.contracts import HttpRule, Method, methods
+from mesh.contract.methods import HttpRule, Method, methods
 from tools import openapi
 
 DOCUMENT: dict[str, Any] = openapi.document()

@@ -25,24 +25,24 @@ from mediq.policy.v1.policy_pb2 import (
     audit_field,
 )
 
-from mesh.contracts import (
+from mesh.contract.authorization import require_policy
+from mesh.contract.methods import (
     DESCRIPTOR_SET,
     MAX_MESSAGE_BYTES,
-    SERVICES,
+    SERVERS,
     HttpRule,
     Method,
     methods,
     methods_of,
     peer_name,
 )
-from mesh.policy import require_policy
 
 LONGEST_SECONDS = 30.0
 LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
 """More than any method needs, and what one call may cost a server in memory."""
 CALLS = frozenset(
     {
-        *(("edge", server) for server in SERVICES if server != "ocr_engine"),
+        *(("edge", server) for server in SERVERS if server != "ocr_engine"),
         ("ocr_svc", "ocr_engine"),
         ("ocr_svc", "user_svc"),
         ("ocr_svc", "queue_svc"),
@@ -158,7 +158,7 @@ def test_every_rpc_of_the_descriptor_set_is_served() -> None:
     assert declared == set(methods())
 
 
-@pytest.mark.parametrize("server", SERVICES)
+@pytest.mark.parametrize("server", SERVERS)
 def test_every_server_offers_something(server: str) -> None:
     assert methods_of(server)
 

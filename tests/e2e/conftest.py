@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
 
 MEDIQ = str(Path(sys.executable).parent / "mediq")
 START_SECONDS = 90
@@ -77,7 +77,7 @@ class Running:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("e2e")
-    ports = {name: free_port() for name in SERVICES}
+    ports = {name: free_port() for name in SERVERS}
     edge = free_port()
     environment = {
         **os.environ,

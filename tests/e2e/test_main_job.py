@@ -11,7 +11,7 @@ import pytest
 from httpx_sse import connect_sse
 from PIL import Image
 
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
 from tests.e2e.conftest import Facility, Running
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
@@ -277,7 +277,7 @@ class TestOperation:
     def test_status_command(self, running: Running) -> None:
         done = running.mediq("status")
         assert done.returncode == 0, done.stdout
-        assert done.stdout.count("ready") == len(SERVICES)
+        assert done.stdout.count("ready") == len(SERVERS)
 
     def test_a_second_mesh_is_refused(self, running: Running) -> None:
         done = running.mediq("up")
@@ -311,5 +311,5 @@ class TestOperation:
     def test_log_lines_of_services_are_json(self, running: Running) -> None:
         for line in running.log.read_text().splitlines():
             service, _, text = line.partition("|")
-            if service.strip() in SERVICES and text.strip().startswith("{"):
+            if service.strip() in SERVERS and text.strip().startswith("{"):
                 assert json.loads(text)["service"] == service.strip()

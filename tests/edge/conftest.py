@@ -17,12 +17,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 from mediq.policy.v1.policy_pb2 import RateClass
 
-from mesh.contracts import DESCRIPTOR_SET
-from mesh.edge import Bucket, EdgeSettings, Rates, command, write
-from mesh.edge.settings import DEFAULT_RATES, SERVERS, Endpoint
-from mesh.keys import ensure_signing_key
-from mesh.tls import ensure_identities
-from mesh.tokens import TokenSigner
+from edge import Bucket, EdgeSettings, Rates, command, write
+from edge.settings import DEFAULT_RATES, ROUTED_SERVERS, Endpoint
+from mesh.contract.methods import DESCRIPTOR_SET
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tls import ensure_identities
+from mesh.identity.tokens import TokenSigner
 from tests.edge.upstreams import Upstreams
 
 DEAD = "gateway"
@@ -120,7 +120,9 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
         listen_port=free_port(),
         admin_port=free_port(),
         status_port=free_port(),
-        upstreams={name: addresses.get(name, (("127.0.0.1", free_port()),)) for name in SERVERS},
+        upstreams={
+            name: addresses.get(name, (("127.0.0.1", free_port()),)) for name in ROUTED_SERVERS
+        },
         tls_folder=str(folder / "tls"),
         descriptor_set=str(_descriptor_set(folder)),
         jwks_file=str(folder / "keys" / "jwks.json"),
@@ -149,7 +151,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     ensure_identities(folder / "tls")
     ensure_signing_key(folder / "keys")
     upstreams = Upstreams(folder / "tls")
-    upstreams.start(name for name in SERVERS if name != DEAD)
+    upstreams.start(name for name in ROUTED_SERVERS if name != DEAD)
     addresses: dict[str, tuple[Endpoint, ...]] = {
         name: (("127.0.0.1", port),) for name, port in upstreams.ports.items()
     }

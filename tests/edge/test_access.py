@@ -16,10 +16,10 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
-from mesh.contracts import Method
-from mesh.edge.routes import routed_methods
-from mesh.keys import ensure_signing_key
-from mesh.tokens import TokenSigner
+from edge.routes import routed_methods
+from mesh.contract.methods import Method
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tokens import TokenSigner
 from tests.edge.conftest import Edge, reason
 from tests.edge.upstreams import Context
 

@@ -25,7 +25,7 @@ from mediq.queue.v1.queue_service_pb2 import (
 )
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
-from mesh.edge.routes import ABORT_SECONDS
+from edge.routes import ABORT_SECONDS
 from tests.edge import sse
 from tests.edge.conftest import SHARED, Edge
 from tests.edge.upstreams import Context

@@ -17,12 +17,12 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from mediq.institution.v1.institution_service_pb2 import ListInstitutionsResponse
 
-from mesh.edge import EdgeSettings
-from mesh.edge.__main__ import main
-from mesh.edge.render import files, kubernetes_settings
-from mesh.identity import read_identity
-from mesh.keys import ensure_signing_key
-from mesh.tls import ensure_identities, renew_identities
+from edge import EdgeSettings
+from edge.__main__ import main
+from edge.render import files, kubernetes_settings
+from mesh.identity.certificates import read_identity
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tls import ensure_identities, renew_identities
 from tests.edge.conftest import SHARED, running, settings_for
 from tests.edge.upstreams import Context, Upstreams
 

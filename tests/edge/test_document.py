@@ -14,11 +14,11 @@ import yaml
 from google.protobuf.json_format import ParseDict
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contracts import DESCRIPTOR_SET, methods
-from mesh.edge import EdgeSettings, binary, committed, kubernetes, render, to_yaml, write
-from mesh.edge.routes import routed_methods
-from mesh.keys import ensure_signing_key
-from mesh.tls import ensure_identities
+from edge import EdgeSettings, binary, committed, kubernetes, render, to_yaml, write
+from edge.routes import routed_methods
+from mesh.contract.methods import DESCRIPTOR_SET, methods
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tls import ensure_identities
 from tests.edge.conftest import Edge
 
 ROOT = Path(__file__).resolve().parents[2]

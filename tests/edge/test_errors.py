@@ -17,8 +17,8 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.queue.v1.queue_service_pb2 import ListMyTicketsRequest, ListMyTicketsResponse
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
+from mesh.contract.status import to_status
 from mesh.errors import MeshError, refused
-from mesh.status import to_status
 from tests.attacks.doors import DOCUMENT
 from tests.edge.conftest import MAX_CALLS, Edge, reason
 from tests.edge.test_access import Calls

@@ -17,19 +17,19 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1.auth_service_pb2 import LoginAdminRequest
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 
+from edge import EdgeSettings, render
+from edge.global_limits import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
+from edge.routes import routed_methods
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
-from mesh.contracts import methods
-from mesh.edge import EdgeSettings, render
-from mesh.edge.global_limits import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
-from mesh.edge.routes import routed_methods
-from mesh.limits import Limit
-from mesh.status import from_rpc_error
+from mesh.contract.methods import methods
+from mesh.contract.status import from_rpc_error
+from mesh.shared_state.rate_limits import Limit
 from tests.edge.conftest import Edge, free_port, reason, running
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
-    from mesh.server import Server
+    from mesh.rpc.server import Server
 
 LOGIN = "/auth/login/user"
 UPLOAD = "/ocr/upload"
@@ -208,7 +208,7 @@ async def test_gateway_hangs(limited: Limited, monkeypatch: pytest.MonkeyPatch) 
     async def hang(*_: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("mesh.limits.MemoryCounters.count", hang)
+    monkeypatch.setattr("mesh.shared_state.rate_limits.MemoryCounters.count", hang)
     loop = asyncio.get_running_loop()
     start = loop.time()
     await _refused_without_a_gateway(limited.api)

@@ -14,7 +14,7 @@ from mediq.institution.v1.institution_service_pb2 import ListInstitutionsRespons
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
-from mesh.edge.headers import SECURITY
+from edge.headers import SECURITY
 from tests.edge.conftest import ORIGIN, Edge, free_port, running
 from tests.edge.upstreams import Answer, Context
 

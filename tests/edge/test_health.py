@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from mesh.keys import ensure_signing_key
-from mesh.tls import ensure_identities
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tls import ensure_identities
 from tests.edge.conftest import SHARED, reason, running, settings_for
 from tests.edge.upstreams import Upstreams
 

@@ -15,10 +15,10 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
-from mesh.config import ServiceSettings
-from mesh.contracts import methods_of
+from mesh.contract.methods import methods_of
 from mesh.errors import Kind, MeshError, not_found
-from mesh.server import Server
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.edge.conftest import SHARED, running, settings_for
 from tests.support.mesh import Mesh
 

@@ -9,7 +9,7 @@ from mediq.policy.v1.policy_pb2 import RateClass, Role
 from mediq.queue.v1.queue_service_pb2 import GetTicketRequest
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
-from mesh.edge.settings import DEFAULT_RATES, Bucket
+from edge.settings import DEFAULT_RATES, Bucket
 from tests.edge.conftest import UPLOADS, Edge, reason
 
 

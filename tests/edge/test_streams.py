@@ -29,11 +29,11 @@ from mediq.queue.v1.queue_service_pb2 import (
 )
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
-from mesh.edge import EdgeSettings, to_yaml
-from mesh.edge.routes import route_config, routed_methods
-from mesh.edge.settings import DEFAULT_RATES
-from mesh.edge.streams import MAX_HELD_BYTES, RETRY_MILLISECONDS, stream_events, stream_filter
-from mesh.edge.typed import Config, extension, socket_address
+from edge import EdgeSettings, to_yaml
+from edge.routes import route_config, routed_methods
+from edge.settings import DEFAULT_RATES
+from edge.streams import MAX_HELD_BYTES, RETRY_MILLISECONDS, stream_events, stream_filter
+from edge.typed import Config, extension, socket_address
 from tests.edge import sse
 from tests.edge.conftest import ORIGIN, Edge, free_port, reason, running, started
 from tests.edge.upstreams import Context

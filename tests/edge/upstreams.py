@@ -15,8 +15,8 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from mesh.contracts import Method, methods_of
-from mesh.tls import server_credentials
+from mesh.contract.methods import Method, methods_of
+from mesh.identity.tls import server_credentials
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Answer: TypeAlias = Callable[[Message, Context], Awaitable[Message]]

@@ -16,14 +16,14 @@ from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
 from tests.support.mesh import Mesh
 from tools import openapi
 
 if TYPE_CHECKING:
     from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
 
-OTHERS = [name for name in SERVICES if name != "gateway"]
+OTHERS = [name for name in SERVERS if name != "gateway"]
 CLOSED = "127.0.0.1:1"
 """An address at which nothing listens."""
 

@@ -15,11 +15,11 @@ from mediq.gateway.v1.gateway_service_pb2 import (
     GetOpenApiRequest,
 )
 
+from edge.settings import EdgeSettings
 from gateway.__main__ import build
 from gateway.assets import BUNDLED, INITIALIZER
 from gateway.settings import GatewaySettings
-from mesh.edge.settings import EdgeSettings
-from mesh.server import Server
+from mesh.rpc.server import Server
 from tests.support.mesh import Mesh, problem
 from tools import openapi
 

@@ -16,12 +16,13 @@ from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescript
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 from envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
 
+from edge.settings import DEFAULT_RATES
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
-from mesh import limits
-from mesh.edge.settings import DEFAULT_RATES
-from mesh.limits import Count, Counters, Limit, MemoryCounters, make_counters
-from mesh.redis_limits import RedisCounters
+from mesh.backends import make_counters
+from mesh.shared_state import rate_limits
+from mesh.shared_state.rate_limits import Count, Counters, Limit, MemoryCounters
+from mesh.shared_state.redis_rate_limits import RedisCounters
 from tests.support.mesh import Mesh, problem
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
@@ -32,7 +33,7 @@ ENTRY = RateLimitDescriptor.Entry
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits long for Redis: a busy machine is no failure of it."""
-    monkeypatch.setattr("mesh.redis_limits.ANSWER_SECONDS", 5.0)
+    monkeypatch.setattr("mesh.shared_state.redis_rate_limits.ANSWER_SECONDS", 5.0)
 
 
 @pytest.fixture(params=["memory", "gone", pytest.param("redis", marks=pytest.mark.backends)])
@@ -71,8 +72,8 @@ class TestCounters:
         assert (await counters.count([("a", 9)], hits=3))[0].used == 3
 
     async def test_windows_end(self, monkeypatch: pytest.MonkeyPatch, counters: Counters) -> None:
-        monkeypatch.setattr("mesh.limits.WINDOW_SECONDS", 1)
-        monkeypatch.setattr("mesh.redis_limits.WINDOW_SECONDS", 1)
+        monkeypatch.setattr("mesh.shared_state.rate_limits.WINDOW_SECONDS", 1)
+        monkeypatch.setattr("mesh.shared_state.redis_rate_limits.WINDOW_SECONDS", 1)
         await counters.count([("a", 1)])
         assert (await counters.count([("a", 1)]))[0].used == 2
         await asyncio.sleep(1.1)
@@ -92,7 +93,7 @@ class TestMemory:
     async def test_a_flood_of_addresses_does_not_fill_the_memory(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(limits, "MAX_WINDOWS", 10)
+        monkeypatch.setattr(rate_limits, "MAX_WINDOWS", 10)
         counters = MemoryCounters()
         for number in range(100):
             await counters.count([(str(number), 1)])
@@ -128,12 +129,12 @@ class TestRedisGone:
         await counters.close()
 
 
-def _request(name: str, address: str = "", domain: str = limits.DOMAIN) -> RateLimitRequest:
+def _request(name: str, address: str = "", domain: str = rate_limits.DOMAIN) -> RateLimitRequest:
     """What Envoy asks about a call."""
-    kind = ENTRY(key=limits.LIMIT_KEY, value=name)
+    kind = ENTRY(key=rate_limits.LIMIT_KEY, value=name)
     descriptors = [RateLimitDescriptor(entries=[kind])]
     if address:
-        place = ENTRY(key=limits.ADDRESS_KEY, value=f"{address}/32")
+        place = ENTRY(key=rate_limits.ADDRESS_KEY, value=f"{address}/32")
         descriptors.insert(0, RateLimitDescriptor(entries=[kind, place]))
     return RateLimitRequest(domain=domain, descriptors=descriptors)
 
@@ -244,7 +245,7 @@ class TestService:
             add_RateLimitServiceServicer_to_server,
         )
 
-        from mesh.server import Server
+        from mesh.rpc.server import Server
 
         server = Server(GatewaySettings(home=mesh.home, port=0))
         blocking: Any = RateLimitServiceServicer()

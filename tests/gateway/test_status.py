@@ -18,7 +18,7 @@ from mediq.policy.v1.policy_pb2 import Role
 
 from gateway.clients import HealthCache
 from gateway.domain import MeshState, ServiceState
-from mesh.contracts import SERVICES
+from mesh.contract.methods import SERVERS
 from tests.gateway.conftest import Others
 from tests.support.mesh import Mesh, problem
 
@@ -63,7 +63,7 @@ async def test_status_has_an_entry_for_every_service(
     admin = mesh.token(Role.ROLE_ADMIN_FASKES)
     before = time.time()
     status = await gateway.GetSystemStatus(GetSystemStatusRequest(), metadata=admin)
-    assert sorted(service.name for service in status.services) == sorted(SERVICES)
+    assert sorted(service.name for service in status.services) == sorted(SERVERS)
     assert entry(status, "gateway").ready
     assert entry(status, "queue_svc").ready
     assert not entry(status, "queue_svc").detail

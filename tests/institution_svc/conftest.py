@@ -12,7 +12,7 @@ from mediq.policy.v1.policy_pb2 import Role
 
 from institution_svc.__main__ import wire
 from institution_svc.settings import InstitutionSettings
-from mesh.server import Server
+from mesh.rpc.server import Server
 from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh
 

@@ -14,7 +14,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.queue.v1 import queue_pb2 as queue
 
-from mesh.status import from_rpc_error
+from mesh.contract.status import from_rpc_error
 from tests.institution_svc.conftest import Metadata
 from tests.institution_svc.test_service import create
 from tests.support.mesh import Mesh, problem

@@ -24,8 +24,8 @@ from institution_svc.domain import (
     ServiceKind,
 )
 from mesh.errors import MeshError
-from mesh.migrations import config_for, upgrade
-from mesh.storage import Database
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import config_for, upgrade
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 FIRST_REVISION = "eaaa3ec05c22"

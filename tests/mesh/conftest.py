@@ -14,10 +14,10 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     InstitutionServiceStub,
 )
 
-from mesh import telemetry
-from mesh.config import ServiceSettings
-from mesh.pipeline import Context
-from mesh.server import Server
+from mesh.observability import telemetry
+from mesh.rpc.pipeline import Context
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.mesh.resealing import stored
 from tests.support.mesh import Mesh, partly
 

@@ -26,11 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh import data_keys
-from mesh.crypto import FieldCipher
-from mesh.reseal import Resealer
-from mesh.sealed import SealedColumn, usage
-from mesh.storage import Database
+from mesh.encryption import data_keys
+from mesh.encryption.encrypted_columns import SealedColumn, usage
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer
+from mesh.persistence.database import Database
 
 SERVICE = "user_svc"
 SECRET = "3201010101010001"

@@ -18,18 +18,18 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
 
-from mesh import audit as module
-from mesh.audit import Trail, audit_table, command_event, concerns
-from mesh.audit_fields import told_by
-from mesh.audit_relay import open_trail
-from mesh.config import ServiceSettings
-from mesh.context import CLIENT_ADDRESS, principal
-from mesh.crypto import FieldCipher
+from mesh.audit_trail import recorder as module
+from mesh.audit_trail.recorder import Trail, audit_table, command_event, concerns
+from mesh.contract.audit_fields import told_by
+from mesh.contract.call import CLIENT_ADDRESS, principal
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, not_found, refused
 from mesh.idempotency import Idempotency, idempotency_table
-from mesh.pipeline import Context
-from mesh.server import Server
-from mesh.storage import Database
+from mesh.persistence.database import Database
+from mesh.rpc.audit_lifecycle import open_trail
+from mesh.rpc.pipeline import Context
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.support.audit import ACCESS, CHANGE, REFUSED, Collector
 from tests.support.mesh import Mesh, partly, problem
 
@@ -125,8 +125,8 @@ class Running:
 async def running(
     mesh: Mesh, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    monkeypatch.setattr("mesh.outbox.RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("mesh.outbox.IDLE_SECONDS", 0.02)
+    monkeypatch.setattr("mesh.persistence.outbox.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 0.02)
     database = Database(database_url)
     METADATA.create_all(database.engine)
     cipher = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)

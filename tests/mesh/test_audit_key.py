@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mesh import home
-from mesh.audit_key import AUDIT_KEY, ensure_audit_key, load_audit_key
-from mesh.keys import KeyFolderError
+from mesh.audit_trail.key import AUDIT_KEY, ensure_audit_key, load_audit_key
+from mesh.identity.signing_keys import KeyFolderError
+from ops import data_dir
 
 
 def test_it_is_made_once_and_private(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_it_is_made_once_and_private(tmp_path: Path) -> None:
 
 def test_two_folders_have_two_keys(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        home.prepare(tmp_path / name)
+        data_dir.prepare(tmp_path / name)
     one, two = (load_audit_key(tmp_path / name / "keys") for name in ("one", "two"))
     assert one != two
 

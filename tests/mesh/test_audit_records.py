@@ -15,12 +15,12 @@ from mediq.user.v1.user_pb2 import User
 from sqlalchemy import MetaData, event, select, update
 from sqlalchemy.orm import Session
 
-from mesh import audit as module
-from mesh.audit import ACCESS_SECONDS, Trail, audit_place, audit_table, command_event
-from mesh.context import Call, Principal
-from mesh.contracts import methods
-from mesh.crypto import FieldCipher
-from mesh.storage import Database, Result
+from mesh.audit_trail import recorder as module
+from mesh.audit_trail.recorder import ACCESS_SECONDS, Trail, audit_place, audit_table, command_event
+from mesh.contract.call import Call, Principal
+from mesh.contract.methods import methods
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import Database, Result
 from tests.support.audit import REFUSED
 
 METADATA = MetaData()
@@ -148,7 +148,7 @@ async def test_who_hangs_up_is_written_down(trail: Trail, database: Held) -> Non
 async def test_what_does_not_decrypt_holds_up_no_other(
     database: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.outbox.IDLE_SECONDS", 0.01)
+    monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 0.01)
     sent: asyncio.Queue[str] = asyncio.Queue()
 
     async def send(events: Sequence[AuditEvent]) -> None:

@@ -14,8 +14,9 @@ from aio_pika.abc import AbstractIncomingMessage
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 
+from mesh.backends import make_bus
 from mesh.errors import Kind, MeshError
-from mesh.events import (
+from mesh.messaging.events import (
     BUFFER_EVENTS,
     GAP,
     Event,
@@ -24,9 +25,8 @@ from mesh.events import (
     LocalBus,
     NotPublished,
     Subscription,
-    make_bus,
 )
-from mesh.rabbit import RabbitBus, message_of
+from mesh.messaging.rabbit import RabbitBus, message_of
 from tests.support.brokers import AMQP_URL, Cable, cable, feed, own_feed
 
 __all__ = ["cable", "feed"]
@@ -105,7 +105,7 @@ async def wired(
     feed: Feed, cable: Cable, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RabbitBus]:
     """A bus whose cable can be cut."""
-    monkeypatch.setattr("mesh.rabbit.RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.messaging.rabbit.RECONNECT_SECONDS", 0.05)
     made = RabbitBus(cable.url, feed)
     yield made
     await made.close()
@@ -133,7 +133,7 @@ class TestRabbit:
     async def test_what_comes_twice_is_given_once(
         self, rabbit: RabbitBus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.rabbit.SEEN_EVENTS", 2)
+        monkeypatch.setattr("mesh.messaging.rabbit.SEEN_EVENTS", 2)
         async with rabbit.subscribe("#") as subscription:
             one, two, three = (event(f"a.b.{number}") for number in range(3))
             await rabbit.publish_all([one, one, two, one, three])
@@ -184,7 +184,7 @@ class TestRabbit:
     async def test_an_event_without_a_queue_is_refused_and_the_queue_comes_back(
         self, feed: Feed, rabbit: RabbitBus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.rabbit.RECONNECT_SECONDS", 0.05)
+        monkeypatch.setattr("mesh.messaging.rabbit.RECONNECT_SECONDS", 0.05)
         async with rabbit.subscribe("#") as subscription:
             async with await aio_pika.connect(AMQP_URL) as connection:
                 channel = await connection.channel()
@@ -266,7 +266,7 @@ class TestRabbit:
         self, rabbit: RabbitBus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The broker cancels the consumer of a queue that an operator deletes."""
-        monkeypatch.setattr("mesh.rabbit.RECONNECT_SECONDS", 0.05)
+        monkeypatch.setattr("mesh.messaging.rabbit.RECONNECT_SECONDS", 0.05)
         async with rabbit.subscribe("#") as subscription:
             assert isinstance(rabbit._exchange, aio_pika.Exchange)
             # No name stands for the queue that was declared last.
@@ -289,7 +289,8 @@ def test_what_is_no_amqp_url(url: str) -> None:
 
 def test_without_a_url_the_client_is_not_imported() -> None:
     code = (
-        "import sys; from mesh.events import Feed, make_bus; make_bus('', Feed('e', '/s', 'm'));"
+        "import sys; from mesh.backends import make_bus; from mesh.messaging.events import Feed;"
+        "make_bus('', Feed('e', '/s', 'm'));"
         "sys.exit(any(name in sys.modules for name in ('aio_pika', 'cloudevents')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

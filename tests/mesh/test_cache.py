@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from mesh.cache import Cache, MemoryCache, make_cache, remembered
-from mesh.crypto import FieldCipher
-from mesh.redis_cache import RedisCache
+from mesh.backends import make_cache
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.shared_state.cache import Cache, MemoryCache, remembered
+from mesh.shared_state.redis_cache import RedisCache
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 CIPHER = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
@@ -73,7 +74,7 @@ class TestCache:
 
 
 async def test_full_memory_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.cache.MAX_ENTRIES", 2)
+    monkeypatch.setattr("mesh.shared_state.cache.MAX_ENTRIES", 2)
     cache = MemoryCache()
     for key in "abc":
         await cache.set(key, key.encode(), 5)

@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from typer.testing import CliRunner, Result
 
-from mesh.cli.certificates import app
-from mesh.identity import IdentityError, IdentityFiles, read_identity
-from mesh.tls import PEERS, ensure_identities, renew_identities, server_credentials
+from mesh.identity.certificates import IdentityError, IdentityFiles, read_identity
+from mesh.identity.tls import PEERS, ensure_identities, renew_identities, server_credentials
+from ops.cli.certificates import app
 from tests.support.commands import CommandTrail
 
 NAME = "institution_svc"
@@ -109,7 +109,7 @@ def test_server_does_not_start_with_a_damaged_certificate(folder: Path) -> None:
 def test_key_that_cannot_be_used_leaves_the_identity_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("mesh.identity.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
     files = IdentityFiles(folder, NAME)
     before = files.current()
 
@@ -117,7 +117,7 @@ def test_key_that_cannot_be_used_leaves_the_identity_before(
         raise error
 
     renew_identities(folder, [NAME])
-    monkeypatch.setattr("mesh.identity.serialization.load_pem_private_key", load)
+    monkeypatch.setattr("mesh.identity.certificates.serialization.load_pem_private_key", load)
     assert files.current() is before
 
 
@@ -206,7 +206,7 @@ def test_folder_that_cannot_be_written_is_said(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mesh.cli.certificates.renew_identities", refuse)
+    monkeypatch.setattr("ops.cli.certificates.renew_identities", refuse)
     assert str(run("renew").exception).endswith("cannot be written (Permission denied)")
 
 

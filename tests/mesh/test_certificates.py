@@ -17,12 +17,13 @@ from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 from structlog.testing import capture_logs
 
-from mesh import home, telemetry
-from mesh.client import Channels, _Renewing
-from mesh.identity import read_identity
-from mesh.pipeline import Context
-from mesh.server import Server
-from mesh.tls import ensure_identities, renew_identities
+from mesh.identity.certificates import read_identity
+from mesh.identity.tls import ensure_identities, renew_identities
+from mesh.observability import telemetry
+from mesh.rpc.client import Channels, _Renewing
+from mesh.rpc.pipeline import Context
+from mesh.rpc.server import Server
+from ops import data_dir
 from tests.mesh.conftest import SERVICE, Probe, Settings
 from tests.mesh.test_pipeline import GET
 from tests.support.mesh import Mesh, partly
@@ -36,13 +37,13 @@ NOT_TAKEN = "certificate not taken, the one before stays"
 @pytest.fixture
 def mesh(tmp_path: Path) -> Mesh:
     """A data folder that the test may change."""
-    home.prepare(tmp_path)
+    data_dir.prepare(tmp_path)
     return Mesh(tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def _look_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.identity.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
 
 
 def serial(mesh: Mesh, name: str = NAME) -> int:
@@ -188,7 +189,7 @@ async def _shown_with(mesh: Mesh, trust: Path) -> int:
 async def test_client_shows_the_renewed_certificate(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.client.RETIRE_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.rpc.client.RETIRE_SECONDS", 0.05)
     async with calling(mesh) as (watching, channels):
         stub = InstitutionServiceStub(channels.to(NAME))
         before = serial(mesh, "queue_svc")
@@ -280,10 +281,10 @@ async def test_files_are_looked_at_once_a_second(
 ) -> None:
     async with serving(mesh, Probe()):
         before = await shown(mesh)
-        monkeypatch.setattr("mesh.identity.LOOK_SECONDS", 60.0)
+        monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 60.0)
         renew_identities(mesh.home / "tls", [NAME])
         assert await shown(mesh) == before
-        monkeypatch.setattr("mesh.identity.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
         assert await shown(mesh) == serial(mesh) != before
 
 
@@ -349,12 +350,12 @@ async def test_authority_is_changed_while_all_run(mesh: Mesh, tmp_path: Path) ->
 async def test_end_is_warned_of_again_and_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.server.WARN_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.rpc.server.WARN_SECONDS", 0.05)
     with capture_logs() as lines:
         async with serving(mesh, Probe()):
             await asyncio.sleep(0.1)
             assert not any(line["event"] == "certificate ends soon" for line in lines)
-            monkeypatch.setattr("mesh.identity.ENDING", timedelta(days=500))
+            monkeypatch.setattr("mesh.identity.certificates.ENDING", timedelta(days=500))
             await asyncio.sleep(0.3)
     warnings = [line for line in lines if line["event"] == "certificate ends soon"]
     assert len(warnings) > 1

@@ -11,11 +11,11 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 )
 from mediq.policy.v1.policy_pb2 import Peer
 
-from mesh.client import service_config, timeout_for
-from mesh.context import Call, enter_call
-from mesh.contracts import methods
+from mesh.contract.call import Call, enter_call
+from mesh.contract.methods import methods
 from mesh.errors import Kind, MeshError
-from mesh.pipeline import Context
+from mesh.rpc.client import service_config, timeout_for
+from mesh.rpc.pipeline import Context
 from tests.mesh.conftest import SERVICE
 from tests.support.mesh import Mesh, partly
 

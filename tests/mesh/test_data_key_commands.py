@@ -12,15 +12,15 @@ from sqlalchemy import Engine, Table, insert, select, update
 from typer.testing import CliRunner, Result
 
 from institution_svc.store import IDEMPOTENCY
-from mesh import data_keys
-from mesh.cli import application
-from mesh.cli.data_keys import app
-from mesh.crypto import FieldCipher
-from mesh.data_keys import QUIET_SECONDS
-from mesh.migrations import upgrade
-from mesh.sealed import services_with_sealed_columns
-from mesh.storage import make_engine
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.encryption import data_keys
+from mesh.encryption.data_keys import QUIET_SECONDS
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import make_engine
+from mesh.persistence.migrations import upgrade
+from mesh.registry import services_with_encrypted_columns
+from ops.cli import application
+from ops.cli.data_keys import app
 from tests.mesh.test_data_keys import Clock
 from tests.support.commands import CommandTrail
 from tests.support.databases import on_mariadb_only
@@ -44,7 +44,7 @@ def _root_logger() -> Iterator[None]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data keys of all services, and migrated databases."""
     monkeypatch.setenv("MEDIQ_HOME", str(tmp_path))
-    for service in services_with_sealed_columns():
+    for service in services_with_encrypted_columns():
         data_keys.ensure_data_key(tmp_path / "keys", service)
     return tmp_path / "keys"
 
@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def engine(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("MEDIQ_INSTITUTION_SVC_DATABASE_URL", database_url)
-    monkeypatch.setattr("mesh.cli.data_keys.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("ops.cli.data_keys.WAIT_SECONDS", 0.05)
     upgrade(SERVICE, database_url)
     made = make_engine(database_url, 2)
     yield made
@@ -235,7 +235,7 @@ class TestWholeRotation:
     def test_all_services_at_once(
         self, folder: Path, tmp_path: Path, engine: Engine, clock: Clock
     ) -> None:
-        names = services_with_sealed_columns()
+        names = services_with_encrypted_columns()
         assert set(names) == {"user_svc", "ocr_svc", "queue_svc", "institution_svc"}
         for name in names:
             if name != SERVICE:
@@ -300,7 +300,7 @@ class TestErrors:
         def refuse(*_: object) -> None:
             raise PermissionError(30, "Read-only file system", str(folder))
 
-        monkeypatch.setattr("mesh.data_keys.write_private", refuse)
+        monkeypatch.setattr("mesh.encryption.data_keys.write_private", refuse)
         assert "Read-only file system" in str(run("rotate", SERVICE).exception)
 
     def test_a_time_in_the_past(self, folder: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mesh import data_keys
-from mesh.crypto import DecryptionError, FieldCipher
-from mesh.data_keys import QUIET_SECONDS, State
-from mesh.keys import KeyFolderError
+from mesh.encryption import data_keys
+from mesh.encryption.data_keys import QUIET_SECONDS, State
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.identity.signing_keys import KeyFolderError
 
 SERVICE = "user_svc"
 PLACE = "users/1/nik"
@@ -27,7 +27,7 @@ class Clock:
         self.offset = 0.0
         real = time.time
         monkeypatch.setattr("time.time", lambda: real() + self.offset)
-        monkeypatch.setattr("mesh.crypto.REREAD_SECONDS", -1.0)
+        monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", -1.0)
 
     def pass_(self, seconds: float) -> None:
         self.offset += seconds
@@ -114,7 +114,7 @@ class TestRotation:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The file is not due yet: only the unknown identifier makes it look."""
-        monkeypatch.setattr("mesh.crypto.REREAD_SECONDS", 3600.0)
+        monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 3600.0)
         slow = FieldCipher.load(folder, SERVICE)
         added = data_keys.rotate(folder, SERVICE, 0)
         time.sleep(max(0.0, added.encrypts_from - time.time()))
@@ -125,7 +125,8 @@ class TestRotation:
     def test_another_process_follows(self, folder: Path) -> None:
         """With the real clock: two processes, one of which writes what the other reads."""
         program = (
-            "import sys\nfrom pathlib import Path\nfrom mesh.crypto import FieldCipher\n"
+            "import sys\nfrom pathlib import Path\n"
+            "from mesh.encryption.field_cipher import FieldCipher\n"
             f"cipher = FieldCipher.load(Path(sys.argv[1]), {SERVICE!r})\n"
             "print('ready', flush=True)\n"
             "for line in sys.stdin:\n"
@@ -159,7 +160,7 @@ class TestRotation:
     def test_threads_that_encrypt_while_keys_come(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.crypto.REREAD_SECONDS", 0.0)
+        monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 0.0)
         cipher = FieldCipher.load(folder, SERVICE)
         stop, failed = threading.Event(), []
 

@@ -13,13 +13,15 @@ import pytest
 from mediq.audit.v1.audit_pb2 import AuditAct
 from typer.testing import CliRunner, Result
 
-from mesh import data_keys, home, keys
-from mesh.cli import application
-from mesh.cli.keys import app
+from mesh.contract.validation import validate
+from mesh.encryption import data_keys
 from mesh.errors import MeshError
-from mesh.keys import LONGEST_TOKEN_SECONDS, KeyFolderError, State
-from mesh.tokens import TokenSigner, TokenVerifier
-from mesh.validation import validate
+from mesh.identity import signing_keys
+from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS, KeyFolderError, State
+from mesh.identity.tokens import TokenSigner, TokenVerifier
+from ops import data_dir
+from ops.cli import application
+from ops.cli.keys import app
 from tests.support.commands import CommandTrail
 
 
@@ -37,7 +39,7 @@ class Clock:
                 return cls.fromtimestamp(time.time(), tz)
 
         monkeypatch.setattr("jwt.api_jwt.datetime", Moved)
-        monkeypatch.setattr("mesh.tokens.REREAD_SECONDS", -1.0)
+        monkeypatch.setattr("mesh.identity.tokens.REREAD_SECONDS", -1.0)
 
     def pass_(self, seconds: float) -> None:
         self.offset += seconds
@@ -50,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    keys.ensure_signing_key(tmp_path)
+    signing_keys.ensure_signing_key(tmp_path)
     return tmp_path
 
 
@@ -67,7 +69,7 @@ def kid(token: str) -> str:
 
 
 def known(folder: Path) -> list[str]:
-    return [key.key_id for key in keys.read_key_set(key_set(folder))]
+    return [key.key_id for key in signing_keys.read_key_set(key_set(folder))]
 
 
 def private(folder: Path) -> list[str]:
@@ -78,7 +80,7 @@ class TestRotation:
     def test_the_new_key_verifies_at_once_and_signs_later(self, folder: Path, clock: Clock) -> None:
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
         before = sign(signer)
-        added = keys.rotate(folder, 60)
+        added = signing_keys.rotate(folder, 60)
         assert known(folder) == [kid(before), added.key_id]
         assert kid(sign(signer)) == kid(before)
         clock.pass_(62)
@@ -91,15 +93,15 @@ class TestRotation:
         self, folder: Path, clock: Clock
     ) -> None:
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
-        added = keys.rotate(folder, 60)
+        added = signing_keys.rotate(folder, 60)
         clock.pass_(59)
         last = sign(signer, LONGEST_TOKEN_SECONDS)
         assert kid(last) != added.key_id
         clock.pass_(LONGEST_TOKEN_SECONDS - 10)
-        assert keys.prune(folder) == []
+        assert signing_keys.prune(folder) == []
         assert verifier.verify(last).subject == "x"
         clock.pass_(80)
-        assert keys.prune(folder) == [kid(last)]
+        assert signing_keys.prune(folder) == [kid(last)]
         assert known(folder) == [added.key_id]
         assert private(folder) == [f"jwt-signing-{added.key_id}.pem"]
         # Even at a time when the token would still be good.
@@ -111,32 +113,32 @@ class TestRotation:
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
         stolen, token = signer.key_id, sign(signer)
         verifier.verify(token)
-        signing = keys.revoke(folder, stolen)
+        signing = signing_keys.revoke(folder, stolen)
         assert signing.key_id != stolen
         with pytest.raises(MeshError, match="not valid"):
             verifier.verify(token)
         assert signer.key_id == signing.key_id
         verifier.verify(sign(signer))
-        assert stolen not in keys.read_private_keys(folder)
+        assert stolen not in signing_keys.read_private_keys(folder)
 
     def test_a_stolen_key_that_only_verifies_leaves_the_others(
         self, folder: Path, clock: Clock
     ) -> None:
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
         stolen, old = signer.key_id, sign(signer)
-        added = keys.rotate(folder, 0)
+        added = signing_keys.rotate(folder, 0)
         clock.pass_(1)
         new = sign(signer)
-        assert keys.revoke(folder, stolen).key_id == added.key_id
+        assert signing_keys.revoke(folder, stolen).key_id == added.key_id
         verifier.verify(new)
         with pytest.raises(MeshError, match="not valid"):
             verifier.verify(old)
-        assert len(keys.read_key_set(key_set(folder))) == 1
+        assert len(signing_keys.read_key_set(key_set(folder))) == 1
 
     def test_a_key_that_does_not_sign_yet_is_no_help(self, folder: Path, clock: Clock) -> None:
         stolen = TokenSigner(folder).key_id
-        announced = keys.rotate(folder, 60)
-        signing = keys.revoke(folder, stolen)
+        announced = signing_keys.rotate(folder, 60)
+        signing = signing_keys.revoke(folder, stolen)
         assert signing.key_id not in (stolen, announced.key_id)
         clock.pass_(61)
         assert TokenSigner(folder).key_id == announced.key_id
@@ -144,21 +146,21 @@ class TestRotation:
     def test_revoking_what_is_not_there(self, folder: Path) -> None:
         before = key_set(folder).read_bytes()
         with pytest.raises(LookupError, match="there is no key ff"):
-            keys.revoke(folder, "ff")
+            signing_keys.revoke(folder, "ff")
         assert key_set(folder).read_bytes() == before
 
     def test_the_next_rotation_prunes(self, folder: Path, clock: Clock) -> None:
         (first,) = known(folder)
-        second = keys.rotate(folder).key_id
+        second = signing_keys.rotate(folder).key_id
         clock.pass_(LONGEST_TOKEN_SECONDS + 200)
-        third = keys.rotate(folder).key_id
+        third = signing_keys.rotate(folder).key_id
         assert known(folder) == [second, third]
         assert first not in known(folder)
 
     def test_twice_quickly(self, folder: Path, clock: Clock) -> None:
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
         tokens = [sign(signer)]
-        added = [keys.rotate(folder, 60), keys.rotate(folder, 30)]
+        added = [signing_keys.rotate(folder, 60), signing_keys.rotate(folder, 30)]
         # The one that came last takes over last.
         assert added[1].signs_from >= added[0].signs_from
         assert len(known(folder)) == 3
@@ -168,18 +170,18 @@ class TestRotation:
         for token in tokens:
             assert verifier.verify(token).subject == "x"
         clock.pass_(LONGEST_TOKEN_SECONDS + 100)
-        assert len(keys.prune(folder)) == 2
+        assert len(signing_keys.prune(folder)) == 2
         assert known(folder) == [added[1].key_id]
 
     def test_a_key_that_is_announced_is_never_pruned(self, folder: Path, clock: Clock) -> None:
-        keys.rotate(folder, LONGEST_TOKEN_SECONDS * 3)
+        signing_keys.rotate(folder, LONGEST_TOKEN_SECONDS * 3)
         clock.pass_(LONGEST_TOKEN_SECONDS * 2)
-        assert keys.prune(folder) == []
+        assert signing_keys.prune(folder) == []
 
     def test_a_process_that_verifies_follows(self, folder: Path) -> None:
         """Another process, with the real clock: it knows the key long before it signs."""
         program = (
-            "import sys\nfrom pathlib import Path\nfrom mesh.tokens import TokenVerifier\n"
+            "import sys\nfrom pathlib import Path\nfrom mesh.identity.tokens import TokenVerifier\n"
             "verifier = TokenVerifier(Path(sys.argv[1]))\nprint('ready', flush=True)\n"
             "for line in sys.stdin: print(verifier.verify(line.strip()).subject, flush=True)\n"
         )
@@ -192,7 +194,7 @@ class TestRotation:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            keys.rotate(folder, 0)
+            signing_keys.rotate(folder, 0)
             time.sleep(1.2)
             signer = TokenSigner(folder)
             assert signer.key_id == known(folder)[1]
@@ -210,20 +212,20 @@ class TestRotation:
             raise OSError("no space")
 
         with monkeypatch.context() as patch:
-            patch.setattr("mesh.keys._write_key_set", crash)
+            patch.setattr("mesh.identity.signing_keys._write_key_set", crash)
             with pytest.raises(OSError, match="no space"):
-                keys.rotate(folder)
+                signing_keys.rotate(folder)
         assert known(folder) == before
         assert len(private(folder)) == 2
         assert kid(sign(TokenSigner(folder))) == before[0]
-        keys.prune(folder)
+        signing_keys.prune(folder)
         assert private(folder) == ["jwt-signing.pem"]
 
     def test_a_clock_that_was_set_back_signs_with_the_oldest_key(
         self, folder: Path, clock: Clock
     ) -> None:
         (first,) = known(folder)
-        keys.rotate(folder)
+        signing_keys.rotate(folder)
         clock.pass_(-1_000_000)
         assert TokenSigner(folder).key_id == first
 
@@ -241,26 +243,26 @@ class TestFolder:
         key_set(folder).write_text(json.dumps(document))
         signer, verifier = TokenSigner(folder), TokenVerifier(key_set(folder))
         old = sign(signer)
-        keys.ensure_signing_key(folder)
-        added = keys.rotate(folder)
+        signing_keys.ensure_signing_key(folder)
+        added = signing_keys.rotate(folder)
         clock.pass_(62)
         assert kid(sign(signer)) == added.key_id
         assert verifier.verify(old).subject == "x"
 
     def test_a_lost_key_set_is_made_from_the_private_keys(self, folder: Path, clock: Clock) -> None:
-        added = keys.rotate(folder, 0)
+        added = signing_keys.rotate(folder, 0)
         clock.pass_(2)
         os.utime(folder / "jwt-signing.pem", (1, 1))
         before = known(folder)
         key_set(folder).unlink()
-        keys.ensure_signing_key(folder)
+        signing_keys.ensure_signing_key(folder)
         assert known(folder) == before
         assert TokenSigner(folder).key_id == added.key_id
 
     def test_lost_private_keys_begin_anew(self, folder: Path) -> None:
         before = known(folder)
         (folder / "jwt-signing.pem").unlink()
-        keys.ensure_signing_key(folder)
+        signing_keys.ensure_signing_key(folder)
         assert known(folder) != before
         TokenVerifier(key_set(folder)).verify(sign(TokenSigner(folder)))
 
@@ -269,11 +271,15 @@ class TestFolder:
     )
     def test_a_damaged_key_set_is_named(self, folder: Path, content: str) -> None:
         key_set(folder).write_text(content)
-        for read in (TokenVerifier, lambda file: TokenSigner(file.parent), keys.read_key_set):
+        for read in (
+            TokenVerifier,
+            lambda file: TokenSigner(file.parent),
+            signing_keys.read_key_set,
+        ):
             with pytest.raises(KeyFolderError, match=r"jwks\.json"):
                 read(key_set(folder))
         with pytest.raises(KeyFolderError, match=r"jwks\.json"):
-            keys.rotate(folder)
+            signing_keys.rotate(folder)
 
     @pytest.mark.parametrize("content", ["", "not a key"])
     def test_a_damaged_private_key_is_named(self, folder: Path, content: str) -> None:
@@ -281,7 +287,7 @@ class TestFolder:
         with pytest.raises(KeyFolderError, match=r"jwt-signing\.pem"):
             TokenSigner(folder)
         with pytest.raises(KeyFolderError, match=r"jwt-signing\.pem"):
-            keys.rotate(folder)
+            signing_keys.rotate(folder)
 
     def test_a_key_of_another_kind_is_named(self, folder: Path) -> None:
         from cryptography.hazmat.primitives import serialization
@@ -297,17 +303,17 @@ class TestFolder:
             TokenSigner(folder)
 
     def test_a_missing_private_half_is_named(self, folder: Path) -> None:
-        added = keys.rotate(folder)
+        added = signing_keys.rotate(folder)
         (folder / f"jwt-signing-{added.key_id}.pem").unlink()
         with pytest.raises(KeyFolderError, match=f"lacks the private key of {added.key_id}"):
             TokenSigner(folder)
 
     def test_a_damaged_folder_says_what_to_do_at_start(self, tmp_path: Path) -> None:
-        home.prepare(tmp_path)
+        data_dir.prepare(tmp_path)
         key_set(tmp_path / "keys").unlink()
         (tmp_path / "keys" / "jwt-signing.pem").write_text("not a key")
         with pytest.raises(SystemExit, match="damaged"):
-            home.prepare(tmp_path)
+            data_dir.prepare(tmp_path)
 
     @pytest.mark.parametrize("damage", ["unlink", "write"])
     def test_damage_while_serving_changes_nothing(
@@ -322,7 +328,7 @@ class TestFolder:
         for _ in range(2):
             assert verifier.verify(sign(signer)).subject == "x"
         key_set(folder).write_bytes(content)
-        added = keys.rotate(folder, 0)
+        added = signing_keys.rotate(folder, 0)
         clock.pass_(2)
         assert kid(sign(signer)) == added.key_id
         assert verifier.verify(sign(signer)).subject == "x"
@@ -416,7 +422,7 @@ class TestCommand:
         def refuse(*_: object) -> None:
             raise PermissionError(13, "Permission denied", str(folder))
 
-        monkeypatch.setattr("mesh.keys.write_private", refuse)
+        monkeypatch.setattr("mesh.identity.signing_keys.write_private", refuse)
         assert "Permission denied" in str(self.run("rotate").exception)
 
     def test_it_is_registered(self) -> None:

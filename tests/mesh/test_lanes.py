@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mesh.lanes import Lanes
+from mesh.persistence.batching import Lanes
 
 Batch = list[str]
 

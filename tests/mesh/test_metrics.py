@@ -8,8 +8,8 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from mesh.config import ServiceSettings
-from mesh.server import Server
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.support.mesh import Mesh
 
 
@@ -71,7 +71,7 @@ async def test_a_taken_port_says_what_to_do(mesh: Mesh) -> None:
 
 def test_nothing_is_imported_without_a_port() -> None:
     code = (
-        "import sys, mesh.server; "
+        "import sys, mesh.rpc.server; "
         "sys.exit(any(name.startswith(('prometheus_client', 'opentelemetry.sdk.metrics'))"
         " for name in sys.modules))"
     )

@@ -13,12 +13,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
 
-from mesh import outbox as module
 from mesh.errors import unavailable
-from mesh.events import GAP, Event, EventBus, Feed, LocalBus, NotPublished, Subscription
-from mesh.outbox import Outbox, outbox_table
-from mesh.rabbit import RabbitBus
-from mesh.storage import Database, Result
+from mesh.messaging.events import GAP, Event, EventBus, Feed, LocalBus, NotPublished, Subscription
+from mesh.messaging.rabbit import RabbitBus
+from mesh.persistence import outbox as module
+from mesh.persistence.database import Database, Result
+from mesh.persistence.outbox import Outbox, outbox_table
 from tests.support.brokers import AMQP_URL, Cable, cable, feed
 
 __all__ = ["cable", "feed"]
@@ -28,8 +28,8 @@ OUTBOX = outbox_table(METADATA)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.outbox.RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("mesh.rabbit.RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.persistence.outbox.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("mesh.messaging.rabbit.RECONNECT_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_an_event_is_published_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for the look that a relay takes by itself."""
-    monkeypatch.setattr("mesh.outbox.IDLE_SECONDS", 60.0)
+    monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 60.0)
     bus = LocalBus()
     outbox = Outbox(OUTBOX, database, bus)
     async with bus.subscribe("#") as subscription, relaying(outbox):
@@ -175,7 +175,7 @@ async def test_an_event_is_published_at_once(
 async def test_rows_that_nobody_announced_are_found(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.outbox.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 0.05)
     bus = LocalBus()
     outbox = Outbox(OUTBOX, database, bus)
     async with bus.subscribe("#") as subscription, relaying(outbox):
@@ -262,7 +262,7 @@ class TestReplicas:
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A row does not wait for the look of a replica that nobody woke."""
-        monkeypatch.setattr("mesh.outbox.IDLE_SECONDS", 60.0)
+        monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 60.0)
         bus = LocalBus()
         outboxes = [Outbox(OUTBOX, database, bus) for _ in range(2)]
         async with bus.subscribe("#") as subscription, relaying(*outboxes):

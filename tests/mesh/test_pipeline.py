@@ -20,11 +20,11 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 )
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
-from mesh.config import ServiceSettings
-from mesh.context import current_call
+from mesh.contract.call import current_call
 from mesh.errors import Kind, MeshError
-from mesh.server import Server
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.mesh.conftest import SERVICE, Probe, Running, sleep_long
 from tests.support.mesh import Mesh, partly, problem
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from mesh import data_keys
-from mesh.crypto import FieldCipher
+from mesh.encryption import data_keys
+from mesh.encryption.encrypted_columns import SealedTable, usage
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer, Tally
 from mesh.errors import unavailable
-from mesh.reseal import Resealer, Tally
-from mesh.sealed import SealedTable, usage
-from mesh.storage import Database
-from mesh.tls import write_private
+from mesh.identity.tls import write_private
+from mesh.persistence.database import Database
 from tests.mesh.resealing import (
     SEALED,
     SECRET,
@@ -121,7 +121,7 @@ class TestDamage:
     async def test_many_damaged_rows_do_not_fill_the_log(
         self, stored: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.reseal.NAMED", 10)
+        monkeypatch.setattr("mesh.encryption.reencryption.NAMED", 10)
         await stored.fill(60)
         other = FieldCipher("z", {"z": b"z" * 32}, b"i" * 32)
         stored.take_over()
@@ -178,7 +178,7 @@ class TestBackground:
         self, stored: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A replica with a slow clock writes with the old key after the first walk."""
-        monkeypatch.setattr("mesh.reseal.QUIET_SECONDS", 2)
+        monkeypatch.setattr("mesh.encryption.reencryption.QUIET_SECONDS", 2)
         await stored.fill(20)
         old = stored.first
         slow = FieldCipher(old, {old: stored.cipher.keys().keys[0].secret}, b"i" * 32)
@@ -253,7 +253,7 @@ class TestBackground:
         await stored.check()
 
     async def test_progress_is_told(self, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mesh.reseal.TELL_SECONDS", 0.0)
+        monkeypatch.setattr("mesh.encryption.reencryption.TELL_SECONDS", 0.0)
         await stored.fill(60)
         stored.take_over()
         with capture_logs() as logs:

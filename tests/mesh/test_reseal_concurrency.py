@@ -21,11 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh import data_keys
-from mesh.crypto import FieldCipher
-from mesh.reseal import Tally
-from mesh.sealed import Change, Key, SealedTable, sealed_tables
-from mesh.storage import Database
+from mesh.encryption import data_keys
+from mesh.encryption.encrypted_columns import Change, Key, SealedTable, sealed_tables
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Tally
+from mesh.persistence.database import Database
 from tests.mesh.resealing import (
     METADATA,
     NOTES,
@@ -222,16 +222,16 @@ class TestConcurrency:
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from mesh import reseal
-from mesh.crypto import FieldCipher
-from mesh.storage import Database
-from mesh.tls import write_private
+from mesh.encryption import reencryption
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import Database
+from mesh.identity.tls import write_private
 from tests.mesh.resealing import SEALED
 
 async def main():
-    reseal.TELL_SECONDS, reseal.STEP_ROWS, reseal.PAGE_ROWS = 0.0, 5, 40
+    reencryption.TELL_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
     cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
-    resealer = reseal.Resealer(SEALED, cipher, Database(sys.argv[2]))
+    resealer = reencryption.Resealer(SEALED, cipher, Database(sys.argv[2]))
     await resealer.walk(lambda table, tally: print(tally.sealed, flush=True))
 
 asyncio.run(main())

@@ -14,14 +14,20 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from structlog.testing import capture_logs
 
-from mesh.context import Principal
+from mesh.backends import make_revocations
+from mesh.contract.call import Principal
+from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
-from mesh.keys import ensure_signing_key
-from mesh.redis_revocations import RedisRevocations
-from mesh.revocations import FileRevocations, Revocation, Revocations, decode, make_revocations
-from mesh.server import Server
-from mesh.status import from_rpc_error
-from mesh.tokens import TokenSigner, TokenVerifier
+from mesh.identity.redis_revocations import RedisRevocations
+from mesh.identity.revocations import (
+    FileRevocations,
+    Revocation,
+    Revocations,
+    decode,
+)
+from mesh.identity.signing_keys import ensure_signing_key
+from mesh.identity.tokens import TokenSigner, TokenVerifier
+from mesh.rpc.server import Server
 from tests.mesh.conftest import SERVICE, Probe, Settings
 from tests.support.mesh import Mesh, partly
 
@@ -179,7 +185,7 @@ class TestBothPlaces:
     async def test_follows_in_the_background(
         self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.revocations.POLL_SECONDS", 0.02)
+        monkeypatch.setattr("mesh.identity.revocations.POLL_SECONDS", 0.02)
         writer, reader = connect(), connect()
         following = asyncio.create_task(reader.follow())
         await writer.publish([revocation("s")])
@@ -309,7 +315,7 @@ class TestFailures:
 
         one = FileRevocations(tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr("mesh.revocations.write_private", refuse)
+            patch.setattr("mesh.identity.revocations.write_private", refuse)
             with capture_logs() as lines:
                 for _ in range(3):
                     await one.publish([revocation("s")])

@@ -9,8 +9,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 
-from mesh.config import ServiceSettings
-from mesh.server import Server
+from mesh.rpc.server import Server
+from mesh.settings import ServiceSettings
 from tests.mesh.conftest import Running
 from tests.mesh.test_pipeline import GET
 from tests.support.mesh import Mesh
@@ -30,7 +30,7 @@ async def state(channel: grpc.aio.Channel, service: str = "") -> int:
 
 
 async def test_health_follows_the_checks(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.server.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.rpc.server.CHECK_SECONDS", 0.05)
     broken = True
 
     async def probe() -> None:
@@ -56,7 +56,7 @@ async def test_health_follows_the_checks(mesh: Mesh, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_hanging_check_is_a_failed_one(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.server.CHECK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.rpc.server.CHECK_TIMEOUT_SECONDS", 0.05)
 
     async def build(server: Server) -> None:
         server.check("broker", lambda: asyncio.sleep(10))
@@ -103,7 +103,7 @@ async def test_taken_port_says_what_to_do(mesh: Mesh) -> None:
 async def test_background_work_is_started_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.server.CHECK_SECONDS", 0.02)
+    monkeypatch.setattr("mesh.rpc.server.CHECK_SECONDS", 0.02)
     runs: list[int] = []
     done = asyncio.Event()
 

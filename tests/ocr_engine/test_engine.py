@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocr_engine.domain import Advice, CardReading, DocumentType, FieldReason, SeveralCards
 from ocr_engine.imaging import NotAnImage
-from ocr_engine.synth import (
+from training.synth import (
     SHOOTINGS,
     CardRecord,
     Level,
@@ -24,7 +24,7 @@ from ocr_engine.synth import (
     random_record,
     sample,
 )
-from ocr_engine.synth.tables import add_things, make_table
+from training.synth.tables import add_things, make_table
 
 if TYPE_CHECKING:
     from ocr_engine.engine import CardEngine

@@ -11,8 +11,8 @@ from ocr_engine.detector import FoundCard
 from ocr_engine.domain import Advice, DocumentType, Quality
 from ocr_engine.quality import measure
 from ocr_engine.straight import Corners, Pixels, straighten
-from ocr_engine.synth import SHOOTINGS, Degradation, Level, Shot, SimLayout, Split, light, sample
-from ocr_engine.synth.camera import with_certain
+from training.synth import SHOOTINGS, Degradation, Level, Shot, SimLayout, Split, light, sample
+from training.synth.camera import with_certain
 
 # Some thirty photos are drawn before the first test: seconds, but minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)

@@ -9,17 +9,17 @@ import pytest
 from ocr_engine.detector import find_cards
 from ocr_engine.engine import CardEngine
 from ocr_engine.networks import OnnxNetworks
-from ocr_engine.synth import Level, SimLayout, sample
+from training.synth import Level, SimLayout, sample
 
 if TYPE_CHECKING:
-    from ocr_engine.reference import TorchNetworks
+    from training.reference import TorchNetworks
 
 pytestmark = pytest.mark.model
 
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[OnnxNetworks, "TorchNetworks"]:
-    from ocr_engine.reference import TorchNetworks
+    from training.reference import TorchNetworks
 
     return OnnxNetworks(), TorchNetworks()
 

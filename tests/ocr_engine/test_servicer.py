@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as pb
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceStub
 
-from mesh.server import Server
-from mesh.status import from_rpc_error
+from mesh.contract.status import from_rpc_error
+from mesh.rpc.server import Server
 from ocr_engine.__main__ import build
 from ocr_engine.domain import KtpFields, SimFields
 from ocr_engine.settings import Settings
@@ -73,7 +73,7 @@ async def ready(channel: grpc.aio.Channel) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.server.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.rpc.server.CHECK_SECONDS", 0.05)
 
 
 def read(image: bytes) -> pb.ReadCardRequest:
@@ -352,7 +352,7 @@ async def test_from_loading_to_reading(
     mesh: Mesh, home_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The real networks, in one story: loading them takes seconds."""
-    from ocr_engine.synth import CardRecord, sample
+    from training.synth import CardRecord, sample
 
     card = sample(41)
     assert isinstance(card.record, CardRecord)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mesh.errors import Kind, MeshError
-from mesh.metrics import NO_METRICS
+from mesh.observability.metrics import NO_METRICS
 from ocr_engine.domain import CardReading, DocumentType
 from ocr_engine.imaging import EmptyImage
 from ocr_engine.metrics import EngineMetrics

@@ -25,8 +25,8 @@ from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_se
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 
-from mesh.times import utc_now
-from mesh.tokens import TokenSigner
+from mesh.clock import utc_now
+from mesh.identity.tokens import TokenSigner
 from ocr_svc.__main__ import wire
 from ocr_svc.consent import CONSENTS, Consent
 from ocr_svc.settings import OcrSettings
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceAsyncStub
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
-    from mesh.server import Server
+    from mesh.rpc.server import Server
 
 Metadata = tuple[tuple[str, str], ...]
 ALL_PURPOSES = [

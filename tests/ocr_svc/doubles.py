@@ -40,9 +40,9 @@ from mediq.user.v1.user_service_pb2 import (
 )
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 
+from mesh.contract.status import to_status
 from mesh.errors import Kind, MeshError, not_found, refused, unavailable
-from mesh.status import to_status
-from mesh.tokens import TokenSigner
+from mesh.identity.tokens import TokenSigner
 from ocr_svc.clients import OPEN
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"

@@ -15,7 +15,7 @@ from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_serve
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 
 from mesh.errors import Kind, MeshError, unavailable
-from mesh.tls import server_credentials
+from mesh.identity.tls import server_credentials
 from tests.ocr_svc.conftest import Clinic, Metadata, registration_token, upload
 from tests.ocr_svc.doubles import NAME, NIK, card
 from tests.support.mesh import problem

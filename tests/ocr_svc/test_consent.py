@@ -11,8 +11,8 @@ import grpc
 import pytest
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
+from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
-from mesh.status import from_rpc_error
 from ocr_svc.consent import CONSENTS, Consent, Purpose
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, upload
 from tests.support.databases import dump

@@ -10,8 +10,8 @@ from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh.contract.status import from_rpc_error
 from mesh.errors import Kind, MeshError, unavailable
-from mesh.status import from_rpc_error
 from ocr_svc.upload import MAX_IMAGE_BYTES
 from tests.ocr_svc.conftest import PHOTO, Clinic, registration_token, upload, upload_request
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, card

@@ -15,8 +15,8 @@ from mediq.audit.v1.audit_pb2 import AuditActor
 from sqlalchemy import URL, text
 from typer.testing import CliRunner, Result
 
-from mesh.migrations import upgrade
-from mesh.storage import make_engine
+from mesh.persistence.database import make_engine
+from mesh.persistence.migrations import upgrade
 from ocr_svc.commands import app
 from tests.ocr_svc.conftest import Clinic
 from tests.ocr_svc.doubles import card
@@ -48,7 +48,7 @@ def beside(clinic: Clinic, database_url: str, monkeypatch: pytest.MonkeyPatch) -
     """The keys and the database that commands find."""
     monkeypatch.setenv("MEDIQ_HOME", str(clinic.mesh.home))
     monkeypatch.setenv("MEDIQ_OCR_SVC_DATABASE_URL", database_url)
-    monkeypatch.setattr("mesh.logs.configure", lambda *_: None)
+    monkeypatch.setattr("mesh.observability.logs.configure", lambda *_: None)
 
 
 @pytest.fixture

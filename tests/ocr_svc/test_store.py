@@ -15,10 +15,10 @@ from alembic import command
 from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import Kind
-from mesh.migrations import config_for, upgrade
-from mesh.storage import Database
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import config_for, upgrade
 from ocr_svc.domain import (
     CardWarning,
     Content,

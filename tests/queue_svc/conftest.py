@@ -23,8 +23,8 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority, Ticket, TicketStatus
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
-from mesh.events import LocalBus
-from mesh.pipeline import Context
+from mesh.messaging.events import LocalBus
+from mesh.rpc.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.servicers.base import Parts
 from queue_svc.settings import QueueSettings
@@ -34,7 +34,7 @@ from tests.support.mesh import Mesh, partly
 if TYPE_CHECKING:
     from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
 
-    from mesh.server import Server
+    from mesh.rpc.server import Server
 
 Metadata = tuple[tuple[str, str], ...]
 FACILITIES = "mediq.institution.v1.InstitutionService"

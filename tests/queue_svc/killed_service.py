@@ -14,7 +14,7 @@ import threading
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
-from mesh.server import run
+from mesh.rpc.server import run
 from queue_svc.__main__ import build
 from queue_svc.settings import QueueSettings
 

@@ -10,7 +10,7 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from mesh.context import Principal
+from mesh.contract.call import Principal
 from queue_svc.domain.tickets import Reach
 from queue_svc.servicers.base import reach_of
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid

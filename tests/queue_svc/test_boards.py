@@ -9,7 +9,7 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEventType
 
-from mesh.events import Event
+from mesh.messaging.events import Event
 from tests.queue_svc.conftest import (
     CALLED,
     CANCELLED,

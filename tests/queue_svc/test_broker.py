@@ -12,9 +12,9 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEvent
 from sqlalchemy import func, select
 
-from mesh.events import EventBus, Feed, Subscription
-from mesh.rabbit import RabbitBus
-from mesh.storage import make_engine
+from mesh.messaging.events import EventBus, Feed, Subscription
+from mesh.messaging.rabbit import RabbitBus
+from mesh.persistence.database import make_engine
 from queue_svc.models import OUTBOX
 from queue_svc.settings import QueueSettings
 from tests.queue_svc import ledger
@@ -42,8 +42,8 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost connections are tried again at once."""
-    monkeypatch.setattr("mesh.rabbit.RECONNECT_SECONDS", 0.05)
-    monkeypatch.setattr("mesh.outbox.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.messaging.rabbit.RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("mesh.persistence.outbox.RETRY_SECONDS", 0.05)
 
 
 class Surroundings:

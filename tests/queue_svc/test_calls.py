@@ -6,8 +6,8 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import TicketStatus
 
-from mesh.crypto import FieldCipher
-from mesh.storage import Database
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import Database
 from queue_svc.models import ChangeRow
 from tests.queue_svc.conftest import (
     CALLED,

@@ -11,7 +11,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority as PriorityMessage
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
-from mesh.status import from_rpc_error
+from mesh.contract.status import from_rpc_error
 from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
 from queue_svc.domain.states import Ground, Priority
 from tests.queue_svc.conftest import (

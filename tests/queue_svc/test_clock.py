@@ -9,7 +9,7 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from mesh.storage import make_engine
+from mesh.persistence.database import make_engine
 from tests.queue_svc import ledger
 from tests.queue_svc.conftest import (
     DONE,

@@ -20,11 +20,11 @@ from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mediq.queue.v1.queue_pb2 import TicketStatus
 from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
-from mesh.events import Event, EventBus, LocalBus
-from mesh.pipeline import Context
-from mesh.rabbit import RabbitBus
-from mesh.server import Server
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.messaging.events import Event, EventBus, LocalBus
+from mesh.messaging.rabbit import RabbitBus
+from mesh.rpc.pipeline import Context
+from mesh.rpc.server import Server
 from queue_svc.event_words import FEED, routing_key
 from queue_svc.settings import QueueSettings
 from queue_svc.tail import tail
@@ -71,7 +71,7 @@ async def service(mesh: Mesh, bus: EventBus) -> AsyncIterator[dict[str, str]]:
 
 async def command(*arguments: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from mesh.cli import main; main()", "events", "tail"),
+        *(sys.executable, "-c", "from ops.cli import main; main()", "events", "tail"),
         *arguments,
         env=os.environ | {"COLUMNS": "200"} | variables,
         stdout=asyncio.subprocess.PIPE,

@@ -14,7 +14,7 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from mesh.events import LocalBus
+from mesh.messaging.events import LocalBus
 from queue_svc.overview import FacilityReader
 from tests.queue_svc.conftest import (
     CANCELLED,

@@ -2,7 +2,7 @@
 
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
-from mesh.events import Subscription
+from mesh.messaging.events import Subscription
 from tests.queue_svc.conftest import CANCELLED, SERVING, URGENT, WAITING, World, uid
 from tests.support.mesh import problem
 

@@ -11,7 +11,7 @@ from fhir.resources.R4B.encounter import Encounter
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 from mediq.queue.v1.queue_service_pb2 import EncounterPeriod, Journey
 
-from mesh.times import timestamp
+from mesh.clock import timestamp
 from queue_svc.fhir import encounter
 
 NOW = datetime.datetime(2026, 3, 2, 2, 0, 0, 987_654, tzinfo=datetime.UTC)

@@ -24,10 +24,10 @@ from mediq.queue.v1.queue_pb2 import Ticket
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from sqlalchemy import create_engine, make_url, select, text
 
-from mesh.events import Subscription
-from mesh.migrations import upgrade
-from mesh.storage import make_engine
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.messaging.events import Subscription
+from mesh.persistence.database import make_engine
+from mesh.persistence.migrations import upgrade
 from queue_svc.models import IDEMPOTENCY, OUTBOX, Base
 from queue_svc.settings import QueueSettings
 from tests.queue_svc import ledger

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
-from mesh.storage import make_engine
+from mesh.persistence.database import make_engine
 from queue_svc.domain.days import active_days
 from queue_svc.domain.estimates import Line
 from queue_svc.domain.rules import Rules

@@ -9,8 +9,8 @@ from mediq.queue.v1.queue_pb2 import Ticket
 from mediq.queue.v1.queue_service_pb2 import WatchTicketResponse
 from sqlalchemy import text
 
-from mesh.events import Event
-from mesh.storage import make_engine
+from mesh.messaging.events import Event
+from mesh.persistence.database import make_engine
 from tests.queue_svc.conftest import CALLED, DONE, SERVING, WAITING, Metadata, World, uid
 from tests.support.mesh import problem
 

@@ -25,8 +25,8 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from mesh.events import Subscription
-from mesh.storage import make_engine
+from mesh.messaging.events import Subscription
+from mesh.persistence.database import make_engine
 from tests.queue_svc import ledger
 from tests.queue_svc.clinic_model import EMPTY, PRESENT, URGENT, Clinic, Patient, Refused
 from tests.queue_svc.conftest import MORNING, Metadata, Place, World, uid, world_of

@@ -12,9 +12,9 @@ from alembic import command
 from mediq.queue.v1 import queue_service_pb2 as requests
 from sqlalchemy import Engine, inspect, text
 
-from mesh.crypto import FieldCipher
-from mesh.migrations import config_for, upgrade
-from mesh.storage import make_engine
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import make_engine
+from mesh.persistence.migrations import config_for, upgrade
 from tests.queue_svc import ledger
 from tests.queue_svc.conftest import DONE as TICKET_DONE
 from tests.queue_svc.conftest import MORNING, Place, World, uid, world_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.orm import Session
 
-from mesh.storage import make_engine
+from mesh.persistence.database import make_engine
 from queue_svc.domain.numbers import Part, Tally
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Queue

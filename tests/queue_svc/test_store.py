@@ -5,7 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
-from mesh.migrations import config_for, upgrade
+from mesh.persistence.migrations import config_for, upgrade
 from queue_svc.models import Base
 
 

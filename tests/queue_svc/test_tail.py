@@ -11,7 +11,7 @@ from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 
 from mesh.errors import Kind, MeshError
-from mesh.events import BUFFER_EVENTS, GAP, Event, LocalBus
+from mesh.messaging.events import BUFFER_EVENTS, GAP, Event, LocalBus
 from queue_svc.event_words import routing_key
 from queue_svc.tail import MAX_WORDS, pattern_of, tail
 

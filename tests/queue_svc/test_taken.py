@@ -7,8 +7,8 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
+from mesh.contract.status import MAX_RETRY_SECONDS, from_rpc_error
 from mesh.errors import Kind, MeshError
-from mesh.status import MAX_RETRY_SECONDS, from_rpc_error
 from tests.queue_svc.conftest import World, uid
 
 ALLOWED = 10

@@ -10,8 +10,8 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
+from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
-from mesh.status import from_rpc_error
 from tests.queue_svc.conftest import (
     CALLED,
     CANCELLED,

@@ -10,8 +10,8 @@ from mediq.audit.v1.audit_service_pb2 import (
     AppendAuditEventsResponse,
 )
 
-from mesh.pipeline import Context
-from mesh.validation import validate
+from mesh.contract.validation import validate
+from mesh.rpc.pipeline import Context
 from tests.support.mesh import partly
 
 AUDIT_SERVICE = "mediq.audit.v1.AuditService"

@@ -11,7 +11,7 @@ import aio_pika
 import pytest
 from aio_pika.connection import make_url
 
-from mesh.events import Feed
+from mesh.messaging.events import Feed
 from queue_svc.event_words import FEED
 
 AMQP_URL = os.environ.get("MEDIQ_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")

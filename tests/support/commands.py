@@ -6,11 +6,11 @@ import pytest
 from mediq.audit.v1.audit_pb2 import AuditEvent
 from sqlalchemy import MetaData, create_engine, select
 
-from mesh.audit import audit_place, audit_table
-from mesh.config import settings_of
-from mesh.crypto import FieldCipher
-from mesh.data_keys import ensure_data_key
-from mesh.migrations import upgrade
+from mesh.audit_trail.recorder import audit_place, audit_table
+from mesh.encryption.data_keys import ensure_data_key
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.migrations import upgrade
+from mesh.settings import settings_of
 
 
 class CommandTrail:

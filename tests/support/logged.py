@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from mesh import logs
+from mesh.observability import logs
 
 
 @pytest.fixture

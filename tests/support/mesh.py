@@ -10,13 +10,13 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
-from mesh.client import Channels
-from mesh.config import ServiceSettings
-from mesh.contracts import SERVICES, methods
-from mesh.pipeline import Handler
-from mesh.server import OPTIONS, Server
-from mesh.tls import channel_credentials, server_credentials
-from mesh.tokens import TokenSigner
+from mesh.contract.methods import SERVERS, methods
+from mesh.identity.tls import channel_credentials, server_credentials
+from mesh.identity.tokens import TokenSigner
+from mesh.rpc.client import Channels
+from mesh.rpc.pipeline import Handler
+from mesh.rpc.server import OPTIONS, Server
+from mesh.settings import ServiceSettings
 
 
 def partly(service: str) -> Callable[[object, grpc.aio.Server], None]:
@@ -100,7 +100,7 @@ class Mesh:
         server = grpc.aio.server(options=OPTIONS)
         for register, servicer in registrations:
             register(servicer, server)
-        credentials = server_credentials(self.home / "tls", SERVICES[name].name)
+        credentials = server_credentials(self.home / "tls", SERVERS[name].name)
         port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()
         self.addresses[name] = f"127.0.0.1:{port}"
@@ -116,7 +116,7 @@ async def problem(call: Awaitable[object]) -> tuple[str, str]:
     Raises:
         AssertionError: The call succeeds.
     """
-    from mesh.status import from_rpc_error
+    from mesh.contract.status import from_rpc_error
 
     try:
         await call

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine, LargeBinary, MetaData, inspect, text
 from typer.testing import CliRunner
 
-from mesh import data_keys
-from mesh.cli.data_keys import app
-from mesh.sealed import sealed_columns_of
-from mesh.storage import make_engine
+from mesh.encryption import data_keys
+from mesh.persistence.database import make_engine
+from mesh.registry import service_definition
+from ops.cli.data_keys import app
 
 Columns = set[tuple[str, str]]
 ON_THE_WAY = {("audit_outbox", "payload")}
@@ -25,7 +25,7 @@ OPEN_BINARIES = {("outbox", "payload")}
 
 def declared(service: str) -> Columns:
     """What a service declares, as table and column."""
-    return {(str(one.table), one.name) for one in sealed_columns_of(service)}
+    return {(str(one.table), one.name) for one in service_definition(service).encrypted_columns}
 
 
 def undeclared_binaries(service: str, metadata: MetaData) -> Columns:
@@ -64,7 +64,7 @@ def columns_holding(engine: Engine, key_ids: Collection[str]) -> Columns:
 @pytest.fixture
 def quick_resealing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short steps without rest, and no time in which a lagging replica may encrypt."""
-    monkeypatch.setattr("mesh.crypto.REREAD_SECONDS", 0.0)
+    monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 0.0)
     for name, value in {
         "REST_SECONDS": 0.0,
         "LOOK_SECONDS": 0.02,
@@ -73,8 +73,8 @@ def quick_resealing(monkeypatch: pytest.MonkeyPatch) -> None:
         "STEP_ROWS": 7,
         "QUIET_SECONDS": 0,
     }.items():
-        monkeypatch.setattr(f"mesh.reseal.{name}", value)
-    monkeypatch.setattr("mesh.data_keys.QUIET_SECONDS", 0)
+        monkeypatch.setattr(f"mesh.encryption.reencryption.{name}", value)
+    monkeypatch.setattr("mesh.encryption.data_keys.QUIET_SECONDS", 0)
 
 
 async def rotate_while_it_serves(

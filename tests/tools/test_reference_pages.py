@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from mesh.config import ServiceSettings
+from mesh.settings import ServiceSettings
 from tools import commands_page, metrics_page, settings_page
 
 ROOT = Path(__file__).parents[2]

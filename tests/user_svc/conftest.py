@@ -20,9 +20,9 @@ from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 from sqlalchemy import Engine, text
 
-from mesh.migrations import upgrade
-from mesh.storage import make_engine
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.persistence.database import make_engine
+from mesh.persistence.migrations import upgrade
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import Trail
 from user_svc import auth_servicer
@@ -213,6 +213,6 @@ def trail(database_url: str) -> Iterator[Trail]:
 
 def retry_seconds(error: grpc.aio.AioRpcError) -> float:
     """The retry time of an error; 0 without one."""
-    from mesh.status import from_rpc_error
+    from mesh.contract.status import from_rpc_error
 
     return from_rpc_error(error).retry_after_seconds or 0.0

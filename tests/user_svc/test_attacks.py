@@ -24,9 +24,9 @@ from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
-from mesh import tls
-from mesh.contracts import SERVICES
-from mesh.tokens import TokenSigner
+from mesh.contract.methods import SERVERS
+from mesh.identity import tls
+from mesh.identity.tokens import TokenSigner
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 
@@ -164,7 +164,7 @@ async def test_only_listed_services_call(world: World) -> None:
         scope=Scope.SCOPE_REGISTRATION, subject_id=str(uuid4())
     )
     login = logins.LoginAdminRequest(email=new_email(), password=PASSWORD)
-    for identity in (*SERVICES, "edge", "ops"):
+    for identity in (*SERVERS, "edge", "ops"):
         async with world.mesh.channel("user_svc", identity) as channel:
             if identity != "ocr_svc":
                 assert await problem(UserServiceStub(channel).EnsurePatient(ensure)) == denied

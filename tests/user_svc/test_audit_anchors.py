@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from mesh.storage import Database
+from mesh.persistence.database import Database
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import NOW, Trail, event
 from user_svc.__main__ import build
@@ -223,7 +223,7 @@ class TestWriter:
 
 
 def test_logs_do_not_hide_an_hmac() -> None:
-    from mesh.redaction import redact_text
+    from mesh.contract.redaction import redact_text
 
     assert redact_text(DIGITS) != DIGITS
     assert redact_text(show_mac(DIGITS)) == show_mac(DIGITS)

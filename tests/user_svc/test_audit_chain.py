@@ -16,9 +16,9 @@ from mediq.audit.v1.audit_pb2 import AuditEvent
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
-from mesh.storage import Database
+from mesh.persistence.database import Database
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, Trail, event, ids
 from user_svc.audit_chain import FIRST_MAC, AuditChain, Head
 from user_svc.audit_tables import AUDIT_ENTRIES
@@ -182,7 +182,7 @@ def test_record_times_may_lie_beside_each_other(trail: Trail) -> None:
 
 APPENDER = """
 import sys
-from mesh.storage import make_engine
+from mesh.persistence.database import make_engine
 from tests.user_svc.trail import Trail
 trail = Trail(sys.argv[1], make_engine(sys.argv[1], 1))
 while True:

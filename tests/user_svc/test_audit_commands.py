@@ -16,9 +16,9 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
-from mesh.audit_key import AUDIT_KEY
-from mesh.storage import make_engine
-from mesh.times import timestamp
+from mesh.audit_trail.key import AUDIT_KEY
+from mesh.clock import timestamp
+from mesh.persistence.database import make_engine
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
 from user_svc import audit_beside, audit_commands
@@ -37,7 +37,7 @@ def kept(trail: Trail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MEDIQ_HOME", str(settings.home))
     monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", settings.database)
     monkeypatch.setenv("MEDIQ_USER_SVC_AUDIT_ANCHORS", str(settings.anchors))
-    monkeypatch.setattr("mesh.logs.configure", lambda *_: None)
+    monkeypatch.setattr("mesh.observability.logs.configure", lambda *_: None)
     trail.chain = AuditChain.load(settings.keys, "user_svc")
     return trail
 

@@ -14,7 +14,7 @@ from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
 from sqlalchemy import select
 
-from mesh.storage import Database
+from mesh.persistence.database import Database
 from tests.support.audit import ACCESS, CHANGE, REFUSED
 from tests.support.mesh import problem
 from tests.user_svc.conftest import PASSWORD, World, bearer, new_email, new_nik

@@ -16,8 +16,8 @@ from sqlalchemy import URL
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner, Result
 
-from mesh.crypto import FieldCipher
-from mesh.storage import Database
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import Database
 from tests.user_svc.conftest import new_nik
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
 from user_svc import audit_beside, audit_commands
@@ -36,7 +36,7 @@ def kept(trail: Trail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) 
     """The trail, with the keys that commands find."""
     monkeypatch.setenv("MEDIQ_HOME", str(settings.home))
     monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", settings.database)
-    monkeypatch.setattr("mesh.logs.configure", lambda *_: None)
+    monkeypatch.setattr("mesh.observability.logs.configure", lambda *_: None)
     trail.chain = AuditChain.load(settings.keys, "user_svc")
     return trail
 

@@ -17,10 +17,10 @@ from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
-from mesh import audit as mesh_audit
-from mesh.audit_key import AUDIT_KEY
-from mesh.pages import encode_token
-from mesh.times import timestamp
+from mesh.audit_trail import recorder as mesh_audit
+from mesh.audit_trail.key import AUDIT_KEY
+from mesh.clock import timestamp
+from mesh.contract.pagination import encode_token
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import Metadata, World
 from tests.user_svc.trail import MINUTE, NOW, event, ids

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from mesh.crypto import FieldCipher
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import FieldCipher
 from tests.support.databases import on_sqlite_only
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, plain
 from user_svc import audit_verify

@@ -14,8 +14,8 @@ from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
@@ -103,7 +103,7 @@ def test_bad_input_is_refused(arguments: tuple[str, ...], typed: str | None, rea
 
 
 async def test_no_account_exists_by_itself(mesh: Mesh, settings: UserSettings) -> None:
-    from mesh.storage import make_engine
+    from mesh.persistence.database import make_engine
 
     async with mesh.serve(settings, build):
         engine = make_engine(settings.database, 1)

@@ -11,9 +11,9 @@ import pytest
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as users
 
-from mesh.status import from_rpc_error
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.contract.status import from_rpc_error
+from mesh.persistence.database import Database
 from tests.user_svc.conftest import NAME, World, bearer, new_nik
 from tests.user_svc.counter import Counter
 from user_svc import sessions

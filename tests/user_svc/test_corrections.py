@@ -11,9 +11,9 @@ import pytest
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1.user_pb2 import User
 
+from mesh.clock import utc_now
+from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
-from mesh.status import from_rpc_error
-from mesh.times import utc_now
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, Counter

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, make_url, select, text, update
 
-from mesh.audit import Trail
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.audit_trail.recorder import Trail
+from mesh.clock import utc_now
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import Kind, MeshError
-from mesh.migrations import upgrade
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import upgrade
 from tests.support.audit import Collector
 from tests.user_svc.conftest import new_nik
 from user_svc.audit_tables import AUDIT_OUTBOX

@@ -12,8 +12,8 @@ from mediq.user.v1 import user_service_pb2 as users
 from mediq.user.v1.user_pb2 import User
 from sqlalchemy import MetaData, select, text
 
-from mesh.crypto import FieldCipher
-from mesh.status import from_rpc_error
+from mesh.contract.status import from_rpc_error
+from mesh.encryption.field_cipher import FieldCipher
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter

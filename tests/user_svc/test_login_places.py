@@ -14,10 +14,10 @@ from mediq.user.v1 import auth_service_pb2 as logins
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from mesh.context import CLIENT_ADDRESS
-from mesh.crypto import FieldCipher
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.contract.call import CLIENT_ADDRESS
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
 from user_svc.__main__ import build

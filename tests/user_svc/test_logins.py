@@ -17,7 +17,7 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
-from mesh.tokens import TokenVerifier
+from mesh.identity.tokens import TokenVerifier
 from tests.support.mesh import Mesh, problem
 from tests.support.pairs import ROUNDS, alike
 from tests.user_svc.conftest import (

@@ -13,7 +13,7 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
 
-from mesh.times import utc_now
+from mesh.clock import utc_now
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 from tests.user_svc.counter import REASON, Counter
 

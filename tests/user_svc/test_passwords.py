@@ -17,10 +17,10 @@ from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as users
 from sqlalchemy.orm import Session
 
-from mesh.context import current_call
-from mesh.status import from_rpc_error
-from mesh.storage import Database
-from mesh.times import utc_now
+from mesh.clock import utc_now
+from mesh.contract.call import current_call
+from mesh.contract.status import from_rpc_error
+from mesh.persistence.database import Database
 from tests.support.audit import CHANGE, REFUSED
 from tests.support.mesh import problem
 from tests.user_svc.conftest import (

@@ -18,8 +18,8 @@ from mediq.user.v1 import user_service_pb2 as users
 from mediq.user.v1.user_pb2 import User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
-from mesh.contracts import methods
-from mesh.tokens import TokenVerifier
+from mesh.contract.methods import methods
+from mesh.identity.tokens import TokenVerifier
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter

@@ -22,9 +22,9 @@ from mediq.user.v1 import user_service_pb2 as users
 import institution_svc.__main__
 import queue_svc.__main__
 from institution_svc.settings import InstitutionSettings
-from mesh.revocations import FileRevocations
-from mesh.storage import Database
-from mesh.tokens import TokenVerifier
+from mesh.identity.revocations import FileRevocations
+from mesh.identity.tokens import TokenVerifier
+from mesh.persistence.database import Database
 from queue_svc.settings import QueueSettings
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik

@@ -13,7 +13,7 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
 
-from mesh.tokens import TokenVerifier
+from mesh.identity.tokens import TokenVerifier
 from tests.support.mesh import problem
 from tests.user_svc.conftest import World, bearer, new_nik
 

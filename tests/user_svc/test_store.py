@@ -14,10 +14,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
+from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
-from mesh.migrations import config_for, upgrade
-from mesh.storage import Database, make_engine
+from mesh.persistence.database import Database, make_engine
+from mesh.persistence.migrations import config_for, upgrade
 from user_svc import throttle
 from user_svc.domain import Account, End, Person, Refresh, Role
 from user_svc.session_store import Opened, Sessions

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mesh.crypto import DecryptionError, FieldCipher
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError
-from mesh.migrations import upgrade
-from mesh.storage import Database
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import upgrade
 from user_svc import second_factor, totp
 from user_svc.domain import Person, Role
 from user_svc.second_factor import SecondFactors

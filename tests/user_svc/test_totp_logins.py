@@ -20,10 +20,10 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from sqlalchemy.orm import Session
 
-from mesh.audit import Trail
-from mesh.context import current_call
-from mesh.status import from_rpc_error
-from mesh.storage import Database
+from mesh.audit_trail.recorder import Trail
+from mesh.contract.call import current_call
+from mesh.contract.status import from_rpc_error
+from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
 from user_svc import totp

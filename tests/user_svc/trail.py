@@ -15,8 +15,8 @@ from mediq.policy.v1.policy_pb2 import Role
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from mesh.crypto import FieldCipher
-from mesh.times import timestamp
+from mesh.clock import timestamp
+from mesh.encryption.field_cipher import FieldCipher
 from user_svc.audit_chain import AuditChain, Head, read_head
 from user_svc.audit_verify import Report, verify
 

@@ -1,4 +1,4 @@
-from mesh.migrations import run_env
+from mesh.persistence.migrations import run_env
 from user_svc import audit_tables, login_places, patient_store, second_factor
 from user_svc.store import Base
 

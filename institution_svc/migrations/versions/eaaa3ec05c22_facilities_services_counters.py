@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "eaaa3ec05c22"
 down_revision = None
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("answer", sa.LargeBinary(length=65535), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "request_id"),
     )
     with op.batch_alter_table("idempotency", schema=None) as batch_op:
@@ -34,9 +34,9 @@ def upgrade() -> None:
         sa.Column("city", sa.String(length=80), nullable=False),
         sa.Column("address", sa.String(length=200), nullable=False),
         sa.Column("time_zone", sa.String(length=40), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("update_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("close_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("update_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("close_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("institutions", schema=None) as batch_op:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "0098ff39db1d"
 down_revision = "cfe69fc28da9"
@@ -16,15 +16,15 @@ def upgrade() -> None:
         "erasures",
         sa.Column("person", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("retain_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("retain_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_attempt_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("next_attempt_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("lease_owner", sa.String(length=36), nullable=False),
-        sa.Column("lease_until", mesh.storage.UtcDateTime(), nullable=True),
-        sa.Column("update_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("lease_until", mesh.persistence.database.UtcDateTime(), nullable=True),
+        sa.Column("update_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("person"),
     )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "ba76bbdfdede"
 down_revision = None
@@ -20,9 +20,9 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("reading", sa.LargeBinary(length=16777215), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("expire_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("confirm_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("expire_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("confirm_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("request_id"),
     )
@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("institution_id", sa.String(length=36), nullable=False),
         sa.Column("service_id", sa.String(length=36), nullable=False),
-        sa.Column("consent_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("consent_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("identity", sa.LargeBinary(length=16777215), nullable=True),
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -44,10 +44,10 @@ def upgrade() -> None:
         sa.Column("failure_kind", sa.String(length=40), nullable=False),
         sa.Column("failure_reason", sa.String(length=80), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_attempt_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("next_attempt_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("lease_owner", sa.String(length=36), nullable=False),
-        sa.Column("lease_until", mesh.storage.UtcDateTime(), nullable=True),
-        sa.Column("update_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("lease_until", mesh.persistence.database.UtcDateTime(), nullable=True),
+        sa.Column("update_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("draft_id"),
     )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "94e5f4ad733a"
 down_revision = None
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("answer", sa.LargeBinary(length=65535), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "request_id"),
     )
     with op.batch_alter_table("idempotency", schema=None) as batch_op:
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(length=36), nullable=False),
         sa.Column("topic", sa.String(length=200), nullable=False),
         sa.Column("payload", sa.LargeBinary(length=65535), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("event_id"),
     )
@@ -59,11 +59,11 @@ def upgrade() -> None:
         sa.Column("prefix", sa.String(length=2), nullable=False),
         sa.Column("service_minutes", sa.Integer(), nullable=False),
         sa.Column("last_number", sa.Integer(), nullable=False),
-        sa.Column("last_issue_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("last_issue_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("served", sa.Integer(), nullable=False),
         sa.Column("busy_ms", sa.Integer(), nullable=False),
         sa.Column("last_called_number", sa.String(length=12), nullable=False),
-        sa.Column("last_call_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("last_call_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("institution_id", "service_id", "day", name="uq_queues_day"),
     )
@@ -82,12 +82,12 @@ def upgrade() -> None:
         sa.Column("status", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("calls", sa.Integer(), nullable=False),
-        sa.Column("queue_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("update_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("call_time", mesh.storage.UtcDateTime(), nullable=True),
-        sa.Column("serve_time", mesh.storage.UtcDateTime(), nullable=True),
-        sa.Column("close_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("queue_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("update_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("call_time", mesh.persistence.database.UtcDateTime(), nullable=True),
+        sa.Column("serve_time", mesh.persistence.database.UtcDateTime(), nullable=True),
+        sa.Column("close_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.Column("counter_id", sa.String(length=36), nullable=True),
         sa.Column("counter_name", sa.String(length=40), nullable=True),
         sa.Column("wait_ms", sa.Integer(), nullable=True),
@@ -118,7 +118,7 @@ def upgrade() -> None:
         sa.Column("ticket_id", sa.String(length=36), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("status", sa.SmallInteger(), nullable=False),
-        sa.Column("time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("actor", sa.String(length=36), nullable=False),
         sa.Column("counter_id", sa.String(length=36), nullable=True),
         sa.Column("counter_name", sa.String(length=40), nullable=True),

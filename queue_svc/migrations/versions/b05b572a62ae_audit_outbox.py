@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "b05b572a62ae"
 down_revision = "f19294aca5ee"
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(length=36), nullable=False),
         sa.Column("topic", sa.String(length=200), nullable=False),
         sa.Column("payload", sa.LargeBinary(length=65535), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("event_id"),
     )

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "f19294aca5ee"
 down_revision = "94e5f4ad733a"
@@ -69,7 +69,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("predicted_ms", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("predicted_high_ms", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("journey_id", sa.String(length=36), nullable=True))
-        batch_op.add_column(sa.Column("arrive_time", mesh.storage.UtcDateTime(), nullable=True))
+        batch_op.add_column(
+            sa.Column("arrive_time", mesh.persistence.database.UtcDateTime(), nullable=True)
+        )
         batch_op.add_column(sa.Column("previous_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("next_id", sa.String(length=36), nullable=True))
     fill()

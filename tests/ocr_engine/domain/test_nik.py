@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocr_engine.domain.nik import Nik, parse_nik
-from ocr_engine.synth.records import compose_nik
+from training.synth.records import compose_nik
 
 
 def test_a_woman_is_born_forty_days_later() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ocr_engine.straight import straighten
-from ocr_engine.synth import SHOOTINGS, Degradation, Level, SimLayout, sample
-from ocr_engine.synth.camera import with_certain
-from ocr_engine.synth.light import compressed, moved
+from training.synth import SHOOTINGS, Degradation, Level, SimLayout, sample
+from training.synth.camera import with_certain
+from training.synth.light import compressed, moved
 
 
 def test_the_same_arguments_take_the_same_photo() -> None:

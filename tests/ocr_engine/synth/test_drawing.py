@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocr_engine.synth import (
+from training.synth import (
     CARD_HEIGHT,
     CARD_WIDTH,
     Drawing,
@@ -15,7 +15,7 @@ from ocr_engine.synth import (
     random_record,
     random_sim_record,
 )
-from ocr_engine.synth.looks import FontMissing, font, template
+from training.synth.looks import FontMissing, font, template
 
 
 def values(drawing: Drawing) -> str:

@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 
 from ocr_engine.domain.nik import parse_nik
-from ocr_engine.synth import CardRecord, SimLayout, random_record, random_sim_record
-from ocr_engine.synth.records import INCONSISTENT_SHARE, compose_nik
-from ocr_engine.synth.regions import regions
+from training.synth import CardRecord, SimLayout, random_record, random_sim_record
+from training.synth.records import INCONSISTENT_SHARE, compose_nik
+from training.synth.regions import regions
 
 PEOPLE = [random_record(seed) for seed in range(600)]
 

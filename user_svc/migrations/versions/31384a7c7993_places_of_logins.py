@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mesh.storage import UtcDateTime
+from mesh.persistence.database import UtcDateTime
 
 revision = "31384a7c7993"
 down_revision = "7bbba40f4d20"

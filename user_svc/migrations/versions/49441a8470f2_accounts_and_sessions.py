@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "49441a8470f2"
 down_revision = None
@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("answer", sa.LargeBinary(length=65535), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "request_id"),
     )
     with op.batch_alter_table("idempotency", schema=None) as batch_op:
@@ -30,7 +30,7 @@ def upgrade() -> None:
         "login_attempts",
         sa.Column("login_index", sa.String(length=64), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("last_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("last_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("login_index"),
     )
     with op.batch_alter_table("login_attempts", schema=None) as batch_op:
@@ -53,9 +53,9 @@ def upgrade() -> None:
         sa.Column("nik_index", sa.String(length=64), nullable=True),
         sa.Column("email_index", sa.String(length=64), nullable=True),
         sa.Column("password_hash", sa.String(length=60), nullable=True),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("update_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("close_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("update_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("close_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("email_index", name="uq_users_email_index"),
         sa.UniqueConstraint("nik_index", name="uq_users_nik_index"),
@@ -70,9 +70,9 @@ def upgrade() -> None:
         "sessions",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
-        sa.Column("create_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("expire_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("end_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("create_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("expire_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("end_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.Column("end_reason", sa.String(length=16), nullable=True),
         sa.ForeignKeyConstraint(
             ["user_id"],
@@ -88,7 +88,7 @@ def upgrade() -> None:
         "refresh_tokens",
         sa.Column("token_hash", sa.String(length=64), nullable=False),
         sa.Column("session_id", sa.String(length=36), nullable=False),
-        sa.Column("use_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("use_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.Column("successor_salt", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("token_hash"),

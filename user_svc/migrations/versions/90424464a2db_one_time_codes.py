@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "90424464a2db"
 down_revision = "49441a8470f2"
@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("secret", sa.LargeBinary(length=1024), nullable=True),
         sa.Column("last_step", sa.Integer(), nullable=False),
         sa.Column("pending_secret", sa.LargeBinary(length=1024), nullable=True),
-        sa.Column("pending_expire_time", mesh.storage.UtcDateTime(), nullable=True),
+        sa.Column("pending_expire_time", mesh.persistence.database.UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["user_id"],
             ["users.id"],

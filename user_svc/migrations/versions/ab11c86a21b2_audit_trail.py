@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-import mesh.storage
+import mesh.persistence.database
 
 revision = "ab11c86a21b2"
 down_revision = "508519674805"
@@ -22,8 +22,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("event_id", sa.String(length=36), nullable=False),
-        sa.Column("record_time", mesh.storage.UtcDateTime(), nullable=False),
-        sa.Column("occur_time", mesh.storage.UtcDateTime(), nullable=False),
+        sa.Column("record_time", mesh.persistence.database.UtcDateTime(), nullable=False),
+        sa.Column("occur_time", mesh.persistence.database.UtcDateTime(), nullable=False),
         sa.Column("act", sa.SmallInteger(), nullable=False),
         sa.Column("actor_id", sa.String(length=36), nullable=False),
         sa.Column("institution_id", sa.String(length=36), nullable=False),

@@ -26,13 +26,25 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediq/policy/v1/policy.proto\x12\x0fmediq.policy.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf7\x02\n\x06Policy\x12\'\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x17.mediq.policy.v1.Access\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.mediq.policy.v1.Role\x12&\n\x06scopes\x18\x03 \x03(\x0e\x32\x16.mediq.policy.v1.Scope\x12&\n\x07\x63\x61llers\x18\x04 \x03(\x0e\x32\x15.mediq.policy.v1.Peer\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x04rate\x18\x06 \x01(\x0e\x32\x1a.mediq.policy.v1.RateClass\x12\x19\n\x11institution_field\x18\x07 \x01(\t\x12\x15\n\rsubject_field\x18\x08 \x01(\t\x12\x19\n\x11max_request_bytes\x18\t \x01(\x05\x12*\n\x05\x61udit\x18\n \x01(\x0e\x32\x1b.mediq.policy.v1.AuditClass*X\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x03*W\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_PASIEN\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x15\n\x11ROLE_ADMIN_FASKES\x10\x03*`\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_REGISTRATION\x10\x01\x12\x11\n\rSCOPE_TICKETS\x10\x02\x12\x15\n\x11SCOPE_DATA_RIGHTS\x10\x03*\xb3\x01\n\x04Peer\x12\x14\n\x10PEER_UNSPECIFIED\x10\x00\x12\r\n\tPEER_EDGE\x10\x01\x12\x10\n\x0cPEER_GATEWAY\x10\x02\x12\x11\n\rPEER_USER_SVC\x10\x03\x12\x10\n\x0cPEER_OCR_SVC\x10\x04\x12\x13\n\x0fPEER_OCR_ENGINE\x10\x05\x12\x12\n\x0ePEER_QUEUE_SVC\x10\x06\x12\x18\n\x14PEER_INSTITUTION_SVC\x10\x07\x12\x0c\n\x08PEER_OPS\x10\x08*\xaf\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x15\n\x11RATE_CLASS_UPLOAD\x10\x04\x12\x15\n\x11RATE_CLASS_STREAM\x10\x05\x12\x17\n\x13RATE_CLASS_INTERNAL\x10\x06*o\n\nAuditClass\x12\x1b\n\x17\x41UDIT_CLASS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41UDIT_CLASS_NONE\x10\x01\x12\x16\n\x12\x41UDIT_CLASS_ACCESS\x10\x02\x12\x16\n\x12\x41UDIT_CLASS_CHANGE\x10\x03*\x8e\x01\n\nAuditField\x12\x1b\n\x17\x41UDIT_FIELD_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_FIELD_PERSON\x10\x01\x12\x16\n\x12\x41UDIT_FIELD_OBJECT\x10\x02\x12\x1b\n\x17\x41UDIT_FIELD_INSTITUTION\x10\x03\x12\x16\n\x12\x41UDIT_FIELD_REASON\x10\x04:I\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x17.mediq.policy.v1.Policy:Q\n\x0b\x61udit_field\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x0e\x32\x1b.mediq.policy.v1.AuditFieldb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmediq/policy/v1/policy.proto\x12\x0fmediq.policy.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf7\x02\n\x06Policy\x12\'\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x17.mediq.policy.v1.Access\x12$\n\x05roles\x18\x02 \x03(\x0e\x32\x15.mediq.policy.v1.Role\x12&\n\x06scopes\x18\x03 \x03(\x0e\x32\x16.mediq.policy.v1.Scope\x12&\n\x07\x63\x61llers\x18\x04 \x03(\x0e\x32\x15.mediq.policy.v1.Peer\x12+\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x04rate\x18\x06 \x01(\x0e\x32\x1a.mediq.policy.v1.RateClass\x12\x19\n\x11institution_field\x18\x07 \x01(\t\x12\x15\n\rsubject_field\x18\x08 \x01(\t\x12\x19\n\x11max_request_bytes\x18\t \x01(\x05\x12*\n\x05\x61udit\x18\n \x01(\x0e\x32\x1b.mediq.policy.v1.AuditClass*X\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x03*W\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_PASIEN\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x15\n\x11ROLE_ADMIN_FASKES\x10\x03*`\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_REGISTRATION\x10\x01\x12\x11\n\rSCOPE_TICKETS\x10\x02\x12\x15\n\x11SCOPE_DATA_RIGHTS\x10\x03*\xdd\x01\n\x04Peer\x12\x14\n\x10PEER_UNSPECIFIED\x10\x00\x12\r\n\tPEER_EDGE\x10\x01\x12\x17\n\x0cPEER_GATEWAY\x10\x02\x1a\x05\xe0\xf3\x18\xa3\x43\x12\x18\n\rPEER_USER_SVC\x10\x03\x1a\x05\xe0\xf3\x18\x9a\x43\x12\x17\n\x0cPEER_OCR_SVC\x10\x04\x1a\x05\xe0\xf3\x18\x9b\x43\x12\x1a\n\x0fPEER_OCR_ENGINE\x10\x05\x1a\x05\xe0\xf3\x18\x9c\x43\x12\x19\n\x0ePEER_QUEUE_SVC\x10\x06\x1a\x05\xe0\xf3\x18\x9d\x43\x12\x1f\n\x14PEER_INSTITUTION_SVC\x10\x07\x1a\x05\xe0\xf3\x18\x9e\x43\x12\x0c\n\x08PEER_OPS\x10\x08*\xaf\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x15\n\x11RATE_CLASS_UPLOAD\x10\x04\x12\x15\n\x11RATE_CLASS_STREAM\x10\x05\x12\x17\n\x13RATE_CLASS_INTERNAL\x10\x06*o\n\nAuditClass\x12\x1b\n\x17\x41UDIT_CLASS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41UDIT_CLASS_NONE\x10\x01\x12\x16\n\x12\x41UDIT_CLASS_ACCESS\x10\x02\x12\x16\n\x12\x41UDIT_CLASS_CHANGE\x10\x03*\x8e\x01\n\nAuditField\x12\x1b\n\x17\x41UDIT_FIELD_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41UDIT_FIELD_PERSON\x10\x01\x12\x16\n\x12\x41UDIT_FIELD_OBJECT\x10\x02\x12\x1b\n\x17\x41UDIT_FIELD_INSTITUTION\x10\x03\x12\x16\n\x12\x41UDIT_FIELD_REASON\x10\x04:I\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x17.mediq.policy.v1.Policy:Q\n\x0b\x61udit_field\x12\x1d.google.protobuf.FieldOptions\x18\xba\x8e\x03 \x01(\x0e\x32\x1b.mediq.policy.v1.AuditField:H\n\x06server\x12\x1f.google.protobuf.ServiceOptions\x18\xbb\x8e\x03 \x01(\x0e\x32\x15.mediq.policy.v1.Peer:9\n\x0c\x64\x65\x66\x61ult_port\x12!.google.protobuf.EnumValueOptions\x18\xbc\x8e\x03 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mediq.policy.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_GATEWAY"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_GATEWAY"]._serialized_options = b'\340\363\030\243C'
+  _globals['_PEER'].values_by_name["PEER_USER_SVC"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_USER_SVC"]._serialized_options = b'\340\363\030\232C'
+  _globals['_PEER'].values_by_name["PEER_OCR_SVC"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_OCR_SVC"]._serialized_options = b'\340\363\030\233C'
+  _globals['_PEER'].values_by_name["PEER_OCR_ENGINE"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_OCR_ENGINE"]._serialized_options = b'\340\363\030\234C'
+  _globals['_PEER'].values_by_name["PEER_QUEUE_SVC"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_QUEUE_SVC"]._serialized_options = b'\340\363\030\235C'
+  _globals['_PEER'].values_by_name["PEER_INSTITUTION_SVC"]._loaded_options = None
+  _globals['_PEER'].values_by_name["PEER_INSTITUTION_SVC"]._serialized_options = b'\340\363\030\236C'
   _globals['_ACCESS']._serialized_start=493
   _globals['_ACCESS']._serialized_end=581
   _globals['_ROLE']._serialized_start=583
@@ -40,13 +52,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCOPE']._serialized_start=672
   _globals['_SCOPE']._serialized_end=768
   _globals['_PEER']._serialized_start=771
-  _globals['_PEER']._serialized_end=950
-  _globals['_RATECLASS']._serialized_start=953
-  _globals['_RATECLASS']._serialized_end=1128
-  _globals['_AUDITCLASS']._serialized_start=1130
-  _globals['_AUDITCLASS']._serialized_end=1241
-  _globals['_AUDITFIELD']._serialized_start=1244
-  _globals['_AUDITFIELD']._serialized_end=1386
+  _globals['_PEER']._serialized_end=992
+  _globals['_RATECLASS']._serialized_start=995
+  _globals['_RATECLASS']._serialized_end=1170
+  _globals['_AUDITCLASS']._serialized_start=1172
+  _globals['_AUDITCLASS']._serialized_end=1283
+  _globals['_AUDITFIELD']._serialized_start=1286
+  _globals['_AUDITFIELD']._serialized_end=1428
   _globals['_POLICY']._serialized_start=116
   _globals['_POLICY']._serialized_end=491
 # @@protoc_insertion_point(module_scope)

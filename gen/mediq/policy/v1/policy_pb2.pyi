@@ -326,7 +326,13 @@ Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 POLICY_FIELD_NUMBER: _builtins.int
 AUDIT_FIELD_FIELD_NUMBER: _builtins.int
+SERVER_FIELD_NUMBER: _builtins.int
+DEFAULT_PORT_FIELD_NUMBER: _builtins.int
 policy: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Policy]
 """The policy of the method. A method without one cannot be registered."""
 audit_field: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___AuditField.ValueType]
 """What the field tells the audit trail."""
+server: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___Peer.ValueType]
+"""The server that offers the service. A service without one cannot be served."""
+default_port: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.int]
+"""The TCP port that a server listens on unless it is told otherwise. Only on peers that are servers."""

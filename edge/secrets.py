@@ -1,0 +1,55 @@
+"""Envoy's own certificate and the authorities that it trusts, as files that it takes anew.
+
+Envoy reads a certificate that stands in its bootstrap document once. One that comes by SDS, here
+from a file, is read again whenever something is moved into its folder: so mesh.identity.tls and a
+Kubernetes volume both put a renewed certificate in place.
+"""
+
+from __future__ import annotations
+
+from edge.settings import EdgeSettings
+from edge.typed import Config, typed
+
+EDGE = "edge"
+"""Name of the edge in its certificate."""
+CERTIFICATE = "edge_certificate"
+TRUST = "trusted_authorities"
+_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  # nosec B105 # a message's name
+
+
+def secret_source(settings: EdgeSettings, name: str) -> Config:
+    """Where a secret comes from, an SdsSecretConfig.
+
+    Args:
+        settings: Say where the files are.
+        name: CERTIFICATE or TRUST.
+    """
+    folder = settings.secrets_folder
+    source = {"path": f"{folder}/{name}.yaml", "watched_directory": {"path": folder}}
+    return {
+        "name": name,
+        "sds_config": {"path_config_source": source, "resource_api_version": "V3"},
+    }
+
+
+def secret_files(settings: EdgeSettings) -> dict[str, Config]:
+    """The documents in the folder of secrets, by file name: one secret in each.
+
+    They hold the paths of keys and certificates, not the keys.
+    """
+    folder = settings.tls_folder
+    watched = {"watched_directory": {"path": folder}}
+    secrets: dict[str, Config] = {
+        CERTIFICATE: {
+            "tls_certificate": {
+                "certificate_chain": {"filename": f"{folder}/{EDGE}.crt"},
+                "private_key": {"filename": f"{folder}/{EDGE}.key"},
+                **watched,
+            }
+        },
+        TRUST: {"validation_context": {"trusted_ca": {"filename": f"{folder}/ca.crt"}, **watched}},
+    }
+    return {
+        f"{name}.yaml": {"resources": [typed(_SECRET, name=name, **secret)]}
+        for name, secret in secrets.items()
+    }

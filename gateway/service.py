@@ -1,0 +1,5 @@
+"""What operations need to know of this service."""
+
+from mesh.registry import ServiceDefinition
+
+SERVICE = ServiceDefinition("gateway")

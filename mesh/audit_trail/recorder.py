@@ -1,0 +1,369 @@
+"""The way into the audit trail: who did what to whose data.
+
+The contracts say what is kept (`policy.audit`, `audit_field`). A change is written down in its own
+transaction, an access before its answer goes out, both into a table of the service that did it; a
+relay takes them from there to user_svc, which keeps the trail. Whoever looks again at the same data
+in the same session within `ACCESS_SECONDS` is not written down again: a screen that refreshes
+itself is one access.
+"""
+
+import asyncio
+import os
+import pwd
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError, Message
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
+from mediq.policy.v1.policy_pb2 import AuditClass
+from opentelemetry.metrics import Meter
+from sqlalchemy import MetaData, Table
+from sqlalchemy.orm import Session
+
+from mesh.clock import timestamp, utc_now
+from mesh.contract.audit_fields import MAX_IDENTIFIERS, Told, has_reason, told_by
+from mesh.contract.call import Call, current_call
+from mesh.contract.methods import peer_name
+from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.errors import Kind, MeshError
+from mesh.messaging.events import Event, Unreadable
+from mesh.observability.logs import logger
+from mesh.observability.metrics import NO_METRICS
+from mesh.persistence.batching import Lanes
+from mesh.persistence.database import Database
+from mesh.persistence.outbox import Outbox, outbox_table
+
+ACCESS_SECONDS = 600
+"""How long an access stands for further ones of the same session to the same data."""
+REFUSAL_SECONDS = 2.0
+"""How long a refusal waits to be written down: a database that hangs does not hold it up."""
+REMEMBERED = 100_000
+"""Accesses that a process remembers; when it forgets, some are written down twice."""
+BATCH = 64
+"""Most accesses in one transaction."""
+COMMAND = "command"
+"""The peer of what a command beside the service does."""
+Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
+"""Takes events into the trail, in order; raises MeshError when it cannot. It may get them again."""
+
+
+async def left_to_the_service(events: Sequence[AuditEvent]) -> None:
+    """What the trail of a command sends with: it only writes, the service beside it relays."""
+    raise AssertionError("a command relays nothing")
+
+
+def audit_table(metadata: MetaData) -> Table:
+    """The table of events on their way into the trail, for the models of a service."""
+    return outbox_table(metadata, "audit_outbox")
+
+
+def sealed_events(table: Table) -> SealedColumn:
+    """The column of a table of `audit_table` that holds ciphertexts."""
+    return SealedColumn(table, "payload", lambda row: audit_place(row.event_id))
+
+
+def audit_place(event_id: str) -> str:
+    """Where an event is sealed: see `FieldCipher.encrypt`."""
+    return f"audit/{event_id}"
+
+
+def concerns(*, persons: Iterable[str] = (), objects: Iterable[str] = ()) -> None:
+    """Tells whom and what the call in progress is about, where its messages do not.
+
+    Outside of a call it does nothing.
+    """
+    call = current_call()
+    if call is not None:
+        call.persons.update(dict.fromkeys(persons))
+        call.objects.update(dict.fromkeys(objects))
+
+
+def call_event(
+    call: Call,
+    act: AuditAct.ValueType,
+    messages: Iterable[Message],
+    *,
+    persons: Iterable[str] = (),
+    objects: Iterable[str] = (),
+    refusal: str = "",
+) -> AuditEvent:
+    """The event of a call.
+
+    Args:
+        call: The call.
+        act: What kind of thing happened.
+        messages: The request, and the answer if there is one.
+        persons: Accounts that it is about and that the messages do not name.
+        objects: Things that it is about and that the messages do not name.
+        refusal: Why it was refused.
+    """
+    told = _told(call, messages)
+    told.persons.update(dict.fromkeys(persons))
+    told.objects.update(dict.fromkeys(objects))
+    return _event(call, act, told, refusal)
+
+
+def command_event(
+    service: str,
+    command: str,
+    act: AuditAct.ValueType,
+    *,
+    persons: Iterable[str] = (),
+    institution_id: str = "",
+    reason: str = "",
+) -> AuditEvent:
+    """The event of a command beside a service, by the login on the machine that runs it.
+
+    Args:
+        service: The service whose data it touches.
+        command: Its words, such as `admin create`.
+        act: What kind of thing it does.
+        persons: Accounts whose data it touches.
+        institution_id: Facility that it is about; empty for none.
+        reason: Why.
+    """
+    return AuditEvent(
+        id=str(uuid.uuid4()),
+        occur_time=timestamp(utc_now()),
+        service=service,
+        method=command,
+        act=act,
+        actor=AuditActor(peer=COMMAND, login=_login()),
+        person_ids=list(persons),
+        institution_id=institution_id,
+        reason=reason,
+    )
+
+
+def _login() -> str:
+    """Name on the machine of who runs the command; a user without a name is a number."""
+    # Not getpass.getuser, which believes the environment.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name[:64]
+    except KeyError:
+        return str(os.getuid())
+
+
+def _told(call: Call, messages: Iterable[Message]) -> Told:
+    told = told_by(messages)
+    told.persons.update(call.persons)
+    told.objects.update(call.objects)
+    return told
+
+
+def _actor(call: Call) -> AuditActor:
+    actor = AuditActor(peer=peer_name(call.peer), address=call.address)
+    who = call.principal
+    if who is not None:
+        actor.id, actor.session_id = who.subject, who.session_id
+        actor.role, actor.scope = who.role, who.scope
+        actor.institution_id = who.institution_id
+    return actor
+
+
+def _institution(call: Call, told: Told) -> str:
+    """The facility that a call belongs to; empty: none."""
+    if len(told.institutions) == 1:
+        return next(iter(told.institutions))
+    # Of several facilities, none is the one that it belongs to: then it is the actor's.
+    return "" if call.principal is None else call.principal.institution_id
+
+
+def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -> AuditEvent:
+    return AuditEvent(
+        id=str(uuid.uuid4()),
+        occur_time=timestamp(utc_now()),
+        service=call.method.server,
+        method=call.method.name,
+        act=act,
+        actor=_actor(call),
+        person_ids=list(told.persons)[:MAX_IDENTIFIERS],
+        object_ids=list(told.objects)[:MAX_IDENTIFIERS],
+        institution_id=_institution(call, told),
+        reason=told.reason,
+        refusal=refusal,
+        trace=call.trace_id,
+    )
+
+
+_REFUSALS = (Kind.PERMISSION_DENIED, Kind.NOT_FOUND)
+"""What is out of somebody's reach is answered as if it did not exist."""
+_Look: TypeAlias = tuple[str, str, str, str]
+"""Session, method, facility, and whom or what it showed."""
+
+
+class _Carrier:
+    """Takes what the outbox holds into the trail."""
+
+    def __init__(self, send: Send, cipher: FieldCipher) -> None:
+        self._send = send
+        self._cipher = cipher
+
+    async def publish_all(self, events: Sequence[Event]) -> None:
+        opened: list[AuditEvent] = []
+        unreadable: list[str] = []
+        for one in events:
+            try:
+                plain = self._cipher.decrypt(one.payload, audit_place(one.id))
+                opened.append(AuditEvent.FromString(plain))
+            except (DecryptionError, DecodeError):
+                unreadable.append(one.id)
+        if opened:
+            await self._send(opened)
+        if unreadable:
+            raise Unreadable("events do not decrypt", event_ids=unreadable)
+
+
+class Trail:
+    """Writes down what one service sees and does."""
+
+    def __init__(
+        self,
+        table: Table,
+        database: Database,
+        cipher: FieldCipher,
+        send: Send,
+        meter: Meter = NO_METRICS,
+    ) -> None:
+        """Writes into `table` of `database`.
+
+        Args:
+            table: See `audit_table`.
+            database: The service's database.
+            cipher: Seals events: they name people and say why.
+            send: Takes them into the trail.
+            meter: Makes the instruments.
+        """
+        self._database = database
+        self._cipher = cipher
+        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
+        self._records = Lanes(self._record_all, BATCH)
+        self._refusals: set[asyncio.Task[bool]] = set()
+        self._seen: dict[_Look, float] = {}
+
+    def note(self, session: Session, events: Sequence[AuditEvent]) -> None:
+        """Writes events in the transaction of what they tell of."""
+        self._outbox.add_all(
+            session,
+            [
+                Event(
+                    one.id,
+                    one.service,
+                    self._cipher.encrypt(one.SerializeToString(), audit_place(one.id)),
+                    one.occur_time.ToDatetime(utc_now().tzinfo),
+                )
+                for one in events
+            ],
+        )
+
+    def note_change(self, session: Session, call: Call | None, *messages: Message) -> None:
+        """Writes a change of a call in its transaction; outside of a call there is none.
+
+        Args:
+            session: The unit of work with the effect.
+            call: The call.
+            messages: The request, and the answer if there is one.
+        """
+        if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
+            self.note(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
+
+    async def record(self, *events: AuditEvent) -> None:
+        """Writes events in a transaction of their own, shared with others that come now.
+
+        Raises:
+            MeshError: The database does not answer: nothing is written.
+        """
+        await self._records.submit("", events)
+
+    async def saw(self, call: Call, request: Message, answer: Message) -> None:
+        """Writes down whose data an answer shows, unless the session has just seen the same.
+
+        Raises:
+            MeshError: The database does not answer: then the answer must not go out.
+        """
+        # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
+        now = time.monotonic()
+        told = _told(call, (request, answer))
+        always = call.principal is None or has_reason(request.DESCRIPTOR)
+        subjects = list(told.persons) or list(told.objects) or [""]
+        looks = self._unseen(call, _institution(call, told), subjects, now)
+        if not always:
+            if not looks:
+                return
+            fresh = {subject for *_, subject in looks}
+            told.persons = {person: None for person in told.persons if person in fresh}
+        persons, events = list(told.persons), []
+        for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
+            told.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
+            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+        await self.record(*events)
+        self._remember(looks, now)
+
+    async def refused(self, call: Call, request: Message, error: MeshError) -> None:
+        """Writes down that a signed-in person tried what they may not do, or may not know of.
+
+        Never fails, see `record_refusal`.
+        """
+        if (
+            error.kind not in _REFUSALS
+            or call.principal is None
+            or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
+        ):
+            return
+        now = time.monotonic()
+        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        targets = [*event.person_ids, *event.object_ids] or [""]
+        subjects = [f"{error.reason} {target}" for target in targets]
+        looks = self._unseen(call, event.institution_id, subjects, now)
+        if looks and await self.record_refusal(event):
+            self._remember(looks, now)
+
+    async def record_refusal(self, event: AuditEvent) -> bool:
+        """Writes down that somebody was refused. The refusal goes out even when that fails.
+
+        Returns:
+            Whether it is written by now.
+        """
+        # In a task of its own: whoever hangs up at once is written down too.
+        writing = asyncio.create_task(self._write_refusal(event))
+        self._refusals.add(writing)
+        writing.add_done_callback(self._refusals.discard)
+        done, _ = await asyncio.wait({writing}, timeout=REFUSAL_SECONDS)
+        if not done:
+            logger().error("a refusal waits for the audit trail", method=event.method)
+            return False
+        return writing.result()
+
+    async def _write_refusal(self, event: AuditEvent) -> bool:
+        try:
+            await self.record(event)
+        except Exception as failure:
+            logger().error("a refusal is not in the audit trail", exc_info=failure)
+            return False
+        return True
+
+    async def relay(self) -> None:
+        """Takes events into the trail, in order, for ever."""
+        await self._outbox.relay()
+
+    def _unseen(
+        self, call: Call, institution_id: str, subjects: Iterable[str], now: float
+    ) -> list[_Look]:
+        session = call.principal.session_id if call.principal is not None else ""
+        oldest = now - ACCESS_SECONDS
+        looks = [(session, call.method.path, institution_id, subject) for subject in subjects]
+        return [look for look in looks if self._seen.get(look, oldest) <= oldest]
+
+    def _remember(self, looks: Iterable[_Look], now: float) -> None:
+        if len(self._seen) >= REMEMBERED:
+            self._seen.clear()
+        self._seen.update(dict.fromkeys(looks, now))
+
+    async def _record_all(self, records: Sequence[Sequence[AuditEvent]]) -> Sequence[None]:
+        events = [event for record in records for event in record]
+        await self._database.write(partial(self.note, events=events))
+        return [None] * len(records)

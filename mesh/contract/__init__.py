@@ -1,0 +1,1 @@
+"""What the contracts say of each call, as Python values and checks."""

@@ -1,0 +1,1 @@
+"""Encryption of stored fields and the keys behind it."""

@@ -1,0 +1,203 @@
+"""Ciphertexts of older data keys are sealed anew, in the background and in small steps.
+
+What is done shows in the rows themselves: a walk that was cut off begins again and passes over it.
+Two processes may walk at the same time; a row goes to the one that is faster.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from mesh.encryption.data_keys import QUIET_SECONDS
+from mesh.encryption.encrypted_columns import Change, Key, SealedColumn, SealedTable, sealed_tables
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.errors import MeshError
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
+
+PAGE_ROWS = 500
+"""Rows that one query looks at."""
+STEP_ROWS = 50
+"""Rows that one transaction changes."""
+REST = 2.0
+"""Seconds of rest for each second of work: others have the database most of the time."""
+REST_SECONDS = 0.01
+"""The shortest rest."""
+LOOK_SECONDS = 1.0
+"""How often a service looks whether another key encrypts."""
+RETRY_SECONDS = 5.0
+"""Pause before rows that were in use, or a database that did not answer, are tried again."""
+TELL_SECONDS = 10.0
+"""How often progress is told."""
+NAMED = 100
+"""Damaged fields that one walk logs by their place; the rest is only counted."""
+
+
+@dataclass
+class Tally:
+    """What a walk came to, in ciphertexts."""
+
+    sealed: int = 0
+    """Sealed anew."""
+    busy: int = 0
+    """Changed or locked by others at that moment; another walk finds them."""
+    damaged: int = 0
+    """Do not decrypt. They stay as they are."""
+
+
+Tell = Callable[[str, Tally], None]
+"""Takes the table that a walk is in, and what it has come to so far."""
+
+
+def _log_progress(table: str, tally: Tally) -> None:
+    logger().info("sealing anew", table=table, sealed=tally.sealed, damaged=tally.damaged)
+
+
+class Resealer:
+    """Seals the columns of one service anew when another key encrypts."""
+
+    def __init__(
+        self,
+        columns: Sequence[SealedColumn],
+        cipher: FieldCipher,
+        database: Database,
+        rest: float = REST,
+    ) -> None:
+        """Does nothing yet.
+
+        Args:
+            columns: What the service declares.
+            cipher: Its cipher.
+            database: Its database.
+            rest: Seconds of rest for each second of work.
+        """
+        self._tables = sealed_tables(columns)
+        self._cipher = cipher
+        self._database = database
+        self._rest = rest
+
+    async def run(self) -> None:
+        """Walks at the start, and when another key encrypts or an older one appears, for ever."""
+        settled: tuple[Sequence[str], bool] | None = None
+        while True:
+            now = time.time()
+            keys = self._cipher.keys()
+            current = keys.encrypting(now)
+            older = keys.superseded(now)
+            # Once more when no replica can have written with the key before any longer.
+            state = (*older, current.key_id), current.encrypts_from + QUIET_SECONDS <= now
+            if state != settled:
+                if older and not await self._try():
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                settled = state
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def walk(self, tell: Tell = _log_progress) -> Tally:
+        """Goes through all rows once.
+
+        Args:
+            tell: Called now and then.
+
+        Raises:
+            MeshError: UNAVAILABLE with reason DATABASE_UNAVAILABLE.
+        """
+        tally = Tally()
+        told = time.monotonic()
+        for table in self._tables:
+            after: Key | None = None
+            while True:
+                begun = time.monotonic()
+                key_id = self._cipher.keys().encrypting(time.time()).key_id
+                page = await self._database.read(
+                    partial(table.page, after=after, key_id=key_id, limit=PAGE_ROWS)
+                )
+                if page.last is None:
+                    break
+                after = page.last
+                await self._take_rest(begun)
+                for start in range(0, len(page.stale), STEP_ROWS):
+                    begun = time.monotonic()
+                    await self._step(table, page.stale[start : start + STEP_ROWS], tally)
+                    if time.monotonic() - told > TELL_SECONDS:
+                        told = time.monotonic()
+                        tell(table.table.name, tally)
+                    await self._take_rest(begun)
+        return tally
+
+    async def _try(self) -> bool:
+        """One walk; whether nothing is left to try again."""
+        try:
+            tally = await self.walk()
+        except MeshError as error:
+            logger().warning("sealing anew waits for the database", reason=error.reason)
+            return False
+        if tally != Tally():
+            logger().info(
+                "sealed anew", sealed=tally.sealed, in_use=tally.busy, damaged=tally.damaged
+            )
+        return tally.busy == 0
+
+    async def _take_rest(self, begun: float) -> None:
+        await asyncio.sleep(max(REST_SECONDS, self._rest * (time.monotonic() - begun)))
+
+    async def _step(self, table: SealedTable, keys: Sequence[Key], tally: Tally) -> None:
+        changes, damaged = await self._database.read(
+            lambda session: self._changes(session, table, keys)
+        )
+        for place in damaged[: max(0, NAMED - tally.damaged)]:
+            logger().error("a sealed field does not decrypt, it stays as it is", place=place)
+        tally.damaged += len(damaged)
+        if not changes:
+            return
+        done = set(await self._database.write(lambda session: table.replace(session, changes)))
+        for change in changes:
+            if change.key in done:
+                tally.sealed += len(change.values)
+            else:
+                tally.busy += len(change.values)
+
+    def _changes(
+        self, session: Session, table: SealedTable, keys: Sequence[Key]
+    ) -> tuple[list[Change], list[str]]:
+        """New ciphertexts of rows, and the places of those that do not decrypt."""
+        changes: list[Change] = []
+        damaged: list[str] = []
+        for row in table.rows(session, keys):
+            values: dict[str, tuple[bytes, bytes]] = {}
+            for column in table.columns:
+                old: bytes | None = row._mapping[column.name]
+                if old is None:
+                    continue
+                place = column.place(row)
+                try:
+                    new = self._sealed_anew(old, place)
+                except DecryptionError:
+                    damaged.append(place)
+                    continue
+                if new is not None:
+                    values[column.name] = old, new
+            if values:
+                changes.append(Change(table.key_of(row), values))
+        return changes, damaged
+
+    def _sealed_anew(self, old: bytes, place: str) -> bytes | None:
+        """The new ciphertext; None when the old one has no older key.
+
+        Raises:
+            DecryptionError: It is damaged, belongs to another row, or its key is gone.
+        """
+        now = time.time()
+        keys = self._cipher.keys()
+        key_id = old.partition(b":")[0].decode("ascii", "replace")
+        if key_id == keys.encrypting(now).key_id:
+            return None
+        plain = self._cipher.decrypt(old, place)
+        # A replica whose clock is fast writes with a key that this one does not encrypt with yet.
+        if key_id not in self._cipher.keys().superseded(now):
+            return None
+        return self._cipher.encrypt(plain, place)

@@ -1,0 +1,1 @@
+"""Who calls: certificates of services, tokens of people, keys of both."""

@@ -1,0 +1,192 @@
+"""The certificate that a process shows, read from files that may change while it runs.
+
+Only reading is here; mesh.identity.tls makes identities. See docs/guides/certificates.md.
+"""
+
+import datetime
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from mesh.identity.watched_file import Stamp, stamp_of
+from mesh.observability import logs
+
+TRUST_DOMAIN = "spiffe://mediq/"
+"""What the URI of every identity begins with."""
+LOOK_SECONDS = 1.0
+"""How often, at most, a running server or client looks whether its files have changed."""
+ENDING = datetime.timedelta(days=14)
+"""A certificate that ends within this time is warned of."""
+
+DAMAGED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for files that are none of ours."""
+
+
+class IdentityError(ValueError):
+    """The files of an identity are damaged, or do not belong together."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A key, its certificate, and the authorities that are trusted, each in PEM."""
+
+    key: bytes = field(repr=False)
+    certificate: bytes
+    trust: bytes
+
+    @cached_property
+    def leaf(self) -> x509.Certificate:
+        """The certificate itself, without the chain that may follow it."""
+        return x509.load_pem_x509_certificates(self.certificate)[0]
+
+    @cached_property
+    def authorities(self) -> Sequence[x509.Certificate]:
+        """The trusted authorities: several while one takes the place of another."""
+        return x509.load_pem_x509_certificates(self.trust)
+
+    def ending(self, now: datetime.datetime) -> dict[str, datetime.datetime]:
+        """What ends within `ENDING` or has ended: the end by the subject's name and serial."""
+        return {
+            f"{one.subject.rfc4514_string()} {one.serial_number:x}": one.not_valid_after_utc
+            for one in (self.leaf, *self.authorities)
+            if one.not_valid_after_utc - now < ENDING
+        }
+
+
+def _files(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    return folder / f"{name}.key", folder / f"{name}.crt", folder / "ca.crt"
+
+
+def _read(folder: Path, name: str) -> Identity:
+    found = Identity(*(file.read_bytes() for file in _files(folder, name)))
+    try:
+        key = serialization.load_pem_private_key(found.key, None)
+        matches = key.public_key() == found.leaf.public_key() and len(found.authorities) > 0
+        names = found.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except DAMAGED as error:
+        raise IdentityError(f"{folder}: the files of {name} are damaged: {error}") from error
+    if not matches:
+        raise IdentityError(f"{folder}: {name}.key is not the key of {name}.crt")
+    if f"{TRUST_DOMAIN}{name}" not in names.get_values_for_type(x509.UniformResourceIdentifier):
+        raise IdentityError(f"{folder}: {name}.crt does not name {TRUST_DOMAIN}{name}")
+    return found
+
+
+def _stamps(folder: Path, name: str) -> list[Stamp | None]:
+    return [stamp_of(file) for file in _files(folder, name)]
+
+
+def read_identity(folder: Path, name: str) -> Identity:
+    """Reads an identity; again for as long as its files were changed during the reading.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        IdentityError: The files are damaged or do not belong together.
+    """
+    while True:
+        before = _stamps(folder, name)
+        try:
+            return _read(folder, name)
+        except (FileNotFoundError, IdentityError):
+            if _stamps(folder, name) == before:
+                raise
+
+
+class IdentityFiles:
+    """The files of an identity, read again when they change. Threads may share it."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Reads the files for the first time.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+            IdentityError: The files are damaged or do not belong together.
+        """
+        self.name = name
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._seen = _stamps(self._folder, self.name)
+        self._refused: object = None
+        self._looked = time.monotonic()
+        self._identity = read_identity(folder, name)
+
+    def current(self) -> Identity:
+        """The identity to use now: another object than before only when the files have changed.
+
+        Looks at the files at most once in `LOOK_SECONDS`. Damaged files are logged once, and the
+        identity before them stays until they are whole.
+        """
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK_SECONDS:
+                self._looked = time.monotonic()
+                self._look()
+            return self._identity
+
+    def _look(self) -> None:
+        stamp: object = None
+        try:
+            # Taken before reading: a change in between is found the next time.
+            stamp = _stamps(self._folder, self.name)
+            if stamp == self._seen:
+                return
+            found = _read(self._folder, self.name)
+        except (OSError, IdentityError) as error:
+            problem = (stamp, str(error))
+            if problem != self._refused:
+                self._refused = problem
+                logs.logger().warning(
+                    "certificate not taken, the one before stays",
+                    identity=self.name,
+                    detail=str(error),
+                )
+            return
+        self._seen, self._refused = stamp, None
+        if found != self._identity:
+            self._identity = found
+            logs.logger().info(
+                "certificate renewed",
+                identity=self.name,
+                serial=f"{found.leaf.serial_number:x}",
+                not_after=found.leaf.not_valid_after_utc.isoformat(),
+            )
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Credentials that demand a certificate and look at the files at each new connection."""
+        used = self.current()
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal used
+            now = self.current()
+            if now is used:
+                return None
+            used = now
+            return _configuration(now)
+
+        first = _configuration(used)
+        # None means no change; the type stubs do not know it.
+        return grpc.dynamic_ssl_server_credentials(first, fetch, True)  # type: ignore[arg-type]
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    pair = (identity.key, identity.certificate)
+    return grpc.ssl_server_certificate_configuration([pair], identity.trust)
+
+
+def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
+    """Credentials of a client that shows this identity."""
+    return grpc.ssl_channel_credentials(identity.trust, identity.key, identity.certificate)

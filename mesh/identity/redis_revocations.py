@@ -1,0 +1,76 @@
+"""Revoked access tokens in Redis."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+from uuid import uuid4
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from mesh.identity.revocations import Revocation, Revocations, decode, encode
+from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
+from mesh.observability.logs import logger
+
+Reply = TypeVar("Reply")
+KEPT_SECONDS = LONGEST_TOKEN_SECONDS + 3600
+"""How long Redis keeps what nobody adds to any more."""
+
+
+class RedisRevocations(Revocations):
+    """A sorted set in Redis, by the end of the entries, and a version that tells of a change.
+
+    A look costs one GET of the version as long as nothing changes.
+    """
+
+    def __init__(self, url: str, prefix: str = "mesh/") -> None:
+        """Connects on demand.
+
+        Args:
+            url: redis://host:port/number.
+            prefix: Stands before the keys.
+        """
+        super().__init__()
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=0.5, socket_connect_timeout=0.5
+        )
+        self._entries = f"{prefix}revocations"
+        self._version_key = f"{prefix}revocations-version"
+        self._version: bytes | str | None = b""
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _load(self) -> set[Revocation] | None:
+        version = await _ask(lambda: self._redis.get(self._version_key))
+        if version == self._version:
+            return None
+        # Read after the version: a change in between has another version, and is read again.
+        found = await _ask(lambda: self._redis.zrangebyscore(self._entries, time.time(), "+inf"))
+        self._version = version
+        return {entry for member in cast("list[bytes]", found) for entry in _entries(member)}
+
+    async def _store(self, missing: set[Revocation]) -> None:
+        # One transaction: whoever sees the new version sees the entries.
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.zadd(self._entries, {encode([one]): one.ends for one in missing})
+        pipeline.zremrangebyscore(self._entries, "-inf", time.time())
+        pipeline.expire(self._entries, KEPT_SECONDS)
+        pipeline.set(self._version_key, uuid4().hex, ex=KEPT_SECONDS)
+        await _ask(pipeline.execute)
+
+
+def _entries(member: bytes) -> set[Revocation]:
+    try:
+        return decode(member)
+    except ValueError as error:
+        # Passed over: one that somebody else wrote must not hide the others.
+        logger().warning("an entry of the revoked tokens is damaged", detail=str(error))
+        return set()
+
+
+async def _ask(question: Callable[[], Awaitable[Reply]]) -> Reply:
+    try:
+        return await question()
+    except RedisError as error:
+        raise ConnectionError(f"redis does not answer: {type(error).__name__}") from error

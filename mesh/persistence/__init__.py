@@ -1,0 +1,1 @@
+"""The database of a service: units of work, migrations, outbox, group commit."""

@@ -1,0 +1,58 @@
+"""The services that are installed beside the kit, each with what operations need to know of it.
+
+A service registers by an entry point of the group mediq.services, so that neither the kit nor the
+command line names one: what is not installed does not exist.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from mesh.contract.methods import SERVERS
+from mesh.encryption.encrypted_columns import SealedColumn
+
+GROUP = "mediq.services"
+
+
+@dataclass(frozen=True)
+class ServiceDefinition:
+    """What a service says of itself to the commands that look after it."""
+
+    name: str
+    """Name of its package, such as queue_svc."""
+    has_database: bool = False
+    """Whether its package has a folder migrations."""
+    encrypted_columns: Sequence[SealedColumn] = ()
+    """The columns that hold ciphertexts of its data keys."""
+
+
+def installed_services() -> Sequence[str]:
+    """Returns the names of the services that are installed, in the order of their ports."""
+    names = {entry.name for entry in entry_points(group=GROUP)}
+    return [name for name in SERVERS if name in names]
+
+
+def service_definition(name: str) -> ServiceDefinition:
+    """Loads what an installed service says of itself.
+
+    Args:
+        name: One of `installed_services`.
+
+    Raises:
+        LookupError: No service of this name is installed.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        definition = entry.load()
+        assert isinstance(definition, ServiceDefinition)
+        return definition
+    raise LookupError(f"no service {name} is installed")
+
+
+def services_with_database() -> Sequence[str]:
+    """Returns the installed services that have migrations."""
+    return [name for name in installed_services() if service_definition(name).has_database]
+
+
+def services_with_encrypted_columns() -> Sequence[str]:
+    """Returns the installed services that have encrypted columns."""
+    return [name for name in installed_services() if service_definition(name).encrypted_columns]

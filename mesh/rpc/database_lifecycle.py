@@ -1,0 +1,30 @@
+"""The database of a running service. Apart from the server: not every service has one."""
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from mesh.persistence.database import Database
+from mesh.rpc.server import Server
+
+
+def open_database(server: Server) -> Database:
+    """The service's database: brought up to date, watched by readiness, closed at the end.
+
+    Raises:
+        RuntimeError: The database cannot be migrated.
+    """
+    settings = server.settings
+    if settings.migrate_at_start:
+        # Alembic is 11 MB that a service needs once: not where `mediq up` has migrated already.
+        from mesh.persistence.migrations import upgrade
+
+        try:
+            upgrade(settings.service, settings.database)
+        except SQLAlchemyError as error:
+            raise RuntimeError(
+                f"the database cannot be brought up to date ({error}): check "
+                f"MEDIQ_{settings.service.upper()}_DATABASE_URL and the space on its disk"
+            ) from error
+    database = Database(settings.database, settings.database_threads)
+    server.check("database", database.ping)
+    server.on_close(database.close)
+    return database

@@ -1,0 +1,1 @@
+"""Caches and counters, in the process or shared in Redis."""

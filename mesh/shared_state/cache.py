@@ -1,0 +1,105 @@
+"""Caches: in the process, or Redis. A cache that fails is a cache that misses."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from uuid import uuid4
+
+MAX_ENTRIES = 10_000
+
+
+class Cache(Protocol):
+    """Short-lived copies of what can be looked up again."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value; None when it is unknown, old, or the cache does not answer."""
+        ...
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Keeps a value for a time. Never raises because the cache is gone."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forgets a value. Never raises because the cache is gone."""
+        ...
+
+    async def generation(self, group: str) -> str | None:
+        """The present generation of a group of copies; None when the cache does not answer."""
+        ...
+
+    async def bump(self, group: str) -> None:
+        """Begins a new generation: no copy of the group counts any more."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections."""
+        ...
+
+
+async def remembered(
+    cache: Cache, group: str, key: str, ttl_seconds: float, load: Callable[[], Awaitable[bytes]]
+) -> bytes:
+    """A copy, or what is loaded now.
+
+    The generation is asked for before the load. So a copy of what was loaded before a change is
+    kept under a name that nobody looks up after the change's `bump`, whoever was faster.
+
+    Args:
+        cache: Keeps the copies.
+        group: What becomes old together; `cache.bump(group)` after a change of it.
+        key: Names the copy in its group.
+        ttl_seconds: Longest use, for the case that a change could not be told to the cache.
+        load: Gives the value.
+    """
+    generation = await cache.generation(group)
+    if generation is None:
+        return await load()
+    name = f"copy/{group}/{generation}/{key}"
+    found = await cache.get(name)
+    if found is None:
+        found = await load()
+        await cache.set(name, found, ttl_seconds)
+    return found
+
+
+class MemoryCache:
+    """A cache in the process."""
+
+    def __init__(self) -> None:
+        """An empty cache."""
+        self._entries: dict[str, tuple[float, bytes]] = {}
+        self._generations: dict[str, str] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, unless its time is over."""
+        ends, value = self._entries.get(key, (0.0, b""))
+        if ends <= time.monotonic():
+            self._entries.pop(key, None)
+            return None
+        return value
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Keeps a value; when the cache is full, the oldest entry goes."""
+        if len(self._entries) >= MAX_ENTRIES:
+            del self._entries[next(iter(self._entries))]
+        self._entries[key] = (time.monotonic() + ttl_seconds, value)
+
+    async def delete(self, key: str) -> None:
+        """Forgets a value."""
+        self._entries.pop(key, None)
+
+    async def generation(self, group: str) -> str | None:
+        """The generation; a new one when the group is not known."""
+        if group not in self._generations:
+            await self.bump(group)
+        return self._generations[group]
+
+    async def bump(self, group: str) -> None:
+        """Begins a new generation."""
+        if len(self._generations) >= MAX_ENTRIES:
+            self._generations.clear()
+        self._generations[group] = uuid4().hex
+
+    async def close(self) -> None:
+        """Forgets everything."""
+        self._entries.clear()

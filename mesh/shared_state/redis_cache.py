@@ -1,0 +1,98 @@
+"""The cache in Redis, whose values only the service can make and read."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import uuid4
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from mesh.encryption.field_cipher import DecryptionError, FieldCipher
+from mesh.observability.logs import logger
+
+Reply = TypeVar("Reply")
+PAUSE_SECONDS = 1.0
+"""How long a Redis that did not answer is left alone: its time-out would slow every call."""
+GENERATION_SECONDS = 24 * 3600
+"""How long a group's generation outlives its last use. Copies live for seconds."""
+
+
+class RedisCache:
+    """A cache shared by all replicas of a service."""
+
+    def __init__(self, url: str, prefix: str, cipher: FieldCipher) -> None:
+        """Connects on demand.
+
+        Args:
+            url: redis://host:port/number.
+            prefix: Stands before every key.
+            cipher: Seals values for their keys: whoever writes to Redis can take copies away, and
+                put older ones of the same key back, but not make one.
+        """
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=0.2, socket_connect_timeout=0.2
+        )
+        self._prefix = prefix
+        self._cipher = cipher
+        self._silent_until = 0.0
+
+    async def get(self, key: str) -> bytes | None:
+        """The value; None when Redis does not answer, or holds none that this service made."""
+        sealed = await self._get(key)
+        if sealed is None:
+            return None
+        try:
+            return self._cipher.decrypt(sealed, f"cache/{key}")
+        except DecryptionError:
+            logger().warning("a value in redis is not ours, going on without")
+            return None
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Keeps a value, if Redis answers."""
+        life = max(1, int(ttl_seconds * 1000))
+        sealed = self._cipher.encrypt(value, f"cache/{key}")
+        await self._ask(lambda: self._redis.set(self._prefix + key, sealed, px=life))
+
+    async def delete(self, key: str) -> None:
+        """Forgets a value, if Redis answers."""
+        await self._ask(lambda: self._redis.delete(self._prefix + key))
+
+    async def generation(self, group: str) -> str | None:
+        """The generation; a new one when Redis has lost the group's; None when it is silent."""
+        name = f"generation/{group}"
+        found = await self._get(name)
+        if found is None:
+            await self._begin(name, only_new=True)
+            found = await self._get(name)
+        # Not sealed, so it may be anybody's: what is no text is nothing that was begun here.
+        return None if found is None else found.decode("ascii", "replace")
+
+    async def bump(self, group: str) -> None:
+        """Begins a new generation, if Redis answers."""
+        await self._begin(f"generation/{group}", only_new=False)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+    async def _get(self, key: str) -> bytes | None:
+        value = await self._ask(lambda: self._redis.get(self._prefix + key))
+        return value.encode() if isinstance(value, str) else value
+
+    async def _begin(self, name: str, *, only_new: bool) -> None:
+        await self._ask(
+            lambda: self._redis.set(
+                self._prefix + name, uuid4().hex, ex=GENERATION_SECONDS, nx=only_new
+            )
+        )
+
+    async def _ask(self, question: Callable[[], Awaitable[Reply]]) -> Reply | None:
+        if time.monotonic() < self._silent_until:
+            return None
+        try:
+            return await question()
+        except RedisError as error:
+            self._silent_until = time.monotonic() + PAUSE_SECONDS
+            logger().warning("redis does not answer, going on without", error=type(error).__name__)
+            return None

@@ -1,0 +1,1 @@
+"""The mediq command line, the supervisor of a mesh on one machine, the demo."""

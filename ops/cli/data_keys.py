@@ -1,0 +1,225 @@
+"""mediq data-keys: the keys that encrypt personal data in the databases."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+
+import typer
+from sqlalchemy import inspect, make_url
+from sqlalchemy.orm import Session
+
+from mesh.encryption import data_keys
+from mesh.encryption.data_keys import DataKeys, Listed, State
+from mesh.encryption.encrypted_columns import (
+    SealedColumn,
+    Usage,
+    usage,
+)
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.encryption.reencryption import Resealer, Tally
+from mesh.errors import MeshError, refused
+from mesh.identity.signing_keys import ANNOUNCE_SECONDS
+from mesh.observability import logs
+from mesh.persistence.database import Database
+from mesh.registry import service_definition, services_with_encrypted_columns
+from mesh.settings import settings_of
+from ops.cli.keys import clear_errors, utc_text
+from ops.cli.trail import noted
+
+app = typer.Typer(no_args_is_help=True)
+Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
+Columns = Sequence[SealedColumn]
+Result = TypeVar("Result")
+WALKS = 5
+"""How often `reseal` tries ciphertexts that others change or hold."""
+WAIT_SECONDS = 2.0
+"""Pause between these tries."""
+REST = 0.5
+"""Seconds of rest for each second of work: a person waits."""
+
+
+@app.command()
+def rotate(
+    service: Service = "",
+    after: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds until the new key encrypts. A service reads it within a second; give it "
+            "more where files are handed out more slowly, as in Kubernetes.",
+        ),
+    ] = ANNOUNCE_SECONDS,
+) -> None:
+    """Add a key that takes over. Services then seal what they have stored anew."""
+    done = []
+    for name in _chosen(service):
+        with clear_errors():
+            added = data_keys.rotate(settings_of(name).keys, name, after)
+        begins = utc_text(added.encrypts_from)
+        typer.echo(f"{name}: {added.key_id} decrypts now and encrypts from {begins}")
+        done.append(noted(name, f"data-keys rotate {added.key_id}"))
+    _require(done)
+
+
+@app.command("list")
+def list_keys(service: Service = "") -> None:
+    """Show each key, what it does, and how many ciphertexts need it."""
+    for name in _chosen(service):
+        keys = _keys(name)
+        used = _usage(name, [key.key_id for key in keys.keys])
+        place = make_url(settings_of(name).database).render_as_string(hide_password=True)
+        typer.echo(f"{name}  {place}")
+        for one in keys.listed(time.time()):
+            begins = one.key.encrypts_from
+            since = utc_text(begins) if begins else "the start"
+            count = used.by_key[one.key.key_id]
+            typer.echo(
+                f"  {one.key.key_id}  {one.state:<10}  from {since:<20}  {count} ciphertexts"
+            )
+        if used.unknown:
+            typer.echo(f"  {used.unknown} values have none of these keys")
+
+
+@app.command()
+def reseal(service: Service = "") -> None:
+    """Seal what older keys have encrypted anew, now. Fails when something had to stay."""
+    # Standard output is for progress; fields that do not decrypt are logged by their place.
+    logs.configure("mediq", "WARNING")
+    _require([_reseal(name) for name in _chosen(service)])
+
+
+@app.command()
+def prune(service: Service = "") -> None:
+    """Remove the keys that no ciphertext needs. Fails when an older key has to stay."""
+    _require([_prune(name) for name in _chosen(service)])
+
+
+def _require(done: Sequence[bool]) -> None:
+    if not all(done):
+        raise typer.Exit(1)
+
+
+def _chosen(service: str) -> Sequence[str]:
+    names = services_with_encrypted_columns()
+    if service and service not in names:
+        raise SystemExit(f"mediq: {service} has no sealed data; choose one of {', '.join(names)}")
+    return [service] if service else names
+
+
+def _keys(service: str) -> DataKeys:
+    with clear_errors():
+        return data_keys.read_data_keys(data_keys.file_of(settings_of(service).keys, service))
+
+
+def _require_tables(session: Session, columns: Columns) -> None:
+    """Keeps a database that is empty, or that of another service, from looking like one at rest.
+
+    Raises:
+        MeshError: FAILED_PRECONDITION with reason TABLE_MISSING.
+    """
+    found = inspect(session.connection())
+    for column in columns:
+        if not found.has_table(str(column.table)):
+            raise refused(f"its database lacks the table {column.table}", "TABLE_MISSING")
+
+
+def _on_database(service: str, work: Callable[[Database, Columns], Awaitable[Result]]) -> Result:
+    columns = service_definition(service).encrypted_columns
+
+    async def run() -> Result:
+        database = Database(settings_of(service).database, 1)
+        try:
+            await database.read(lambda session: _require_tables(session, columns))
+            return await work(database, columns)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except MeshError as error:
+        raise SystemExit(
+            f"mediq: {service}: {error.message} ({error.reason}): check "
+            f"MEDIQ_{service.upper()}_DATABASE_URL, and that the mesh was started or `mediq db "
+            "upgrade` was run"
+        ) from error
+
+
+def _usage(service: str, key_ids: Sequence[str]) -> Usage:
+    async def count(database: Database, columns: Columns) -> Usage:
+        return await database.read(lambda session: usage(session, columns, key_ids))
+
+    return _on_database(service, count)
+
+
+def _reseal(service: str) -> bool:
+    """Whether everything has the key that encrypts, and that is written down."""
+    with clear_errors():
+        cipher = FieldCipher.load(settings_of(service).keys, service)
+
+    def tell(table: str, tally: Tally) -> None:
+        typer.echo(f"{service}: {table}: {tally.sealed} sealed anew so far")
+
+    async def walk(database: Database, columns: Columns) -> Tally:
+        resealer = Resealer(columns, cipher, database, REST)
+        found = await resealer.walk(tell)
+        sealed = found.sealed
+        for _ in range(WALKS - 1):
+            if not found.busy:
+                break
+            await asyncio.sleep(WAIT_SECONDS)
+            found = await resealer.walk(tell)
+            sealed += found.sealed
+        return Tally(sealed, found.busy, found.damaged)
+
+    tally = _on_database(service, walk)
+    now = time.time()
+    keys = cipher.keys()
+    typer.echo(f"{service}: {tally.sealed} sealed anew with {keys.encrypting(now).key_id}")
+    if tally.busy:
+        typer.echo(f"{service}: {tally.busy} were in use, try again", err=True)
+    if tally.damaged:
+        typer.echo(f"{service}: {tally.damaged} do not decrypt and stay as they are", err=True)
+    for one in keys.listed(now):
+        if one.state is State.LEAVING:
+            typer.echo(
+                f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
+                "the service looks once more"
+            )
+    return noted(service, "data-keys reseal") and not tally.busy and not tally.damaged
+
+
+def _prune(service: str) -> bool:
+    """Whether no older key is left, and what was removed is written down."""
+    listed = _keys(service).listed(time.time())
+    leaving = [one for one in listed if one.state is State.LEAVING]
+    # Counted when nobody encrypts with them any more.
+    idle = [one.key.key_id for one in listed if one.state is State.DECRYPTING]
+    used = _usage(service, idle).by_key if idle else {}
+    with clear_errors():
+        folder = settings_of(service).keys
+        unused = [key_id for key_id in idle if not used[key_id]]
+        removed = data_keys.remove(folder, service, unused) if unused else []
+    for key_id in removed:
+        typer.echo(f"{service}: {key_id} removed")
+    needed = [key_id for key_id in idle if used[key_id]]
+    for key_id in needed:
+        typer.echo(
+            f"{service}: {key_id} stays, {used[key_id]} ciphertexts need it: wait for the service, "
+            f"or run `mediq data-keys reseal {service}`",
+            err=True,
+        )
+    for one in leaving:
+        typer.echo(
+            f"{service}: {one.key.key_id} stays, a replica may encrypt with it until {_quiet(one)}",
+            err=True,
+        )
+    if not removed and not needed and not leaving:
+        typer.echo(f"{service}: nothing to remove")
+    written = [noted(service, f"data-keys prune {key_id}") for key_id in removed]
+    return all(written) and not needed and not leaving
+
+
+def _quiet(one: Listed) -> str:
+    assert one.quiet_from is not None
+    return utc_text(one.quiet_from)

@@ -1,0 +1,45 @@
+"""mediq db: migrations of the services' databases."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from alembic import command
+
+from mesh.persistence.migrations import config_for
+from mesh.persistence.migrations import upgrade as upgrade_database
+from mesh.registry import services_with_database
+from mesh.settings import home_folder, settings_of
+from ops import data_dir
+from ops.cli.trail import noted
+
+app = typer.Typer(no_args_is_help=True)
+Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
+
+
+def _with_database(service: str) -> Sequence[str]:
+    names = services_with_database()
+    if service and service not in names:
+        raise SystemExit(f"mediq: {service} has no database; choose one of {', '.join(names)}")
+    return [service] if service else names
+
+
+@app.command()
+def upgrade(service: Service = "") -> None:
+    """Bring databases up to date."""
+    data_dir.prepare(home_folder())
+    done = []
+    for name in _with_database(service):
+        upgrade_database(name, settings_of(name).database)
+        typer.echo(f"{name}: up to date")
+        done.append(noted(name, "db upgrade"))
+    if not all(done):
+        raise typer.Exit(1)
+
+
+@app.command()
+def current(service: Service = "") -> None:
+    """Show the revision of databases."""
+    for name in _with_database(service):
+        typer.echo(f"{name}:")
+        command.current(config_for(name, settings_of(name).database))

@@ -1,0 +1,245 @@
+"""mediq demo: the main job through Envoy's REST, as a web client would do it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from httpx_sse import aconnect_sse
+
+from ops.supervisor import Plan, StartError, Supervisor
+
+Json = dict[str, Any]
+LOW_CONFIDENCE = 0.7
+CALL_SECONDS = 15.0
+
+
+def demo(
+    card: Annotated[Path | None, typer.Option(help="A photo of a KTP; drawn when absent.")] = None,
+) -> None:
+    """Start the mesh, turn a card photo into a called ticket, print each step, stop the mesh.
+
+    Runs in a data folder of its own that is gone afterwards.
+    """
+    if card is not None and not card.is_file():
+        raise SystemExit(f"mediq: {card} is not a file")
+    with tempfile.TemporaryDirectory(prefix="mediq-demo-") as folder:
+        try:
+            asyncio.run(_Demo(Plan.from_environment(Path(folder)), card).run())
+        except (StartError, DemoError) as error:
+            raise SystemExit(f"mediq: {error}") from error
+
+
+class DemoError(Exception):
+    """A step of the demo was refused; the text holds the answer."""
+
+
+@dataclass
+class _Demo:
+    plan: Plan
+    card: Path | None
+    log: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    async def run(self) -> None:
+        supervisor = Supervisor(self.plan, lambda name, line: self.log.append(f"{name}: {line}"))
+        try:
+            drawing = asyncio.create_task(asyncio.to_thread(self._photo))
+            await supervisor.start()
+            self._say("six services and Envoy are ready")
+            async with httpx.AsyncClient(base_url=self.plan.url, timeout=35) as client:
+                ticket = await self._main_job(client, await drawing)
+        except (StartError, DemoError):
+            typer.echo("\n".join(self.log[-40:]), err=True)
+            raise
+        finally:
+            await supervisor.stop()
+        self._say("everything is stopped")
+        typer.echo(json.dumps(ticket, ensure_ascii=False))
+
+    def _say(self, text: str) -> None:
+        typer.echo(f"[{time.monotonic() - self.began:6.2f} s] {text}")
+
+    def _mediq(self, *arguments: str) -> str:
+        environment = {**os.environ, **self.plan.environment()}
+        program = str(Path(sys.executable).parent / "mediq")
+        done = subprocess.run(  # noqa: S603 - our own command
+            [program, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise DemoError(f"mediq {arguments[0]} failed: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def _photo(self) -> bytes:
+        if self.card is not None:
+            return self.card.read_bytes()
+        path = self.plan.home / "card.jpg"
+        self._mediq("sample-card", str(path), "--seed", str(uuid.uuid4().int % 10_000))
+        return path.read_bytes()
+
+    async def _main_job(self, client: httpx.AsyncClient, photo: bytes) -> Json:
+        uploading = asyncio.create_task(
+            self._call(client, "POST", "/ocr/upload", files={"file": ("ktp.jpg", photo)})
+        )
+        facility, service, counter, operator = await self._facility(client)
+        self._say(f"facility {facility['name']}: {service['name']}, {counter['name']}, an operator")
+        upload = await uploading
+        draft = upload["draft"]
+        patient = f"Bearer {upload['session']['accessToken']}"
+        fields = {name: value for name, value in draft["ktp"].items() if value and value["value"]}
+        doubtful = [name for name, value in fields.items() if value["confidence"] < LOW_CONFIDENCE]
+        self._say(f"the photo became a draft: {len(fields)} fields, {len(doubtful)} doubtful")
+        for name, value in fields.items():
+            shown = value["value"] if name != "nik" else _masked(value["value"])
+            typer.echo(f"             {name:<18} {shown:<32} {value['confidence']:.2f}")
+        consent = await self._call(client, "GET", "/consent")
+        self._say(f"agreed to the text of {consent['version']} ({len(consent['terms'])} purposes)")
+        registration = await self._confirm(client, draft, facility, service, consent, patient)
+        ticket = registration["ticket"]
+        wait = int(float(ticket["estimatedWait"].removesuffix("s")) / 60)
+        self._say(
+            f"confirmed: ticket {ticket['number']}, {ticket['peopleAhead']} ahead, "
+            f"about {wait} minutes"
+        )
+        session = f"Bearer {registration['session']['accessToken']}"
+        called = await self._follow_and_call(client, ticket, session, counter, operator)
+        return {
+            "number": called["number"],
+            "status": called["status"],
+            "institution": called["institutionName"],
+            "service": called["serviceName"],
+            "counter": called["counterName"],
+            "ticketId": called["id"],
+            "peopleAhead": ticket["peopleAhead"],
+            "estimatedWaitSeconds": float(ticket["estimatedWait"].removesuffix("s")),
+        }
+
+    async def _facility(self, client: httpx.AsyncClient) -> tuple[Json, Json, Json, str]:
+        text = await asyncio.to_thread(
+            self._mediq, "admin", "create", "--email", "demo@mediq.example", "--json"
+        )
+        admin = await self._login(client, json.loads(text))
+        facility = await self._call(
+            client,
+            "POST",
+            "/institutions",
+            token=admin,
+            json={"name": "Puskesmas Contoh", "city": "Bandung", "timeZone": "Asia/Jakarta"},
+        )
+        path = f"/institutions/{facility['id']}"
+        service, counter = await asyncio.gather(
+            self._call(
+                client,
+                "POST",
+                f"{path}/services",
+                token=admin,
+                json={"name": "Poli Umum", "prefix": "A", "serviceMinutes": 10},
+            ),
+            self._call(client, "POST", f"{path}/counters", token=admin, json={"name": "Loket 1"}),
+        )
+        account = {"email": "loket@mediq.example", "password": uuid.uuid4().hex}
+        await self._call(
+            client,
+            "POST",
+            "/users",
+            token=admin,
+            json={
+                **account,
+                "nama": "Operator Contoh",
+                "role": "ROLE_OPERATOR",
+                "institutionId": facility["id"],
+            },
+        )
+        return facility, service, counter, await self._login(client, account)
+
+    async def _login(self, client: httpx.AsyncClient, account: Json) -> str:
+        body = {"email": account["email"], "password": account["password"]}
+        pair = await self._call(client, "POST", "/auth/login/admin", json=body)
+        return f"Bearer {pair['accessToken']}"
+
+    async def _confirm(
+        self,
+        client: httpx.AsyncClient,
+        draft: Json,
+        facility: Json,
+        service: Json,
+        consent: Json,
+        token: str,
+    ) -> Json:
+        body = {
+            "requestId": str(uuid.uuid4()),
+            "draftId": draft["id"],
+            "institutionId": facility["id"],
+            "serviceId": service["id"],
+            "consent": True,
+            "consentVersion": consent["version"],
+            "purposes": [term["purpose"] for term in consent["terms"]],
+        }
+        registration = await self._call(client, "POST", "/ocr/confirm", token=token, json=body)
+        async with asyncio.timeout(CALL_SECONDS):
+            while registration["state"] != "REGISTRATION_STATE_COMPLETED":
+                await asyncio.sleep(0.2)
+                path = f"/ocr/{draft['id']}/registration"
+                registration = await self._call(client, "GET", path, token=token)
+        return registration
+
+    async def _follow_and_call(
+        self, client: httpx.AsyncClient, ticket: Json, session: str, counter: Json, operator: str
+    ) -> Json:
+        path = f"/queue/{ticket['id']}/live"
+        headers = {"authorization": session}
+        async with (
+            asyncio.timeout(CALL_SECONDS),
+            aconnect_sse(client, "GET", path, headers=headers) as stream,
+        ):
+            body = {
+                "institutionId": ticket["institutionId"],
+                "serviceId": ticket["serviceId"],
+                "counterId": counter["id"],
+            }
+            calling: asyncio.Task[Json] | None = None
+            async for event in stream.aiter_sse():
+                live: Json | None = event.json().get("ticket")
+                if live is None:
+                    continue
+                if calling is None:
+                    self._say(f"the patient's phone follows live: {live['status']}")
+                    calling = asyncio.create_task(
+                        self._call(client, "POST", "/queue/next", token=operator, json=body)
+                    )
+                if live["status"] == "TICKET_STATUS_CALLED":
+                    called = await calling
+                    self._say(f"the operator at {called['counterName']} called {called['number']}")
+                    self._say(f"the live stream says so: {live['number']} to {live['counterName']}")
+                    return live
+        raise DemoError("the live stream ended before the call")
+
+    async def _call(
+        self,
+        client: httpx.AsyncClient,
+        verb: str,
+        path: str,
+        *,
+        token: str = "",
+        json: Json | None = None,
+        files: Any = None,
+    ) -> Json:
+        headers = {"authorization": token} if token else {}
+        reply = await client.request(verb, path, json=json, files=files, headers=headers)
+        if reply.is_error:
+            raise DemoError(f"{verb} {path} answered {reply.status_code}: {reply.text}")
+        answer: Json = reply.json()
+        return answer
+
+
+def _masked(nik: str) -> str:
+    return f"{nik[:4]}{'*' * (len(nik) - 8)}{nik[-4:]}"

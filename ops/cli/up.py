@@ -1,0 +1,38 @@
+"""mediq up: run the whole mesh on this machine."""
+
+import asyncio
+import signal
+
+import typer
+
+from mesh.settings import home_folder
+from ops.supervisor import Plan, StartError, Supervisor
+
+
+def up() -> None:
+    """Start the six services and Envoy, and serve until Ctrl-C."""
+    try:
+        asyncio.run(_serve())
+    except StartError as error:
+        raise SystemExit(f"mediq: {error}") from error
+
+
+async def _serve() -> None:
+    plan = Plan.from_environment(home_folder())
+    supervisor = Supervisor(plan, lambda name, line: typer.echo(f"{name:<16}| {line}", err=True))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    starting = asyncio.ensure_future(supervisor.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            typer.echo(f"MediQ serves at {plan.url}  (API: {plan.url}/api/docs, data: {plan.home})")
+            typer.echo("First administrator: mediq admin create --email YOU@EXAMPLE.ORG")
+            await stopping
+    finally:
+        starting.cancel()
+        typer.echo("stopping", err=True)
+        await supervisor.stop()

@@ -1,0 +1,6 @@
+"""What operations need to know of this service."""
+
+from mesh.registry import ServiceDefinition
+from queue_svc.sealed import SEALED
+
+SERVICE = ServiceDefinition("queue_svc", has_database=True, encrypted_columns=SEALED)
