@@ -37,7 +37,7 @@ test: $(READY) $(THIRD) ## All tests that need no server from outside
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(BIN)/pytest -m backends
 
-check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, unsafe code, secrets, advisories
+check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, links, unsafe code, secrets, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -47,6 +47,7 @@ check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, genera
 	$(BIN)/python -m tools.contract_lint
 	$(BIN)/python -m tools.breaking
 	$(BIN)/python -m tools.generate --check
+	$(BIN)/python -m tools.doc_links
 	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
 	$(BIN)/python -m tools.secrets_scan
 	$(BIN)/python -m tools.advisories
@@ -69,7 +70,7 @@ bench: $(READY) ## Measure the kit against a bare gRPC server
 bench-identity: $(READY) ## Measure logins and profiles through Envoy on SQLite and MariaDB against a bare echo
 	$(BIN)/python -m bench.identity
 
-bench-ocr: $(READY) ## Measure the card reader against EasyOCR, RapidOCR and Tesseract; writes docs/ocr-report.md
+bench-ocr: $(READY) ## Measure the card reader against EasyOCR, RapidOCR and Tesseract; writes docs/explanation/ocr-report.md
 	$(BIN)/python -m bench.ocr --report
 
 bench-queue: $(READY) ## Measure the queue through Envoy on MariaDB against raw SQL doing the same statements

@@ -2,7 +2,7 @@
 
 Real Envoy and user_svc, on SQLite and on MariaDB, against a bare echo behind the same Envoy, in
 turns. What is lifted for the load are the limits of the edge; the service's throttle of each NIK
-stays. docs/identity.md explains the table.
+stays. docs/explanation/identity.md explains the table.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Drawn specimens in looks that training never saw go through the engine as JPEG bytes, and a few of
 them, image by image in turn, through three other readers. Photos are taken before they are timed,
 so that nothing else runs then. With --report also the things that spoil photos are measured one by
-one, and docs/ocr-report.md is written.
+one, and docs/explanation/ocr-report.md is written.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=200, help="photos a level")
     parser.add_argument("--peer-images", type=int, default=8, help="photos a level, all readers")
-    parser.add_argument("--report", action="store_true", help="write docs/ocr-report.md")
+    parser.add_argument("--report", action="store_true", help="write the report in docs")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is missed")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if min(options.images, options.peer_images) < 1:

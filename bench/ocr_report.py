@@ -1,4 +1,4 @@
-"""Writes docs/ocr-report.md from the figures of one run."""
+"""Writes docs/explanation/ocr-report.md from the figures of one run."""
 
 import math
 import os
@@ -22,7 +22,7 @@ from bench.table import Row
 from ocr_engine.domain import DocumentType
 from training.synth import Level
 
-DOCS: Final = Path(__file__).parents[1] / "docs"
+DOCS: Final = Path(__file__).parents[1] / "docs" / "explanation"
 REPORT: Final = DOCS / "ocr-report.md"
 FOLDER: Final = DOCS / "ocr-report"
 PACKAGES: Final = ("easyocr", "onnxruntime", "rapidocr", "pytesseract")

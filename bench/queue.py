@@ -1,8 +1,8 @@
 """The queue under load: python -m bench.queue [--strict] [--quick].
 
 Envoy with one worker, queue_svc on MariaDB with a write to the disk at each commit, and
-institution_svc, against plain SQL with the same statements in the same run. docs/queue-bench.md
-explains the table; bench.queue_sim measures order and estimates.
+institution_svc, against plain SQL with the same statements in the same run.
+docs/explanation/queue-bench.md explains the table; bench.queue_sim measures order and estimates.
 """
 
 import argparse

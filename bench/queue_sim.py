@@ -1,7 +1,8 @@
 """Order and waiting times under load: python -m bench.queue_sim [--days N] [--seed N] [--strict].
 
 Runs the production pick, line and rolling mean over simulated days with a morning peak, then
-checks the simulator itself against queueing theory. docs/queue-simulation.md explains the table.
+checks the simulator itself against queueing theory.
+docs/explanation/queue-simulation.md explains the table.
 """
 
 import argparse

@@ -74,7 +74,7 @@ def _outlier_detection() -> Config:
         "base_ejection_time": "10s",
         "max_ejection_time": "60s",
         "max_ejection_percent": 50,
-        # Slow or failing answers are the callers' business; see docs/edge.md.
+        # Slow or failing answers are the callers' business; see docs/reference/edge.md.
         "enforcing_success_rate": 0,
     }
 

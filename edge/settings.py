@@ -104,7 +104,7 @@ class EdgeSettings:
     rates: Mapping[RateClass.ValueType, Rates] = field(default_factory=lambda: DEFAULT_RATES)
     """Limits by rate class."""
     global_limits: bool = True
-    """Whether the gateway is asked for the limits of all Envoys together; see docs/edge.md."""
+    """Whether the gateway is asked for the limits of all Envoys together: docs/reference/edge.md"""
     limit_open_seconds: float = 0.1
     """How long a call waits for the gateway's answer that passes without one."""
     limit_closed_seconds: float = 0.5

@@ -20,7 +20,7 @@ STAFF = (Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
 
 HEAD = """# Who may call what
 
-Made from the policies in `protos/` by `python -m tools.access > docs/access.md`; a test compares.
+Made from the policies in `protos/` by `make gen`; `make check` compares.
 What is not in a row is refused: by the edge, and again by the service itself.
 
 - Columns of roles and sessions: `x` may call. A session is narrow: it opens one registration draft,
@@ -152,7 +152,7 @@ def _table(title: str, titles: list[str], rows: list[str]) -> str:
 
 
 def render() -> str:
-    """The document docs/access.md, the same at every call."""
+    """The document docs/reference/access.md, the same at every call."""
     titles = [
         *("RPC", "REST"),
         *(role_name(role) for role in ROLES),

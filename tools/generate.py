@@ -1,4 +1,4 @@
-"""Regenerates everything that is derived from the contracts, or checks that it is up to date.
+"""Regenerates what is derived from the contracts and the code, or checks that it is up to date.
 
 `python -m tools.generate` writes them; `--check` exits 1 when a committed file differs.
 """
@@ -19,7 +19,10 @@ THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 DERIVED = {
     "gen/asyncapi.json": "tools.asyncapi",
     "gen/openapi.json": "tools.openapi",
-    "docs/access.md": "tools.access",
+    "docs/reference/access.md": "tools.access",
+    "docs/reference/commands.md": "tools.commands_page",
+    "docs/reference/metrics.md": "tools.metrics_page",
+    "docs/reference/settings.md": "tools.settings_page",
     "envoy/envoy.yaml": "edge",
     "envoy/edge_certificate.yaml": "edge default edge_certificate.yaml",
     "envoy/trusted_authorities.yaml": "edge default trusted_authorities.yaml",
@@ -91,7 +94,7 @@ def derive(target: Path) -> None:
             command, check=True, capture_output=True, cwd=ROOT, env=environment
         ).stdout
         path = target / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(printed)
 
 

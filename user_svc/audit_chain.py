@@ -1,6 +1,6 @@
 """The chain of the audit trail: every entry's HMAC covers the entry before.
 
-docs/audit.md has the format, so that somebody else can write a verifier.
+docs/compliance/audit.md has the format, so that somebody else can write a verifier.
 """
 
 import datetime

@@ -1,7 +1,7 @@
 """The data keys of a service: which one encrypts when, and which ones still decrypt.
 
 `<service>.data-key.json` says it all. A new key decrypts at once and encrypts later, so that no
-replica meets a ciphertext whose key it has not read yet. See docs/data-keys.md.
+replica meets a ciphertext whose key it has not read yet. See docs/guides/data-keys.md.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The certificate that a process shows, read from files that may change while it runs.
 
-Only reading is here; mesh.identity.tls makes identities. See docs/identity-certificates.md.
+Only reading is here; mesh.identity.tls makes identities. See docs/guides/certificates.md.
 """
 
 import datetime

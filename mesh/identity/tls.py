@@ -2,7 +2,7 @@
 
 A peer is named by a SPIFFE URI in its certificate, spiffe://mediq/<name>
 (https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md). Servers and clients take
-renewed files while they run; docs/identity-certificates.md says how.
+renewed files while they run; docs/guides/certificates.md says how.
 """
 
 import datetime

@@ -1,6 +1,7 @@
 """Every RPC, called by everyone, on their own objects and on somebody else's.
 
-What must happen is computed from the policies (tools/access.py, printed in docs/access.md).
+What must happen is computed from the policies (tools/access.py, which prints
+docs/reference/access.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
 TESTS = Path(__file__).parents[1]
 WHOLE_NIK = {"RevealNik", "UploadDocument", "GetDraft", "UpdateDraft", "ExportPersonalData"}
 """RPCs that show a whole NIK: the audited look, one's own card and one's own copy."""
-DOCUMENT = TESTS.parent / "docs" / "access.md"
+DOCUMENT = TESTS.parent / "docs" / "reference" / "access.md"
 ALL = list(methods().values())
 each_method = pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 

@@ -1,4 +1,4 @@
-"""docs/access.md says what the contracts say."""
+"""docs/reference/access.md says what the contracts say."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pytest
 from mesh.contract.methods import Method, methods
 from tools import access
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "access.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 
 
 def test_the_document_is_up_to_date() -> None:
-    assert DOCUMENT.read_text() == access.render(), "run python -m tools.access > docs/access.md"
+    assert DOCUMENT.read_text() == access.render(), "run make gen"
 
 
 @pytest.mark.parametrize("method", methods().values(), ids=lambda method: method.name)

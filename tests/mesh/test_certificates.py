@@ -314,7 +314,7 @@ async def test_caller_without_a_certificate_is_refused(mesh: Mesh) -> None:
 
 
 async def test_authority_is_changed_while_all_run(mesh: Mesh, tmp_path: Path) -> None:
-    """The steps of docs/identity-certificates.md, with a call that must pass after each."""
+    """The steps of docs/guides/certificates.md, with a call that must pass after each."""
     folder = mesh.home / "tls"
     ensure_identities(tmp_path / "next", [])
     first = (folder / "ca.crt").read_bytes()

@@ -53,7 +53,7 @@ def test_the_first_entry_follows_nothing(trail: Trail) -> None:
 
 
 def test_the_format_is_the_documented_one(trail: Trail) -> None:
-    """Written from docs/audit.md alone, with nothing of the chain."""
+    """Written from docs/compliance/audit.md alone, with nothing of the chain."""
     one, two = event(reason="a"), event(reason="b", institution_id=ids(1)[0])
     trail.append(one, two)
     before = "0" * 64

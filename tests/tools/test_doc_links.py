@@ -1,0 +1,67 @@
+"""The check of links finds those that lead nowhere, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tools import doc_links
+
+PAGE = """# One *page*
+
+See [two](two.md), [its part](sub/three.md#a-b-2), [here](#one-page), [site](https://a.example/x.md),
+`[code](missing.md)` and ![picture](picture.png "title").
+
+```
+[in a block](missing.md)
+# no heading
+```
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "one.md").write_text(PAGE)
+    (tmp_path / "two.md").write_text("# Two\n")
+    (tmp_path / "sub" / "three.md").write_text("## A `b` 2!\n\n[back](../one.md)\n")
+    (tmp_path / "picture.png").write_bytes(b"")
+    return tmp_path
+
+
+def problems(root: Path) -> list[str]:
+    found = [problem for path in doc_links.documents(root) for problem in doc_links.broken(path)]
+    return [problem.removeprefix(f"{root}/") for problem in found]
+
+
+def test_links_that_resolve_are_no_problem(root: Path) -> None:
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("[x](three.md)", "two.md:3: three.md: no such file"),
+        ("![x](sub/picture.png)", "two.md:3: sub/picture.png: no such file"),
+        ("[x](one.md#no-heading)", "two.md:3: one.md#no-heading: no such heading"),
+        ("[x](#one-page)", "two.md:3: #one-page: no such heading"),
+    ],
+)
+def test_a_broken_link_is_named_with_its_place(root: Path, link: str, problem: str) -> None:
+    (root / "two.md").write_text(f"# Two\n\n{link}\n")
+    assert problems(root) == [problem]
+
+
+def test_repeated_headings_have_numbered_anchors() -> None:
+    assert doc_links.anchors("# A\n## [B](x.md)\n# A\n") == {"a", "b", "a-1"}
+
+
+def test_hidden_and_generated_folders_are_left_out(root: Path) -> None:
+    for name in (".venv", "gen", ".github"):
+        (root / name).mkdir()
+        (root / name / "page.md").write_text("[x](missing.md)")
+    assert problems(root) == [".github/page.md:1: missing.md: no such file"]
+
+
+def test_the_links_of_this_project_resolve() -> None:
+    found = [p for path in doc_links.documents(doc_links.ROOT) for p in doc_links.broken(path)]
+    assert found == []
