@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 THIRD := $(VENV)/share/protos
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 CARD ?=
 TRAIN ?= .mediq/train
 PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc training tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train clean
+.PHONY: help demo run test test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -32,10 +34,16 @@ run: $(READY) ## Start the mesh and keep serving
 	@$(BIN)/mediq up
 
 test: $(READY) $(THIRD) ## All tests that need no server from outside
-	$(BIN)/pytest -m "not backends"
+	$(PYTEST) -m "not backends"
+
+test-loaded: $(READY) $(THIRD) ## All tests that need no server from outside, beside twenty busy processes
+	$(BIN)/python -m tests.support.loaded $(PYTEST) -m "not backends"
+
+coverage: $(READY) $(THIRD) ## The same tests with the branches that they take: two thirds slower; fails below the floor
+	$(PYTEST) -m "not backends" --cov --cov-report=term:skip-covered
 
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
-	$(BIN)/pytest -m backends
+	$(PYTEST) -m backends
 
 check: $(READY) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, links, unsafe code, secrets, advisories
 	$(BIN)/ruff format --check .

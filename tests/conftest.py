@@ -1,20 +1,23 @@
 """Fixtures of all tests."""
 
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from ops import data_dir
 from tests.support.commands import command_trail
-from tests.support.databases import database_url
+from tests.support.databases import database_url, schema
 from tests.support.logged import lines
 from tests.support.mesh import Mesh
 from tests.support.scan import fail_when_given_away
+from tests.support.scheduling import WHOLE, Scheduling, group_of
 from tests.support.sealed import quick_resealing
 
-__all__ = ["command_trail", "database_url", "lines", "quick_resealing"]
+__all__ = ["command_trail", "database_url", "lines", "quick_resealing", "schema"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,6 +26,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     fail_when_given_away(report)
     return report
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach what tests start: a shell's background job ignores it, for all below."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts first what takes longest: it must not begin last."""
+    order = {f"tests/{name}": number for number, name in enumerate(WHOLE)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Keeps together what shares a server."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,9 @@ from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
 from mesh.identity.tls import channel_credentials
 from tests.attacks.doors import Doors
 from tests.attacks.world import Founder, World
-from tests.e2e.conftest import START_SECONDS, Running, free_port
+from tests.e2e.conftest import START_SECONDS, Running
 from tests.edge.conftest import running as running_edge
+from tests.support.ports import free_port
 
 RawStream: TypeAlias = "grpc.UnaryStreamMultiCallable[Any, Any]"
 ROOT = Path(__file__).parents[2]
@@ -67,12 +68,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield found
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(40)
+            process.wait(300)
 
 
 @pytest.fixture(scope="package")
 def client(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=35) as made:
+    with httpx.Client(base_url=running.url, timeout=120) as made:
         yield made
 
 

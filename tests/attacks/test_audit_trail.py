@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,8 +13,9 @@ from mediq.policy.v1.policy_pb2 import AuditClass
 
 from mesh.contract.methods import methods
 from tests.attacks.world import Json, Person, World, bearer
+from tests.support.waiting import eventually_now
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.model
 AUDITED = {
     method.name: method
     for method in methods().values()
@@ -27,7 +27,6 @@ NOT_OF_PERSONS = {
     *("UploadDocument", "GetDraft", "UpdateDraft", "ConfirmRegistration"),
 }
 """Methods that touch facilities, or drafts that have no account yet."""
-PATIENCE_SECONDS = 20.0
 REASON = "diminta oleh pasien di loket"
 
 
@@ -236,13 +235,12 @@ def patient(world: World, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def trail(world: World, patient: str) -> list[Json]:
     """The trail, once the last thing of the day is in it."""
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < ends:
-        found = entries(world, world.network)
-        if set(AUDITED) <= {one["event"]["method"] for one in found}:
-            break
-        time.sleep(0.5)
-    return found
+    eventually_now(
+        lambda: set(AUDITED) <= {one["event"]["method"] for one in entries(world, world.network)},
+        120,
+        every_seconds=0.5,
+    )
+    return entries(world, world.network)
 
 
 def test_every_audited_rpc_is_in_the_trail(trail: list[Json]) -> None:

@@ -10,14 +10,14 @@ from uuid import uuid4
 import pytest
 
 from mesh.contract.methods import Method, methods
+from tests.attacks.callers import operator
 from tests.attacks.doors import Doors
+from tests.attacks.guarded import GUARDED
 from tests.attacks.made import request_for
-from tests.attacks.test_logins import operator
-from tests.attacks.test_tokens import GUARDED
 from tests.attacks.world import Json, World, bearer
 from tools.access import Verdict
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 WITHIN_SECONDS = 5
 """What the security checks promise."""
 OF_PATIENTS = ("GetProfile", "ListMyTickets", "ExportPersonalData")

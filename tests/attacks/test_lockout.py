@@ -13,7 +13,7 @@ import pytest
 from mesh.contract.call import CLIENT_ADDRESS
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 OFFICE, GUESSER, ELSEWHERE = "127.0.0.71", "127.0.0.72", "127.0.0.73"
 INVALID = (401, "INVALID_CREDENTIALS")
 THROTTLED = (429, "LOGIN_THROTTLED")

@@ -12,10 +12,11 @@ import pytest
 from mediq.policy.v1.policy_pb2 import RateClass
 
 from edge import EdgeSettings
+from tests.attacks.callers import INVALID, operator, reason, staff, without_trace
 from tests.attacks.world import World
 from tests.support.pairs import ROUNDS, alike
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 STAFF_TRIES = 4
 """Below what the throttle lets pass at once."""
 PATIENTS = 60
@@ -23,37 +24,11 @@ PATIENT_TRIES = 4
 WORK_BAND = 1.5
 """The same for processor time of single tries, which is counted in steps of 10 ms."""
 NAME = "SITI RAHMAWATI"
-INVALID = (401, "INVALID_CREDENTIALS")
 NIK = "32730201019{:05d}"
-
-
-def reason(reply: httpx.Response) -> tuple[int, str]:
-    """Status and reason of an error."""
-    return reply.status_code, reply.json()["details"][0]["reason"]
-
-
-def staff(world: World, email: str, password: str) -> httpx.Response:
-    return world.client.post("/auth/login/admin", json={"email": email, "password": password})
 
 
 def patient(client: httpx.Client, nik: str, name: str) -> httpx.Response:
     return client.post("/auth/login/user", json={"nik": nik, "name": name})
-
-
-def operator(world: World, password: str) -> str:
-    """The e-mail address of a new operator."""
-    email = f"{uuid4().hex}@mediq.example"
-    body = {
-        "nama": f"Petugas {world.first.patient_name.split()[1]}",
-        "role": "ROLE_OPERATOR",
-        "email": email,
-        "password": password,
-        "institutionId": world.first.side.institution_id,
-    }
-    made = world.client.post("/users", json=body, headers=world.first.admin.headers)
-    assert made.is_success, made.text
-    world.secrets.update({email, password})
-    return email
 
 
 def test_every_character_of_a_long_password_counts(world: World) -> None:
@@ -93,12 +68,6 @@ def spent(process: psutil.Process) -> float:
     """Seconds of processor time."""
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def without_trace(reply: httpx.Response) -> str:
-    body = reply.json()
-    body["details"][0]["metadata"].pop("traceId", None)
-    return str(body)
 
 
 def test_an_unknown_nik_answers_like_a_wrong_name(world: World) -> None:

@@ -16,34 +16,20 @@ from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 from mesh.contract.methods import SERVERS, Method, methods, peer_name
 from mesh.identity.tls import PEERS
 from tests import attacks
+from tests.attacks.callers import headers_of
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
 from tests.attacks.world import World
 from tests.support.scan import NUMBER
 from tools.access import CALLERS, Caller, Verdict, matrix_cell, verdict
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.model
 TESTS = Path(__file__).parents[1]
 WHOLE_NIK = {"RevealNik", "UploadDocument", "GetDraft", "UpdateDraft", "ExportPersonalData"}
 """RPCs that show a whole NIK: the audited look, one's own card and one's own copy."""
 DOCUMENT = TESTS.parent / "docs" / "reference" / "access.md"
 ALL = list(methods().values())
 each_method = pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
-
-
-def headers_of(world: World, caller: Caller) -> dict[str, str]:
-    """The token of a caller, who belongs to the first facility."""
-    tokens = {
-        "PASIEN": world.first.patient,
-        "OPERATOR": world.first.operator.headers,
-        "ADMIN_FASKES": world.first.admin.headers,
-        "network administrator": world.network.headers,
-        "session REGISTRATION": world.first.registration,
-        "session TICKETS": world.first.tickets,
-        "session DATA_RIGHTS": world.first.rights,
-        "nobody": {},
-    }
-    return tokens[caller.name]
 
 
 def side_of(world: World, own: bool) -> Side:

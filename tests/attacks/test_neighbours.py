@@ -9,14 +9,14 @@ from uuid import uuid4
 import pytest
 
 from mesh.contract.methods import Method
+from tests.attacks.callers import headers_of
 from tests.attacks.doors import Doors
 from tests.attacks.made import FOR_PERSONS, Side, request_for
-from tests.attacks.test_matrix import headers_of
 from tests.attacks.world import World
 from tools.access import CALLERS, STAFF, Caller, Verdict, verdict
 from tools.contract_lint.contracts import rules_of
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 NIK = "3201016203850055"
 ALONE = [caller for caller in CALLERS if (caller.role or caller.scope) and caller.role not in STAFF]
 """Callers whose own is one person's."""

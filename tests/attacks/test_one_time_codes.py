@@ -12,13 +12,13 @@ import pytest
 from mediq.user.v1.auth_service_pb2 import LoginAdminRequest
 
 from mesh.contract.methods import methods
+from tests.attacks.callers import operator
 from tests.attacks.doors import Doors
-from tests.attacks.test_logins import operator
 from tests.attacks.world import World
 from tools.access import Verdict
 from user_svc.totp import STEP_SECONDS
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 LOGIN = next(method for method in methods().values() if method.name == "LoginAdmin")
 PARALLEL = 4
 """Fewer than what the throttle stops."""

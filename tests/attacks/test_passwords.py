@@ -9,10 +9,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.attacks.test_logins import INVALID, operator, reason, staff, without_trace
+from tests.attacks.callers import INVALID, operator, reason, staff, without_trace
 from tests.attacks.world import Json, Person, World, bearer
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 REVOKED_SECONDS = 5.0
 """Within which an end must count at every service."""
 FREE_TRIES = 5

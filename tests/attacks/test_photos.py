@@ -14,11 +14,11 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from mesh.contract.methods import methods
+from tests.attacks.callers import reason
 from tests.attacks.doors import Doors
-from tests.attacks.test_logins import reason
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 METHODS = {method.name: method for method in methods().values()}
 JPEG = {"content-type": "image/jpeg"}
 SIDE = 30_000

@@ -16,7 +16,7 @@ from mesh.contract.methods import Method, methods
 from tests.attacks.doors import Doors
 from tests.attacks.world import Json, World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 TESTS = Path(__file__).parents[1]
 TAKING = {
     method.name: method

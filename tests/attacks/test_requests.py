@@ -14,12 +14,12 @@ from mediq.queue.v1.queue_service_pb2 import CreateTicketRequest
 
 from mesh.contract.methods import SERVERS, max_request_bytes_of, methods_of
 from queue_svc.settings import QueueSettings
+from tests.attacks.callers import reason
 from tests.attacks.doors import Doors, RawCall
-from tests.attacks.test_logins import reason
 from tests.attacks.world import World, bearer
-from tests.user_svc.test_attacks import Forger
+from tests.support.forgeries import Forger
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 Json = dict[str, Any]
 Change = tuple[str, str, Json, Json, Mapping[str, str]]
 """Verb, path, a body, what another body has instead, and the headers of the caller."""

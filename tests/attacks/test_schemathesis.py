@@ -12,7 +12,7 @@ from schemathesis import AuthContext, BaseSchema, Case, GenerationMode, HookCont
 from tests.attacks.doors import DOCUMENT
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.model
 SPECIFIED: dict[str, Any] = DOCUMENT["paths"]
 OPERATIONS = [
     (verb, path) for path, verbs in SPECIFIED.items() for verb in verbs if "/live" not in path

@@ -11,7 +11,7 @@ from edge import EdgeSettings
 from tests.attacks.conftest import BODY_SECONDS
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 HEADER_SECONDS = 10
 """What Envoy gives a client for its headers (edge/listener.py)."""
 MARGIN_SECONDS = 4

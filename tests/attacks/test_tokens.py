@@ -9,14 +9,15 @@ import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Access
 
-from mesh.contract.methods import SERVERS, Method, methods_of, role_name, scope_name
+from mesh.contract.methods import SERVERS, Method, methods_of
 from tests.attacks.doors import Doors, RawCall
+from tests.attacks.guarded import GUARDED, forger_for
 from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer
-from tests.user_svc.test_attacks import FORGERIES, Forger
+from tests.support.forgeries import FORGERIES
 from tools.access import Verdict
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.model
 PARALLEL = 8
 FOREIGN: dict[str, dict[str, Any]] = {
     "certificate from an address": {"x5u": "https://evil.example/chain.pem"},
@@ -42,37 +43,11 @@ CLAIMED = {
 """Headers with which a client claims to be somebody."""
 
 
-def reads_of(server: str) -> list[Method]:
-    """The reads of a service for which a person is needed."""
-    return [
-        method
-        for method in methods_of(server)
-        if method.policy.access == Access.ACCESS_USER and not method.mutating
-        if not method.streaming and "user_id" not in method.input.fields_by_name
-    ]
-
-
-GUARDED = {server: reads[0] for server in SERVERS if (reads := reads_of(server))}
-"""One method of every service that people call."""
-
 WORST = (
     *("alg none", "HMAC with the public key", "foreign key under our identifier"),
     *("foreign key identifier", "keys from an address", "wrong audience", "changed claims"),
 )
 """The forgeries that every RPC is shown; one of each service is shown all."""
-
-
-def forger_for(world: World, method: Method) -> Forger:
-    """Makes tokens that would open a method, were they true."""
-    side, policy = world.first.side, method.policy
-    forger = Forger(world.home / "keys", side.draft_id if policy.subject_field else side.user_id)
-    del forger.claims["role"]
-    if policy.roles:
-        forger.claims["role"] = role_name(policy.roles[-1])
-        forger.claims["institution_id"] = side.institution_id
-    else:
-        forger.claims["scope"] = scope_name(policy.scopes[-1])
-    return forger
 
 
 def forged(world: World, method: Method) -> dict[str, str]:

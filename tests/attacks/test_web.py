@@ -12,7 +12,7 @@ from mesh.contract.methods import HttpRule, Method, methods
 from tests.attacks.made import request_for, rest_of
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 FOREIGN = "https://evil.example"
 ROUTES = [
     (method, rule)

@@ -13,7 +13,7 @@ from mesh.persistence.database import make_engine
 from mesh.registry import service_definition, services_with_encrypted_columns
 from tests.attacks.world import World
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 ROWS = 20
 """Of each column."""
 FILLED = {

@@ -17,7 +17,7 @@ from tests.attacks.conftest import SPAN_MILLISECONDS
 from tests.attacks.world import World
 from tests.support.scan import given_away
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.model
 DIGITS = re.compile(rb"(?<![\w.-])\d{16}(?![\w.-])")
 
 

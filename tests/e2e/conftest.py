@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,17 +16,12 @@ import psutil
 import pytest
 
 from mesh.contract.methods import SERVERS
+from tests.support.ports import free_port
+from tests.support.waiting import eventually_now
 
 MEDIQ = str(Path(sys.executable).parent / "mediq")
-START_SECONDS = 90
+START_SECONDS = 300
 Json = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -46,7 +39,7 @@ class Running:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -61,20 +54,20 @@ class Running:
 
     def healthy(self) -> bool:
         try:
-            reply = httpx.get(f"{self.url}/health", timeout=3)
+            reply = httpx.get(f"{self.url}/health", timeout=30)
         except httpx.TransportError:
             return False
         return reply.status_code == httpx.codes.OK and bool(reply.json()["healthy"])
 
     def wait_healthy(self, seconds: float) -> None:
-        ends = time.monotonic() + seconds
-        while not self.healthy():
+        def healthy() -> bool:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
-            assert time.monotonic() < ends, self.log.read_text()[-4000:]
-            time.sleep(0.2)
+            return self.healthy()
+
+        eventually_now(healthy, seconds, every_seconds=0.2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("e2e")
     ports = {name: free_port() for name in SERVERS}
@@ -97,7 +90,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield found
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(40)
+            process.wait(300)
 
 
 @dataclass
@@ -117,13 +110,13 @@ def _bearer(client: httpx.Client, email: str, password: str) -> dict[str, str]:
     return {"authorization": f"Bearer {reply.json()['accessToken']}"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=35) as made:
+    with httpx.Client(base_url=running.url, timeout=120) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def facility(running: Running, client: httpx.Client) -> Facility:
     created = running.mediq("admin", "create", "--email", "ops@mediq.example", "--json")
     assert created.returncode == 0, created.stderr
@@ -155,7 +148,7 @@ def facility(running: Running, client: httpx.Client) -> Facility:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def card(running: Running, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A drawn card, as a photo."""
     path = tmp_path_factory.mktemp("cards") / "ktp.jpg"

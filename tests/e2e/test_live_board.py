@@ -13,7 +13,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from tests.e2e.conftest import Facility, Running
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.model
 Json = dict[str, Any]
 
 

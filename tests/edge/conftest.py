@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
 from mesh.identity.tokens import TokenSigner
 from tests.edge.upstreams import Upstreams
+from tests.support.ports import free_port
+from tests.support.waiting import eventually_now
 
 DEAD = "gateway"
 """The server that is down all the time."""
@@ -34,13 +34,6 @@ UPLOADS = 12
 MAX_CALLS = 40
 """Calls that one server may have at once in these tests."""
 ORIGIN = "https://kiosk.example.org"
-
-
-def free_port() -> int:
-    """A TCP port on which nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _descriptor_set(folder: Path) -> Path:
@@ -79,16 +72,13 @@ class Edge:
 
 
 def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         assert process.poll() is None, output.read_text()
-        try:
-            if httpx.get(f"{admin}/ready", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"Envoy is not ready: {output.read_text()}")
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{admin}/ready", timeout=10).status_code == httpx.codes.OK
+        return False
+
+    eventually_now(ready, 60)
 
 
 @contextmanager
@@ -111,7 +101,7 @@ def started(file: Path, admin_port: int) -> Iterator[str]:
         yield admin
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) -> EdgeSettings:
@@ -175,7 +165,7 @@ def _fresh(edge: Edge) -> None:
 @pytest.fixture
 async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     """A REST client."""
-    async with httpx.AsyncClient(base_url=edge.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
         yield client
 
 
@@ -183,7 +173,7 @@ async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
 async def other_api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     """A REST client with another address."""
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
-    async with httpx.AsyncClient(base_url=edge.url, timeout=20, transport=transport) as client:
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60, transport=transport) as client:
         yield client
 
 

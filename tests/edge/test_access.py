@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from pathlib import Path
@@ -21,9 +20,9 @@ from mesh.contract.methods import Method
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tokens import TokenSigner
 from tests.edge.conftest import Edge, reason
-from tests.edge.upstreams import Context
+from tests.edge.upstreams import Calls, Context
+from tests.support.waiting import eventually
 
-Calls: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 Streams: TypeAlias = "grpc.aio.UnaryStreamMultiCallable[bytes, bytes]"
 ANY_ID = "11111111-1111-4111-8111-111111111111"
 PEOPLE: dict[str, dict[str, int]] = {
@@ -161,8 +160,10 @@ async def test_new_keys_count_without_a_restart(
         return answer
 
     edge.upstreams.answers["/mediq.user.v1.AuthService/GetJwks"] = keys
-    async with asyncio.timeout(10):
-        while (await api.get("/queue", headers=headers)).status_code != 200:
-            await asyncio.sleep(0.2)
+
+    async def happened() -> bool:
+        return (await api.get("/queue", headers=headers)).status_code == 200
+
+    await eventually(happened)
     old = edge.bearer(role=Role.ROLE_OPERATOR)
     assert (await api.get("/queue", headers=old)).status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities, renew_identities
 from tests.edge.conftest import SHARED, running, settings_for
 from tests.edge.upstreams import Context, Upstreams
+from tests.support.waiting import eventually_now
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
@@ -82,12 +82,7 @@ class Door:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("not in time")
+    eventually_now(condition, every_seconds=0.1)
 
 
 def as_kubernetes_does(folder: Path, version: str, contents: dict[str, bytes]) -> None:

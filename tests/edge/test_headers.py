@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
 from edge.headers import SECURITY
-from tests.edge.conftest import ORIGIN, Edge, free_port, running
+from tests.edge.conftest import ORIGIN, Edge, running
 from tests.edge.upstreams import Answer, Context
+from tests.support.ports import free_port
+from tests.support.waiting import eventually_now
 
 PROFILE = "/mediq.user.v1.UserService/GetProfile"
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
@@ -155,12 +156,9 @@ async def test_status_port_shows_readiness_and_metrics_only(edge: Edge) -> None:
 
 def _lines(edge: Edge, request_id: str) -> list[str]:
     """The lines of one request; Envoy writes them with some delay."""
-    for _ in range(60):
-        found = [line for line in edge.log.read_text().splitlines() if request_id in line]
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError("the access log has no line of this request")
+    return eventually_now(
+        lambda: [line for line in edge.log.read_text().splitlines() if request_id in line]
+    )
 
 
 async def test_access_log_has_no_secrets(edge: Edge, api: httpx.AsyncClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
 from tests.edge.conftest import SHARED, reason, running, settings_for
 from tests.edge.upstreams import Upstreams
+from tests.support.waiting import eventually_now
 
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
 
@@ -44,13 +44,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def _wait_for(pair: Pair, status: int) -> httpx.Response:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    def answer() -> httpx.Response | None:
         response = pair.api.get("/institutions")
-        if response.status_code == status:
-            return response
-        time.sleep(0.1)
-    raise AssertionError(f"no {status} in time")
+        return response if response.status_code == status else None
+
+    found = eventually_now(answer, 60, every_seconds=0.1)
+    assert found is not None
+    return found
 
 
 def test_failing_server_is_left_alone(pair: Pair) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +20,7 @@ from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.edge.conftest import SHARED, running, settings_for
 from tests.support.mesh import Mesh
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     import grpc
@@ -69,9 +69,11 @@ async def kit_api(mesh: Mesh) -> AsyncIterator[httpx.AsyncClient]:
         with running(settings, mesh.home):
             url = f"http://127.0.0.1:{settings.listen_port}"
             async with httpx.AsyncClient(base_url=url) as client:
-                async with asyncio.timeout(10):
-                    while (await client.get(f"/institutions/{KNOWN}")).status_code != 200:
-                        await asyncio.sleep(0.1)
+
+                async def happened() -> bool:
+                    return (await client.get(f"/institutions/{KNOWN}")).status_code == 200
+
+                await eventually(happened)
                 yield client
 
 

@@ -35,8 +35,10 @@ from edge.settings import DEFAULT_RATES
 from edge.streams import MAX_HELD_BYTES, RETRY_MILLISECONDS, stream_events, stream_filter
 from edge.typed import Config, extension, socket_address
 from tests.edge import sse
-from tests.edge.conftest import ORIGIN, Edge, free_port, reason, running, started
+from tests.edge.conftest import ORIGIN, Edge, reason, running, started
 from tests.edge.upstreams import Context
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 PLACE = "11111111-1111-4111-8111-111111111111"
 SERVICE = "/mediq.queue.v1.QueueService"
@@ -209,7 +211,7 @@ async def test_every_message_passes_at_once(edge: Edge, api: httpx.AsyncClient) 
     edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = one_by_one
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         api.stream("GET", f"/queue/{PLACE}/live", headers=headers) as response,
     ):
         n = 0
@@ -346,9 +348,8 @@ async def sleepers(edge: Edge) -> AsyncIterator[None]:
     for _, writer in asleep:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(f"GET {BOARD} HTTP/1.1\r\nhost: edge\r\n\r\n".encode())
-    while started < SLEEPERS:
-        await asyncio.sleep(0.05)
-    # Until the buffers on the way are full.
+    await eventually(lambda: started >= SLEEPERS)
+    # Until the buffers on the way are full, which nothing tells.
     await asyncio.sleep(3)
     yield
     for _, writer in asleep:

@@ -19,6 +19,7 @@ from mesh.contract.methods import Method, methods_of
 from mesh.identity.tls import server_credentials
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
+Calls: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 Answer: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
 Stream: TypeAlias = Callable[[Message, Context], AsyncIterator[Message]]
 MAX_MESSAGE_BYTES = 12 << 20

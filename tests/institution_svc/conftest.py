@@ -14,12 +14,19 @@ from institution_svc.__main__ import wire
 from institution_svc.settings import InstitutionSettings
 from mesh.rpc.server import Server
 from tests.support.audit import Collector, double
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
 Metadata = tuple[tuple[str, str], ...]
+
+
+@pytest.fixture
+def schema() -> str:
+    """The tables of databases here."""
+    return "institution_svc"
 
 
 @pytest.fixture
@@ -34,7 +41,10 @@ async def institutions(
 ) -> AsyncIterator[InstitutionServiceAsyncStub]:
     """A stub that calls as the edge does."""
     settings = InstitutionSettings(
-        home=mesh.home, port=0, database_url=f"sqlite:///{tmp_path / 'facilities.db'}"
+        home=mesh.home,
+        port=0,
+        database_url=migrated_sqlite("institution_svc", tmp_path / "facilities.db"),
+        migrate_at_start=False,
     )
 
     async def build(server: Server) -> None:

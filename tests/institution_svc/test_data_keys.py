@@ -27,7 +27,9 @@ def test_every_binary_column_is_declared() -> None:
 
 
 async def test_answers_are_repeated_after_a_rotation(mesh: Mesh, database_url: str) -> None:
-    settings = InstitutionSettings(home=mesh.home, port=0, database_url=database_url)
+    settings = InstitutionSettings(
+        home=mesh.home, port=0, database_url=database_url, migrate_at_start=False
+    )
     admin = mesh.token(Role.ROLE_ADMIN_FASKES)
     answers: dict[str, Institution] = {}
     async with mesh.serve(settings, build), mesh.channel("institution_svc") as channel:

@@ -4,27 +4,15 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from mediq.institution.v1 import institution_service_pb2 as requests
-from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 from mediq.policy.v1.policy_pb2 import Role
 
 from tests.institution_svc.conftest import Metadata
+from tests.institution_svc.made import create
 from tests.support.mesh import Mesh, problem
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
-
-
-async def create(
-    stub: InstitutionServiceAsyncStub,
-    metadata: Metadata,
-    name: str = "RSUD Contoh",
-    city: str = "Bandung",
-) -> Institution:
-    return await stub.CreateInstitution(
-        requests.CreateInstitutionRequest(name=name, city=city, time_zone="Asia/Jakarta"),
-        metadata=metadata,
-    )
 
 
 async def test_create_get_list(

@@ -16,7 +16,7 @@ from mediq.queue.v1 import queue_pb2 as queue
 
 from mesh.contract.status import from_rpc_error
 from tests.institution_svc.conftest import Metadata
-from tests.institution_svc.test_service import create
+from tests.institution_svc.made import create
 from tests.support.mesh import Mesh, problem
 
 if TYPE_CHECKING:

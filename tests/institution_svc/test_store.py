@@ -26,6 +26,7 @@ from institution_svc.domain import (
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
+from tests.support.databases import on_empty
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 FIRST_REVISION = "eaaa3ec05c22"
@@ -41,7 +42,6 @@ OLD_ROWS = (
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(upgrade, "institution_svc", database_url)
     found = Database(database_url, 4)
     yield found
     await found.close()
@@ -77,6 +77,7 @@ def new_service(institution_id: str, name: str = "Farmasi", prefix: str = "F") -
     )
 
 
+@on_empty
 @pytest.mark.parametrize("is_upgraded_before", [False, True])
 async def test_rows_of_the_first_release_have_the_usual_settings(
     database_url: str, is_upgraded_before: bool
@@ -118,6 +119,7 @@ async def test_rows_of_the_first_release_have_the_usual_settings(
     await database.close()
 
 
+@on_empty
 def test_a_downgrade_keeps_the_rows(database_url: str) -> None:
     upgrade("institution_svc", database_url)
     write_old_rows(database_url)
@@ -129,6 +131,7 @@ def test_a_downgrade_keeps_the_rows(database_url: str) -> None:
     assert [tuple(row) for row in found] == [(OLD_SERVICE, 12)]
 
 
+@on_empty
 def test_the_migrations_are_the_models(database_url: str) -> None:
     upgrade("institution_svc", database_url)
     command.check(config_for("institution_svc", database_url))

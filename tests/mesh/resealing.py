@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -170,9 +169,3 @@ async def stored(quick_resealing: None, database_url: str, tmp_path: Path) -> As
     METADATA.create_all(database.engine)
     yield Stored(database, folder, FieldCipher.load(folder, SERVICE))
     await database.close()
-
-
-async def eventually(holds: Callable[[], Any], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await holds():
-            await asyncio.sleep(0.02)

@@ -37,7 +37,7 @@ def event(topic: str, payload: bytes = b"x") -> Event:
 
 
 async def take(subscription: Subscription, count: int) -> list[Event]:
-    found = [await subscription.next(5) for _ in range(count)]
+    found = [await subscription.next(30) for _ in range(count)]
     return [one for one in found if one is not None]
 
 
@@ -112,7 +112,7 @@ async def wired(
 
 
 async def publish_until_taken(bus: EventBus, made: Event) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await bus.publish(made)
@@ -255,7 +255,7 @@ class TestRabbit:
 
     async def test_it_starts_without_the_broker(self, wired: RabbitBus, cable: Cable) -> None:
         await cable.cut()
-        async with asyncio.timeout(1), wired.subscribe("#") as subscription:
+        async with asyncio.timeout(60), wired.subscribe("#") as subscription:
             with pytest.raises(NotPublished, match="BROKER_UNAVAILABLE"):
                 await wired.publish(event("a.b"))
             await cable.plug()

@@ -9,6 +9,7 @@ from mesh.backends import make_cache
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.shared_state.cache import Cache, MemoryCache, remembered
 from mesh.shared_state.redis_cache import RedisCache
+from tests.support.waiting import eventually
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 CIPHER = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
@@ -34,8 +35,11 @@ class TestCache:
 
     async def test_values_end(self, cache: Cache) -> None:
         await cache.set("a", b"1", 0.05)
-        await asyncio.sleep(0.1)
-        assert await cache.get("a") is None
+
+        async def ended() -> bool:
+            return await cache.get("a") is None
+
+        await eventually(ended)
 
     async def test_a_copy_is_used_until_its_group_changes(self, cache: Cache) -> None:
         loads = iter(range(10))
@@ -57,15 +61,16 @@ class TestCache:
 
         async def slow() -> bytes:
             seen = state
+            reading.set()
             await changed.wait()
             return seen
 
         async def quick() -> bytes:
             return state
 
-        changed = asyncio.Event()
+        reading, changed = asyncio.Event(), asyncio.Event()
         reader = asyncio.create_task(remembered(cache, "g", "k", 5, slow))
-        await asyncio.sleep(0.05)
+        await reading.wait()
         state = b"new"
         await cache.bump("g")
         changed.set()

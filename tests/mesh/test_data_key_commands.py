@@ -17,13 +17,12 @@ from mesh.encryption import data_keys
 from mesh.encryption.data_keys import QUIET_SECONDS
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import make_engine
-from mesh.persistence.migrations import upgrade
 from mesh.registry import services_with_encrypted_columns
 from ops.cli import application
 from ops.cli.data_keys import app
-from tests.mesh.test_data_keys import Clock
+from tests.mesh.key_clock import Clock
 from tests.support.commands import CommandTrail
-from tests.support.databases import on_mariadb_only
+from tests.support.databases import migrated_sqlite, on_mariadb_only
 
 SERVICE = "institution_svc"
 NAME = "SITI RAHMAWATI"
@@ -50,10 +49,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def schema() -> str:
+    """The tables of databases here."""
+    return SERVICE
+
+
+@pytest.fixture
 def engine(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("MEDIQ_INSTITUTION_SVC_DATABASE_URL", database_url)
     monkeypatch.setattr("ops.cli.data_keys.WAIT_SECONDS", 0.05)
-    upgrade(SERVICE, database_url)
     made = make_engine(database_url, 2)
     yield made
     made.dispose()
@@ -239,7 +243,7 @@ class TestWholeRotation:
         assert set(names) == {"user_svc", "ocr_svc", "queue_svc", "institution_svc"}
         for name in names:
             if name != SERVICE:
-                upgrade(name, f"sqlite:///{tmp_path / 'data' / name}.db")
+                migrated_sqlite(name, tmp_path / "data" / f"{name}.db")
         before = {name: known(folder, name)[0] for name in names}
         assert run("rotate", "--after", "0").exit_code == 0
         clock.pass_(QUIET_SECONDS + 2)

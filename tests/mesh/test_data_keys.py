@@ -15,22 +15,10 @@ from mesh.encryption import data_keys
 from mesh.encryption.data_keys import QUIET_SECONDS, State
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.identity.signing_keys import KeyFolderError
+from tests.mesh.key_clock import Clock
 
 SERVICE = "user_svc"
 PLACE = "users/1/nik"
-
-
-class Clock:
-    """The time of the keys, moved by tests; ciphers look at their file every time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.offset = 0.0
-        real = time.time
-        monkeypatch.setattr("time.time", lambda: real() + self.offset)
-        monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", -1.0)
-
-    def pass_(self, seconds: float) -> None:
-        self.offset += seconds
 
 
 @pytest.fixture

@@ -195,6 +195,7 @@ class TestRotation:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             signing_keys.rotate(folder, 0)
+            # The other process looks at the file once a second.
             time.sleep(1.2)
             signer = TokenSigner(folder)
             assert signer.key_id == known(folder)[1]

@@ -11,23 +11,12 @@ import pytest
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.support.mesh import Mesh
+from tests.support.pages import page
+from tests.support.ports import free_port
 
 
 class Settings(ServiceSettings):
     service: ClassVar[str] = "institution_svc"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def page(port: int) -> str:
-    async with httpx.AsyncClient() as client:
-        reply = await client.get(f"http://127.0.0.1:{port}/metrics")
-    assert reply.status_code == httpx.codes.OK
-    return reply.text
 
 
 async def build(server: Server) -> None:

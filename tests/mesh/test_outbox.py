@@ -20,6 +20,7 @@ from mesh.persistence import outbox as module
 from mesh.persistence.database import Database, Result
 from mesh.persistence.outbox import Outbox, outbox_table
 from tests.support.brokers import AMQP_URL, Cable, cable, feed
+from tests.support.waiting import eventually
 
 __all__ = ["cable", "feed"]
 METADATA = MetaData()
@@ -61,13 +62,15 @@ async def relaying(*outboxes: Outbox) -> AsyncIterator[None]:
 
 
 async def take(subscription: Subscription, count: int) -> list[Event | None]:
-    return [await subscription.next(10) for _ in range(count)]
+    return [await subscription.next(30) for _ in range(count)]
 
 
 async def empty(outbox: Outbox) -> None:
-    async with asyncio.timeout(10):
-        while await outbox.depth():
-            await asyncio.sleep(0.01)
+
+    async def happened() -> bool:
+        return not await outbox.depth()
+
+    await eventually(happened)
 
 
 class Partly(LocalBus):
@@ -169,7 +172,7 @@ async def test_an_event_is_published_at_once(
         for event in made(20):
             await database.write(partial(outbox.add, event=event))
             outbox.wake()
-            assert await subscription.next(5) == event
+            assert await subscription.next(30) == event
 
 
 async def test_rows_that_nobody_announced_are_found(
@@ -199,9 +202,7 @@ async def test_what_it_measures(tmp_path: Path) -> None:
         return found
 
     async def until(reached: Callable[[dict[str, float]], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not reached(numbers()):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: reached(numbers()))
 
     class Down(LocalBus):
         down = True

@@ -25,11 +25,10 @@ from mesh.errors import Kind, MeshError
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
+from tests.mesh.asked import GET, ID
 from tests.mesh.conftest import SERVICE, Probe, Running, sleep_long
 from tests.support.mesh import Mesh, partly, problem
 
-ID = str(uuid4())
-GET = requests.GetInstitutionRequest(id=ID)
 UPDATE = requests.UpdateInstitutionRequest(id=ID, name="RSUD")
 
 
@@ -239,9 +238,10 @@ async def test_shorter_deadline_of_the_caller_counts(running: Running) -> None:
 
 
 async def test_cancelled_call_ends_the_handler(running: Running) -> None:
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def wait() -> Institution:
+        began.set()
         try:
             return await sleep_long()
         finally:
@@ -249,9 +249,10 @@ async def test_cancelled_call_ends_the_handler(running: Running) -> None:
 
     running.probe.behaviour = wait
     call = running.stub.GetInstitution(GET)
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        await began.wait()
     call.cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         await ended.wait()
 
 

@@ -22,9 +22,9 @@ from tests.mesh.resealing import (
     SECRET,
     SERVICE,
     Stored,
-    eventually,
     note_place,
 )
+from tests.support.waiting import eventually
 
 
 class TestWalk:
@@ -228,10 +228,12 @@ class TestBackground:
     ) -> None:
         await stored.fill(20)
         old = stored.first
-        down = True
+        down, tries = True, 0
         real = Database.read
 
         async def read(self: Database, work: Any) -> Any:
+            nonlocal tries
+            tries += 1
             if down:
                 raise unavailable("the database does not answer", "DATABASE_UNAVAILABLE")
             return await real(self, work)
@@ -240,7 +242,7 @@ class TestBackground:
         stored.take_over()
         with capture_logs() as logs:
             work = asyncio.ensure_future(stored.resealer().run())
-            await asyncio.sleep(0.3)
+            await eventually(lambda: tries > 2)
             assert not work.done()
             down = False
 

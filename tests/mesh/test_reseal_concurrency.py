@@ -33,10 +33,10 @@ from tests.mesh.resealing import (
     SECRET,
     SERVICE,
     Stored,
-    eventually,
     note_place,
 )
 from tests.support.databases import on_mariadb_only
+from tests.support.waiting import eventually
 
 
 class TestConcurrency:
@@ -115,7 +115,7 @@ class TestConcurrency:
                 .with_for_update()
             ).all()
             # The server lets a lock be waited for for 50 s.
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 tally = await stored.resealer().walk()
         assert tally.busy == 2
         assert await stored.used() == {old: 2, new: 40 + 36 + 4 - 2}

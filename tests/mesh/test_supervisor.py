@@ -10,6 +10,7 @@ import edge
 from ops import supervisor
 from ops.process import Child
 from ops.supervisor import Plan, StartError, Supervisor
+from tests.support.waiting import eventually
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
@@ -25,7 +26,7 @@ class TestChild:
         child = Child("x", command, {}, lambda name, line: lines.append((name, line)))
         await child.start()
         assert await child.wait() == 0
-        await asyncio.sleep(0.1)
+        await eventually(lambda: len(lines) == 2)
         assert lines == [("x", "one"), ("x", "two")]
 
     async def test_a_child_that_will_not_end_is_killed(self) -> None:
@@ -113,7 +114,7 @@ class TestStart:
         await ups.get()
         before = child.pid
         psutil.Process(before).kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await ups.get()
         assert child.pid != before
         for watcher in mesh._watchers:

@@ -14,8 +14,6 @@ from ocr_engine.straight import Corners, Pixels, straighten
 from training.synth import SHOOTINGS, Degradation, Level, Shot, SimLayout, Split, light, sample
 from training.synth.camera import with_certain
 
-# Some thirty photos are drawn before the first test: seconds, but minutes on a busy machine.
-pytestmark = pytest.mark.timeout(600)
 KINDS = (None, SimLayout.LABELLED, None, SimLayout.NUMBERED, SimLayout.BILINGUAL)
 Photo = tuple[Pixels, Corners]
 

@@ -20,9 +20,11 @@ from mesh.rpc.server import Server
 from ocr_engine.__main__ import build
 from ocr_engine.domain import KtpFields, SimFields
 from ocr_engine.settings import Settings
-from tests.mesh.test_metrics import free_port, page
 from tests.ocr_engine.fakes import CORNERS, FakeEngine
 from tests.support.mesh import Mesh, problem
+from tests.support.pages import page
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceAsyncStub
@@ -63,12 +65,12 @@ async def reader(server: Server, mesh: Mesh) -> AsyncIterator[OcrEngineServiceAs
 
 async def ready(channel: grpc.aio.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
-    async with asyncio.timeout(LOADING_TIMEOUT_SECONDS):
-        while True:
-            state = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
-            if state.status == health_pb2.HealthCheckResponse.SERVING:
-                return
-            await asyncio.sleep(0.1)
+
+    async def serves() -> bool:
+        state = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
+        return bool(state.status == health_pb2.HealthCheckResponse.SERVING)
+
+    await eventually(serves, LOADING_TIMEOUT_SECONDS)
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +170,7 @@ async def test_a_caller_in_a_hurry_is_refused_at_once(
     async with mesh.channel("ocr_engine", "ocr_svc") as channel:
         stub = OcrEngineServiceStub(channel)
         first = asyncio.ensure_future(stub.ReadCard(read(b"long")))
-        assert await asyncio.to_thread(fake.started.wait, 5)
+        assert await asyncio.to_thread(fake.started.wait, 60)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ReadCard(read(b"ktp"), timeout=0.9)
         busy = from_rpc_error(caught.value)
@@ -220,7 +222,7 @@ async def test_a_patient_does_not_wait_for_a_batch(
     reader: OcrEngineServiceAsyncStub, fake: FakeEngine
 ) -> None:
     running = asyncio.ensure_future(batch(reader, b"long", b"ktp", b"ktp", LAST))
-    assert await asyncio.to_thread(fake.started.wait, 5)
+    assert await asyncio.to_thread(fake.started.wait, 60)
     patient = asyncio.ensure_future(reader.ReadCard(read(b"patient")))
     await asyncio.sleep(0.2)
     fake.go.set()
@@ -234,7 +236,7 @@ async def test_a_second_batch_is_refused_and_a_cancelled_one_makes_room(
 ) -> None:
     first = reader.ReadCards(pb.ReadCardsRequest(images=[b"long"] * 3))
     waiting = asyncio.ensure_future(first.read())
-    assert await asyncio.to_thread(fake.started.wait, 5)
+    assert await asyncio.to_thread(fake.started.wait, 60)
     assert await problem(batch(reader, b"ktp")) == ("RESOURCE_EXHAUSTED", "ENGINE_BUSY")
     first.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -258,7 +260,7 @@ async def test_a_batch_is_told_that_the_server_stops(
     reader: OcrEngineServiceAsyncStub, server: Server, fake: FakeEngine
 ) -> None:
     running = asyncio.ensure_future(batch(reader, b"long", b"ktp"))
-    assert await asyncio.to_thread(fake.started.wait, 5)
+    assert await asyncio.to_thread(fake.started.wait, 60)
     server.draining.set()
     responses = await running
     assert results(responses) == [(0, "STOPPING"), (1, "STOPPING"), (0, "summary")]

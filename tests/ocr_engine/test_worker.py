@@ -21,6 +21,7 @@ from ocr_engine.worker import (
     EngineWorker,
     TooLate,
 )
+from tests.support.waiting import eventually
 
 
 class SlowEngine:
@@ -88,9 +89,7 @@ async def settled() -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
+    await eventually(condition)
 
 
 async def test_photos_are_read_one_at_a_time_in_order(

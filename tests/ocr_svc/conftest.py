@@ -38,6 +38,7 @@ from tests.ocr_svc.doubles import (
     UsersDouble,
 )
 from tests.support.audit import Collector, double
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Clinic:
 
         usual: dict[str, Any] = {
             "database_url": f"sqlite:///{self.database}",
+            "migrate_at_start": False,
             "poll_seconds": 0.05,
             "purge_seconds": 0.05,
             "drain_seconds": 0.2,
@@ -132,11 +134,19 @@ class Clinic:
 
 
 @pytest.fixture
+def schema() -> str:
+    """The tables of databases here."""
+    return "ocr_svc"
+
+
+@pytest.fixture
 async def clinic(
     mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Clinic]:
     """The doubles, running."""
-    found = Clinic(mesh, tmp_path / "registrations.db")
+    database = tmp_path / "registrations.db"
+    migrated_sqlite("ocr_svc", database)
+    found = Clinic(mesh, database)
     doubles: dict[str, list[tuple[Callable[..., None], object]]] = {
         "ocr_engine": [(add_OcrEngineServiceServicer_to_server, found.reader)],
         "user_svc": [

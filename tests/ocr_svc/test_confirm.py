@@ -16,35 +16,17 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 
 from mesh.errors import Kind, MeshError, unavailable
 from mesh.identity.tls import server_credentials
-from tests.ocr_svc.conftest import Clinic, Metadata, registration_token, upload
+from tests.ocr_svc.conftest import Clinic, registration_token, upload
 from tests.ocr_svc.doubles import NAME, NIK, card
+from tests.ocr_svc.steps import COMPLETED, FAILED, state_becomes
 from tests.support.mesh import problem
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
 CONFIRMED = messages.REGISTRATION_STATE_CONFIRMED
 ACCOUNT_READY = messages.REGISTRATION_STATE_ACCOUNT_READY
-COMPLETED = messages.REGISTRATION_STATE_COMPLETED
-FAILED = messages.REGISTRATION_STATE_FAILED
-
-
-async def state_becomes(
-    stub: RegistrationServiceAsyncStub,
-    draft_id: str,
-    metadata: Metadata,
-    state: messages.RegistrationState.ValueType,
-    seconds: float = 10,
-) -> messages.Registration:
-    """The registration, once it has come so far."""
-    request = messages.GetRegistrationRequest(draft_id=draft_id)
-    end = time.monotonic() + seconds
-    while True:
-        found = await stub.GetRegistration(request, metadata=metadata)
-        if found.state == state:
-            return found
-        assert time.monotonic() < end, messages.RegistrationState.Name(found.state)
-        await asyncio.sleep(0.05)
 
 
 async def test_from_draft_to_ticket(
@@ -319,7 +301,7 @@ async def test_a_stopped_process_gives_its_lease_back(clinic: Clinic) -> None:
         draft, metadata = await upload(stub)
         confirm = clinic.confirm_request(draft.id)
         await stub.ConfirmRegistration(confirm, metadata=metadata, timeout=1.7)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await clinic.queue.arrived.wait()
     assert clinic.rows("SELECT state, lease_until FROM registrations") == [("ACCOUNT_READY", None)]
     clinic.queue.hold.set()
@@ -353,9 +335,9 @@ async def test_a_damaged_row_does_not_stop_the_others(clinic: Clinic) -> None:
         clinic.damage(f"identity = x'00', attempts = 0 {where}")
         clinic.users.refusal = None
         await state_becomes(stub, drafts[1][0].id, drafts[1][1], COMPLETED)
-        async with asyncio.timeout(5):
-            while clinic.rows(f"SELECT attempts FROM registrations {where}") == [(0,)]:
-                await asyncio.sleep(0.05)
+        await eventually(
+            lambda: clinic.rows(f"SELECT attempts FROM registrations {where}") != [(0,)]
+        )
         found = await state_becomes(stub, drafts[0][0].id, drafts[0][1], CONFIRMED)
         assert not found.user_id
     assert NAME not in str(clinic.rows("SELECT * FROM registrations"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,16 +16,11 @@ from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceStub
 
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NAME, NIK, Double
-from tests.ocr_svc.test_confirm import COMPLETED, state_becomes
-from tests.ocr_svc.test_erasure import ABSENT, ERASED, erase, in_database, keys, visited
+from tests.ocr_svc.erasures import ABSENT, ERASED, erase, in_database, keys, visited
+from tests.ocr_svc.steps import COMPLETED, state_becomes
 from tests.support.databases import dump
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -65,7 +59,7 @@ async def test_killed_between_account_and_ticket(clinic: Clinic, tmp_path: Path)
             draft, metadata = await upload(stub)
             confirm = clinic.confirm_request(draft.id)
             pending = asyncio.ensure_future(stub.ConfirmRegistration(confirm, metadata=metadata))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await clinic.queue.arrived.wait()
             first.send_signal(signal.SIGKILL)
             await first.wait()
@@ -75,10 +69,9 @@ async def test_killed_between_account_and_ticket(clinic: Clinic, tmp_path: Path)
         # Nobody asks: the registration is finished because it is there.
         clinic.queue.hold.set()
         async with process(clinic, port, log):
-            async with asyncio.timeout(30):
-                while clinic.rows("SELECT state FROM registrations") != [("COMPLETED",)]:
-                    await asyncio.sleep(0.1)
-                await channel.channel_ready()
+            query = "SELECT state FROM registrations"
+            await eventually(lambda: clinic.rows(query) == [("COMPLETED",)], 120)
+            await channel.channel_ready()
             done = await state_becomes(stub, draft.id, metadata, COMPLETED)
             repeated = await stub.ConfirmRegistration(confirm, metadata=metadata)
     assert repeated.ticket == done.ticket == clinic.queue.tickets[done.id]
@@ -113,7 +106,7 @@ async def test_killed_in_an_erasure(
             double.arrived.clear()
             double.hold, double.held = asyncio.Event(), method
             pending = asyncio.ensure_future(erase(clinic, done.user_id))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await double.arrived.wait()
             first.send_signal(signal.SIGKILL)
             await first.wait()

@@ -10,8 +10,8 @@ from mesh.errors import unavailable
 from ocr_svc.store import Base
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NIK, card
-from tests.ocr_svc.test_confirm import COMPLETED, state_becomes
-from tests.ocr_svc.test_erasure import ABSENT, ERASED, erase, visited
+from tests.ocr_svc.erasures import ABSENT, ERASED, erase, visited
+from tests.ocr_svc.steps import COMPLETED, state_becomes
 from tests.support.mesh import Mesh
 from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 

@@ -14,85 +14,44 @@ from mediq.ocr.v1 import data_rights_service_pb2 as messages
 from mediq.ocr.v1 import registration_service_pb2
 from mediq.queue.v1.queue_pb2 import TicketStatus
 
-from mesh.errors import Kind, MeshError, unavailable
+from mesh.errors import Kind, MeshError
 from ocr_svc.consent import CONSENTS
 from ocr_svc.store import RegistrationRow
-from tests.ocr_svc.conftest import Clinic, registered, rights_token, upload
+from tests.ocr_svc.conftest import Clinic, registered, upload
 from tests.ocr_svc.doubles import NAME, NIK, Double, card
-from tests.ocr_svc.test_confirm import FAILED, state_becomes
-from tests.ocr_svc.test_export import FATE, export
+from tests.ocr_svc.erasures import (
+    ABSENT,
+    CALLED,
+    CANCELLED,
+    DOWN,
+    ERASED,
+    KEPT,
+    RETAINED,
+    SERVED,
+    SERVING,
+    WAITING,
+    becomes,
+    erase,
+    in_database,
+    keys,
+    visited,
+)
+from tests.ocr_svc.exports import FATE, export
+from tests.ocr_svc.steps import FAILED, state_becomes
 from tests.support.databases import dump
 from tests.support.mesh import problem
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
 ACCEPTED = messages.ERASURE_STATE_ACCEPTED
-RETAINED = messages.ERASURE_STATE_RETAINED
-ERASED = messages.ERASURE_STATE_ERASED
-CALLED = TicketStatus.TICKET_STATUS_CALLED
-SERVING = TicketStatus.TICKET_STATUS_SERVING
-WAITING = TicketStatus.TICKET_STATUS_WAITING
-DONE = TicketStatus.TICKET_STATUS_DONE
-NO_SHOW = TicketStatus.TICKET_STATUS_NO_SHOW
-CANCELLED = TicketStatus.TICKET_STATUS_CANCELLED
-SERVED = (CALLED, SERVING, DONE)
-ABSENT = (CALLED, NO_SHOW)
-KEPT = datetime.timedelta(days=9132)
-DOWN = unavailable("down", "DOWN")
 
 
 @pytest.fixture
 async def stub(clinic: Clinic, database_url: str) -> AsyncIterator[RegistrationServiceAsyncStub]:
     async with clinic.serve(database_url=database_url) as found:
         yield found
-
-
-async def visited(
-    clinic: Clinic,
-    stub: RegistrationServiceAsyncStub,
-    *statuses: TicketStatus.ValueType,
-    ago: datetime.timedelta = datetime.timedelta(days=3),
-) -> registration_service_pb2.Registration:
-    """A registration whose ticket went through states some time ago."""
-    done = await registered(clinic, stub)
-    clinic.queue.close(done.ticket, *statuses, time=clinic.now() - ago)
-    return done
-
-
-async def erase(clinic: Clinic, user_id: str, request_id: str = "") -> messages.Erasure:
-    return await clinic.rights.RequestErasure(
-        messages.RequestErasureRequest(request_id=request_id or str(uuid4()), user_id=user_id),
-        metadata=rights_token(clinic.mesh, user_id),
-    )
-
-
-async def becomes(
-    clinic: Clinic, user_id: str, state: messages.ErasureState.ValueType
-) -> messages.Erasure:
-    """The erasure, once the background has brought it so far."""
-    async with asyncio.timeout(15):
-        while True:
-            found = await erase(clinic, user_id)
-            if found.state == state:
-                return found
-            await asyncio.sleep(0.05)
-
-
-async def in_database(url: str, state: str) -> None:
-    """Waits until the background has brought the only erasure so far, without asking for it."""
-    async with asyncio.timeout(15):
-        while [row["state"] for row in dump(url)["erasures"]] != [state]:
-            await asyncio.sleep(0.05)
-
-
-def keys(double: Double, name: str) -> list[str]:
-    """The keys that a method was called with."""
-    return [
-        one.request_id  # type: ignore[attr-defined]
-        for one in double.seen
-        if one.DESCRIPTOR.name == f"{name}Request"
-    ]
 
 
 class TestAtOnce:
@@ -292,9 +251,7 @@ class TestRefused:
             assert not dump(database_url)["erasures"]
             assert (await erase(clinic, stranger.user_id)).state == ERASED
             del getattr(clinic, held).refusals[method]
-            async with asyncio.timeout(10):
-                while len(clinic.queue.tickets) < 3:
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: len(clinic.queue.tickets) >= 3)
             call = erase(clinic, done.user_id)
             assert await problem(call) == ("FAILED_PRECONDITION", "OPEN_TICKETS")
 
@@ -384,9 +341,7 @@ async def test_the_log_names_nobody(lines: io.StringIO, clinic: Clinic) -> None:
     async with clinic.serve() as stub:
         done = await visited(clinic, stub, *ABSENT)
         found = await erase(clinic, done.user_id)
-        async with asyncio.timeout(10):
-            while found.id not in lines.getvalue():
-                await asyncio.sleep(0.02)
+        await eventually(lambda: found.id in lines.getvalue())
     text = lines.getvalue()
     for trace in (NIK, NAME, done.user_id):
         assert trace not in text

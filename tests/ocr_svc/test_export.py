@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from typing import Any
 from uuid import uuid4
@@ -14,60 +13,14 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 
 from mesh.errors import unavailable
 from ocr_svc.consent import CONSENTS
-from ocr_svc.erasure_store import ErasureRow
-from ocr_svc.store import DraftRow, RegistrationRow
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, registered, rights_token, upload
 from tests.ocr_svc.doubles import NAME, NIK, card
-from tests.ocr_svc.test_confirm import COMPLETED, FAILED
+from tests.ocr_svc.exports import FATE, export
+from tests.ocr_svc.steps import COMPLETED, FAILED
 from tests.support.mesh import problem
+from tests.support.waiting import eventually
 
 MONDAY = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
-FATE: dict[type[Any], dict[str, tuple[str, str]]] = {
-    RegistrationRow: {
-        "id": ("registration_id", "stays: a number of its own, the proof is found by it"),
-        "draft_id": ("", "replaced: only a way to find the row, the draft itself is gone"),
-        "request_id": ("", "emptied: made up by the person's device"),
-        "institution_id": ("institution_id", "stays: proof of the consent"),
-        "service_id": ("service_id", "stays: proof of the consent"),
-        "consent_time": ("consent_time", "stays: proof of the consent"),
-        "consent_version": ("version", "stays: proof of the consent"),
-        "consent_purposes": ("purposes", "stays: proof of the consent"),
-        "state": ("state", "stays: tells of the mesh"),
-        "identity": ("", "emptied long before: in the record of user_svc"),
-        "age": ("", "emptied long before: follows from the record of user_svc"),
-        "user_id": ("", "emptied: it is what was asked for"),
-        "ticket": ("", "emptied: a copy of what is in the tickets"),
-        "failure_kind": ("", "stays: tells of the mesh"),
-        "failure_reason": ("", "stays: tells of the mesh"),
-        "attempts": ("", "stays: tells of the mesh"),
-        "next_attempt_time": ("", "stays: tells of the mesh"),
-        "lease_owner": ("", "stays: tells of the mesh"),
-        "lease_until": ("", "stays: tells of the mesh"),
-        "update_time": ("", "stays: tells of the mesh"),
-    },
-    DraftRow: dict.fromkeys(
-        (
-            *("id", "request_id", "fingerprint", "reading", "version"),
-            *("create_time", "expire_time", "confirm_time"),
-        ),
-        ("", "gone by itself: belongs to no account"),
-    ),
-    ErasureRow: dict.fromkeys(
-        (
-            *("id", "person", "user_id", "create_time", "retain_time", "state", "attempts"),
-            *("account", "round", "next_attempt_time", "lease_owner", "lease_until", "update_time"),
-        ),
-        ("", "begins when no copy can be asked for any more; the account is emptied, then sealed"),
-    ),
-}
-"""Of each column: the field of ConsentRecord that tells it, and what an erasure makes of it."""
-
-
-def export(clinic: Clinic, user_id: str, session_of: str = "") -> Any:
-    return clinic.rights.ExportPersonalData(
-        messages.ExportPersonalDataRequest(user_id=user_id),
-        metadata=rights_token(clinic.mesh, session_of or user_id),
-    )
 
 
 async def test_everything_is_in_the_copy(clinic: Clinic, database_url: str) -> None:
@@ -124,9 +77,7 @@ async def test_a_registration_that_failed_is_in_the_copy(clinic: Clinic) -> None
         clinic.queue.refusals["IssueTicket"] = unavailable("down", "DOWN")
         await registered(clinic, stub)
     async with clinic.serve(give_up_minutes=0.1 / 60):
-        async with asyncio.timeout(10):
-            while ("FAILED",) not in clinic.rows("SELECT state FROM registrations"):
-                await asyncio.sleep(0.05)
+        await eventually(lambda: ("FAILED",) in clinic.rows("SELECT state FROM registrations"))
         copy: messages.PersonalData = await export(clinic, done.user_id)
     assert [one.state for one in copy.consents] == [FAILED, COMPLETED]
 

@@ -20,21 +20,22 @@ from mesh.persistence.migrations import upgrade
 from ocr_svc.commands import app
 from tests.ocr_svc.conftest import Clinic
 from tests.ocr_svc.doubles import card
-from tests.ocr_svc.test_erasure import (
+from tests.ocr_svc.erasures import (
     ABSENT,
     DOWN,
     ERASED,
     KEPT,
     RETAINED,
     SERVED,
+    backup,
     erase,
     in_database,
     keys,
     visited,
 )
-from tests.ocr_svc.test_restored import backup
 from tests.support.audit import CHANGE
 from tests.support.databases import dump
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
@@ -103,9 +104,7 @@ async def test_what_was_erased_since_the_backup_goes_again(
     clinic.queue.seen.clear()
     done = await replay(taken, "--reason", "disk rusak 2026-11")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "erased again: 1\n", "")
-    async with asyncio.timeout(15):
-        while {row["state"] for row in dump(database_url)["erasures"]} != {"ERASED"}:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: {row["state"] for row in dump(database_url)["erasures"]} == {"ERASED"})
     assert clinic.users.records == clinic.users.accounts == {}
     assert clinic.queue.of(late) == []
     assert late not in repr(dump(database_url) | {"audit_outbox": []})
@@ -167,9 +166,7 @@ async def test_pages(
         assert (await erase(clinic, one)).state == ERASED
     restore()
     assert (await replay(taken)).stdout == "erased again: 5\n"
-    async with asyncio.timeout(15):
-        while clinic.users.records:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not clinic.users.records)
     events = await clinic.audit.of("data-rights replay", 3)
     assert [len(one.person_ids) for one in events] == [2, 2, 1]
     assert sorted(who for one in events for who in one.person_ids) == sorted(persons)
@@ -189,9 +186,7 @@ async def test_an_account_that_is_not_known_any_more(
     assert (done.exit_code, done.stdout) == (1, "erased again: 1\n")
     for lost in made[:2]:
         assert f"erasure {lost} " in done.stderr
-    async with asyncio.timeout(15):
-        while persons[2] in clinic.users.records:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: persons[2] not in clinic.users.records)
     assert set(clinic.users.records) == set(persons[:2])
     # The persons themselves may still ask.
     assert (await erase(clinic, persons[0])).state == ERASED
@@ -223,7 +218,6 @@ class TestRefused:
     def test_bad_options(
         self, beside: None, database_url: str, options: tuple[str, ...], said: str
     ) -> None:
-        upgrade("ocr_svc", database_url)
         done = CliRunner().invoke(app, ["replay", *options], env={"COLUMNS": "200"})
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -13,8 +12,8 @@ import pytest
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from tests.ocr_svc.conftest import Clinic, registered, upload
-from tests.ocr_svc.doubles import NIK, Double
-from tests.ocr_svc.test_erasure import (
+from tests.ocr_svc.doubles import NIK
+from tests.ocr_svc.erasures import (
     ABSENT,
     CANCELLED,
     DOWN,
@@ -23,6 +22,7 @@ from tests.ocr_svc.test_erasure import (
     RETAINED,
     SERVED,
     WAITING,
+    backup,
     erase,
     in_database,
     keys,
@@ -34,28 +34,11 @@ from tests.support.mesh import problem
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
-KNOWN = ("accounts", "records", "kept", "tickets", "changes", "seen")
-"""What a backup of a double holds, with the requests that it remembers."""
-
 
 @pytest.fixture
 async def stub(clinic: Clinic, database_url: str) -> AsyncIterator[RegistrationServiceAsyncStub]:
     async with clinic.serve(database_url=database_url) as found:
         yield found
-
-
-def backup(*doubles: Double) -> Callable[[], None]:
-    """Copies what services know; the result puts it back."""
-    taken = [
-        {name: copy.deepcopy(vars(one)[name]) for name in KNOWN if name in vars(one)}
-        for one in doubles
-    ]
-
-    def restore() -> None:
-        for one, state in zip(doubles, taken, strict=True):
-            vars(one).update(copy.deepcopy(state))
-
-    return restore
 
 
 def at_the_counter(clinic: Clinic, user_id: str) -> Ticket:

@@ -9,9 +9,9 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 from mediq.queue.v1.queue_service_pb2 import TicketChange
 
 from ocr_svc.consent import CONSENTS
+from tests.ocr_svc.browsers import browser, upload
 from tests.ocr_svc.conftest import Clinic, rights_token
 from tests.ocr_svc.doubles import NIK
-from tests.ocr_svc.test_rest import browser, upload
 
 __all__ = ["browser"]
 MUCH = 1500

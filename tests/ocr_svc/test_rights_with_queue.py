@@ -10,16 +10,17 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 
 from tests.ocr_svc.conftest import Clinic, registered
 from tests.ocr_svc.doubles import NAME, NIK
-from tests.ocr_svc.test_erasure import ERASED, KEPT, RETAINED, becomes, erase
-from tests.ocr_svc.test_export import export
+from tests.ocr_svc.erasures import ERASED, KEPT, RETAINED, becomes, erase
+from tests.ocr_svc.exports import export
 from tests.queue_svc.conftest import CANCELLED, DONE, SERVING, world_of
-from tests.queue_svc.test_transfers import transfer
-from tests.support.databases import dump
+from tests.queue_svc.visits import transfer
+from tests.support.databases import dump, migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 REASON = "sesak napas sejak pagi"
 
 
+@pytest.mark.parametrize("schema", ["queue_svc"])
 async def test_from_registration_to_erasure(
     mesh: Mesh,
     clinic: Clinic,
@@ -27,7 +28,7 @@ async def test_from_registration_to_erasure(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = f"sqlite:///{tmp_path / 'ocr.db'}"
+    own = migrated_sqlite("ocr_svc", tmp_path / "ocr.db")
     async with world_of(mesh, database_url) as world:
         for name in ("queue_svc", "institution_svc"):
             monkeypatch.setenv(f"MEDIQ_{name.upper()}_ADDRESS", mesh.addresses[name])

@@ -31,6 +31,7 @@ from ocr_svc.domain import (
     State,
 )
 from ocr_svc.store import KEPT_HOURS, DraftRow, RegistrationRow, Repository
+from tests.support.databases import on_empty
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(seconds=10)
@@ -57,7 +58,6 @@ IDENTITY = Identity("3273014107900001", "SITI", "BANDUNG", "01-07-1990", "PEREMP
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(upgrade, "ocr_svc", database_url)
     found = Database(database_url, 4)
     yield found
     await found.close()
@@ -249,6 +249,7 @@ async def test_the_age_is_sealed_and_goes_with_a_failure(
     assert found.age_years == 0
 
 
+@on_empty
 async def test_a_registration_of_the_first_release_goes_on_without_an_age(
     database_url: str, repository: Repository
 ) -> None:

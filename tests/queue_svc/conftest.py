@@ -245,8 +245,10 @@ class World:
 
 
 @asynccontextmanager
-async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[World]:
-    """A service on a database, with settings of its own."""
+async def world_of(
+    mesh: Mesh, url: str, migrate_at_start: bool = False, **settings: float
+) -> AsyncIterator[World]:
+    """A service on a database that has its tables, with settings of its own."""
     facilities = Facilities()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
@@ -254,7 +256,13 @@ async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[Wor
         )
         world = World(
             mesh,
-            QueueSettings(home=mesh.home, port=0, database_url=url, **settings),  # type: ignore[arg-type]
+            QueueSettings(
+                home=mesh.home,
+                port=0,
+                database_url=url,
+                migrate_at_start=migrate_at_start,
+                **settings,  # type: ignore[arg-type]
+            ),
             Clock(),
             facilities,
             facilities.open(),
@@ -263,6 +271,12 @@ async def world_of(mesh: Mesh, url: str, **settings: float) -> AsyncIterator[Wor
         await stack.enter_async_context(mesh.double("user_svc", double(world.audit)))
         await world.start()
         yield world
+
+
+@pytest.fixture
+def schema() -> str:
+    """The tables of databases here."""
+    return "queue_svc"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from mesh.contract.call import Principal
 from queue_svc.domain.tickets import Reach
 from queue_svc.servicers.base import reach_of
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
 
 Act = Callable[[World, Ticket, Metadata], Awaitable[object]]
@@ -22,7 +23,7 @@ Act = Callable[[World, Ticket, Metadata], Awaitable[object]]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: the matrix is long, and its queries are those of the other tests."""
-    return f"sqlite:///{tmp_path / 'queue.db'}"
+    return migrated_sqlite("queue_svc", tmp_path / "queue.db")
 
 
 async def first_update(world: World, ticket: Ticket, metadata: Metadata) -> object:

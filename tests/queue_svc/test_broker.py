@@ -31,6 +31,7 @@ from tests.queue_svc.conftest import (
 from tests.queue_svc.watching import board, until
 from tests.support.brokers import AMQP_URL, Cable, cable, feed
 from tests.support.mesh import Mesh, partly, problem
+from tests.support.waiting import eventually
 
 __all__ = ["cable", "feed"]
 pytestmark = [
@@ -60,6 +61,7 @@ class Surroundings:
             home=self.mesh.home,
             port=0,
             database_url=self.url,
+            migrate_at_start=False,
             heartbeat_seconds=0.2,
             drain_seconds=0.2,
         )
@@ -79,9 +81,7 @@ class Surroundings:
         return found
 
     async def drained(self) -> None:
-        async with asyncio.timeout(20):
-            while self.depth():
-                await asyncio.sleep(0.05)
+        await eventually(lambda: not self.depth())
 
     def changes(self) -> list[tuple[str, int, str, int]]:
         """The histories of all queues, when all is in order."""
@@ -120,7 +120,7 @@ async def heard(subscription: Subscription, count: int) -> list[TicketEvent]:
     """So many events, and then no other one."""
     found: list[TicketEvent] = []
     for _ in range(count):
-        event = await subscription.next(10)
+        event = await subscription.next(30)
         assert event is not None, f"{len(found)} of {count} events"
         told = TicketEvent.FromString(event.payload)
         assert event.id == told.id
@@ -211,11 +211,11 @@ async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
     waiting = there.stub.WatchTicket(
         requests.WatchTicketRequest(id=ticket.id), metadata=there.session(patient)
     )
-    async with asyncio.timeout(20), board(there) as stream:
+    async with asyncio.timeout(60), board(there) as stream:
         assert (await anext(stream)).board.services[0].waiting == 1
         assert (await anext(aiter(waiting))).ticket.version == 1
         began = asyncio.get_running_loop().time()
-        await here.next(2)
+        await here.next(30)
         (event,), _ = await until(stream, 1)
         # News of the broker, not the next sign of life.
         assert asyncio.get_running_loop().time() - began < 1

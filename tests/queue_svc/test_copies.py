@@ -33,6 +33,7 @@ from tests.queue_svc.conftest import (
     world_of,
 )
 from tests.support.mesh import Mesh, problem
+from tests.support.waiting import eventually
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 GONE = "redis://127.0.0.1:1/0"
@@ -122,7 +123,7 @@ async def take(world: World, place: Place | None = None) -> None:
     """A ticket whose event has come: nothing more makes copies old."""
     async with world.bus.subscribe("#") as subscription:
         await world.take(place=place)
-        assert await subscription.next(5) is not None
+        assert await subscription.next(30) is not None
     await asyncio.sleep(0.1)
 
 
@@ -277,6 +278,8 @@ class TestReplicas:
             await world.start()
             await world.take()
             world.stub = one
-            async with asyncio.timeout(5):
-                while (await board(world)).services[0].waiting != 2:
-                    await asyncio.sleep(0.02)
+
+            async def happened() -> bool:
+                return (await board(world)).services[0].waiting == 2
+
+            await eventually(happened)

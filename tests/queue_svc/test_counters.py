@@ -24,6 +24,7 @@ from tests.queue_svc.conftest import (
     World,
     uid,
 )
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
 
 Messages = AsyncIterator[WatchCounterResponse]
@@ -32,7 +33,7 @@ Messages = AsyncIterator[WatchCounterResponse]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: the queries are those of lists and boards, which run on both."""
-    return f"sqlite:///{tmp_path / 'queue.db'}"
+    return migrated_sqlite("queue_svc", tmp_path / "queue.db")
 
 
 @asynccontextmanager
@@ -57,7 +58,7 @@ async def watching(
         ),
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield aiter(call)
     finally:
         call.cancel()
@@ -157,7 +158,7 @@ async def test_what_was_seen_is_not_shown_again(world: World) -> None:
             assert quiet.cursor == cursor
     async with watching(world, cursor=cursor) as stream:
         await world.take()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await state(stream)).waiting != 2:
                 pass
     await world.take()

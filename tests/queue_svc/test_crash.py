@@ -19,6 +19,7 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from tests.queue_svc.conftest import FACILITIES, Facilities, Place, uid
 from tests.support.mesh import Mesh, partly
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -99,9 +100,9 @@ async def test_kill_loses_nothing_and_repeats_nothing(mesh: Mesh, tmp_path: Path
                 repeated = [await stub.IssueTicket(issue(place, key)) for key in unanswered]
             with sqlite3.connect(database) as connection:
                 numbers = sorted(row[0] for row in connection.execute("SELECT number FROM tickets"))
-                async with asyncio.timeout(10):
-                    while connection.execute("SELECT count(*) FROM outbox").fetchone() != (0,):
-                        await asyncio.sleep(0.05)
+                await eventually(
+                    lambda: connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+                )
             connection.close()
     everyone = [*answers.values(), *repeated]
     assert numbers == [f"A-{number:03d}" for number in range(1, len(everyone) + 1)]

@@ -18,7 +18,7 @@ from queue_svc.domain.estimates import (
 from queue_svc.domain.order import Rates, Waiting, calling_order
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Queue, Service
-from tests.queue_svc.test_order import LINES, NOW, by_class
+from tests.queue_svc.lines import LINES, NOW, by_class
 
 P = Priority
 SERVICE = Service("i", "RSUD", "Asia/Jakarta", "s", "Poli", "A", service_minutes=10)

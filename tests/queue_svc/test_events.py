@@ -10,7 +10,7 @@ from tests.support.mesh import problem
 async def received(subscription: Subscription, count: int) -> list[tuple[str, TicketEvent]]:
     found = []
     for _ in range(count):
-        event = await subscription.next(5)
+        event = await subscription.next(30)
         assert event is not None
         found.append((event.topic, TicketEvent.FromString(event.payload)))
     return found

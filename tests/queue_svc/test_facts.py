@@ -7,13 +7,14 @@ import pytest
 from mediq.institution.v1.institution_pb2 import Counter
 
 from tests.queue_svc.conftest import World, uid, world_of
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: what is asked of another service is not in it."""
-    return f"sqlite:///{tmp_path / 'queue.db'}"
+    return migrated_sqlite("queue_svc", tmp_path / "queue.db")
 
 
 @pytest.fixture

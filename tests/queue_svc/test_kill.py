@@ -27,7 +27,6 @@ from sqlalchemy import create_engine, make_url, select, text
 from mesh.clock import utc_now
 from mesh.messaging.events import Subscription
 from mesh.persistence.database import make_engine
-from mesh.persistence.migrations import upgrade
 from queue_svc.models import IDEMPOTENCY, OUTBOX, Base
 from queue_svc.settings import QueueSettings
 from tests.queue_svc import ledger
@@ -42,8 +41,9 @@ from tests.queue_svc.conftest import (
     uid,
 )
 from tests.queue_svc.killed_service import KILL_AT
-from tests.support.databases import SERVER
+from tests.support.databases import SERVER, fill_mariadb, migrated_sqlite
 from tests.support.mesh import Mesh, partly
+from tests.support.waiting import eventually
 
 MOST_STATEMENTS = 60
 """More than any change has."""
@@ -143,9 +143,7 @@ class SqliteCopies:
         self._folder = folder
 
     def empty(self) -> str:
-        url = f"sqlite:///{self._folder / uid()}.db"
-        upgrade("queue_svc", url)
-        return url
+        return migrated_sqlite("queue_svc", self._folder / f"{uid()}.db")
 
     def copy(self, url: str) -> str:
         # The last connection that is closed leaves nothing in the log beside the file.
@@ -174,7 +172,7 @@ class MariaCopies:
 
     def empty(self) -> str:
         url = make_url(SERVER).set(database=self._create())
-        upgrade("queue_svc", url.render_as_string(hide_password=False))
+        fill_mariadb("queue_svc", url.render_as_string(hide_password=False))
         return url.render_as_string(hide_password=False)
 
     def copy(self, url: str) -> str:
@@ -294,9 +292,7 @@ def checked(url: str) -> int:
 
 
 async def drained(url: str) -> None:
-    async with asyncio.timeout(10):
-        while pending(url):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not pending(url))
 
 
 async def killed(doomed: Doomed, mesh: Mesh, url: str, asked: Asked, kill_at: int) -> bool:

@@ -21,10 +21,9 @@ from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Reach, Service, Ticket
 from queue_svc.lines import Lines
-from queue_svc.models import Base
 from queue_svc.store import Issue, TicketStore
 from tests.queue_svc.conftest import MORNING, uid
-from tests.queue_svc.test_states import SERVICE
+from tests.queue_svc.samples import SERVICE
 
 PHARMACY = Service("i", "RSUD", "Asia/Jakarta", "apotek", "Apotek", "B", 5)
 SERVICES = (SERVICE, PHARMACY)
@@ -34,7 +33,6 @@ COUNTERS = [Counter(f"counter-{number}", f"Loket {number}") for number in range(
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     made = make_engine(database_url)
-    Base.metadata.create_all(made)
     yield made
     made.dispose()
 

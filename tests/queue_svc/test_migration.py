@@ -28,8 +28,10 @@ from tests.queue_svc.ledger import (
     SKIPPED,
     WAITING,
 )
+from tests.support.databases import on_empty
 from tests.support.mesh import Mesh
 
+pytestmark = on_empty
 OLD = "94e5f4ad733a"
 C, S = CALLED, SERVING
 VISITS: list[tuple[int, list[tuple[int, int]]]] = [
@@ -231,12 +233,12 @@ def test_the_numbers_of_the_day(mesh: Mesh, engine: Engine, database_url: str) -
 
 
 async def test_the_service_goes_on(mesh: Mesh, engine: Engine, database_url: str) -> None:
-    async with world_of(mesh, f"{database_url}") as world:
+    async with world_of(mesh, database_url, migrate_at_start=True) as world:
         pass
     # A facility that the double knows, and rows of it in the old schema.
     command.downgrade(config_for("queue_svc", database_url), OLD)
     old = old_rows(mesh, engine, world.place)
-    async with world_of(mesh, database_url) as again:
+    async with world_of(mesh, database_url, migrate_at_start=True) as again:
         again.facilities.facts.update(world.facilities.facts)
         again.facilities.services.update(world.facilities.services)
         again.place, again.operator = world.place, again.operator_of(world.place)

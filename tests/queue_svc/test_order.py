@@ -1,7 +1,5 @@
 """Who is called next."""
 
-from collections.abc import Iterable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,19 +8,9 @@ from bench.queue_sim_clinic import STRICT, Clinic, by_rates, day, simulate
 from bench.queue_sim_theory import waits_of
 from queue_svc.domain.order import Rates, Waiting, calling_blocks, calling_order, pick
 from queue_svc.domain.states import Priority
+from tests.queue_svc.lines import LINES, NOW, P, by_class, someone
 
-NOW = 1_772_416_800.0
 RATES = Rates()
-P = Priority
-
-
-def someone(priority: Priority, waited_minutes: float, sequence: int = 1) -> Waiting:
-    return Waiting(NOW - waited_minutes * 60, sequence, f"{priority.name}{sequence}", priority)
-
-
-def by_class(waiting: Iterable[Waiting]) -> dict[Priority, list[Waiting]]:
-    line = sorted(waiting)
-    return {kind: [one for one in line if one.priority is kind] for kind in P}
 
 
 @pytest.mark.parametrize(
@@ -60,16 +48,6 @@ def test_the_order_looks_into_the_future() -> None:
     assert names == [P.NORMAL, P.HIGH, P.LOW]
     names = [one.priority for one in calling_order(line, RATES, NOW, 1)]
     assert names == [P.NORMAL, P.LOW, P.HIGH]
-
-
-LINES = st.lists(
-    st.tuples(
-        st.sampled_from(P),
-        # Whole minutes collide, so that ties are tried; some have not begun to wait.
-        st.one_of(st.integers(-20, 200).map(float), st.floats(-20, 200)),
-    ),
-    max_size=40,
-).map(lambda some: [someone(*one, sequence) for sequence, one in enumerate(some)])
 
 
 @given(

@@ -15,7 +15,7 @@ from queue_svc.models import ChangeRow, TicketRow
 from queue_svc.patients import PatientTickets
 from queue_svc.servicers.tickets import owner_key
 from tests.queue_svc.conftest import CALLED, CANCELLED, DONE, MORNING, SERVING, URGENT, World, uid
-from tests.queue_svc.test_transfers import history, journey, served, transfer
+from tests.queue_svc.visits import history, journey, served, transfer
 from tests.support.databases import dump
 from tests.support.mesh import problem
 

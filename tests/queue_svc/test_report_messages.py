@@ -15,8 +15,8 @@ from queue_svc.domain.numbers import Moment, Part, Sample, Tally, effects
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Prediction, Queue, Ticket
-from tests.queue_svc.test_numbers import MORNING, change, new_ticket
-from tests.queue_svc.test_states import QUEUE, SERVICE
+from tests.queue_svc.counting import MORNING, change, new_ticket
+from tests.queue_svc.samples import QUEUE, SERVICE
 
 S = Status
 MONDAY, TUESDAY = "2026-03-02", "2026-03-03"

@@ -15,10 +15,10 @@ from mesh.persistence.database import make_engine
 from queue_svc.domain.numbers import Part, Tally
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Queue
-from queue_svc.models import Base, QueueRow, RollupRow, RollupSampleRow
+from queue_svc.models import QueueRow, RollupRow, RollupSampleRow
 from queue_svc.rollups import Rollups, tallies
 from queue_svc.rows import new_queue, queue_of
-from tests.queue_svc.test_numbers import (
+from tests.queue_svc.counting import (
     COUNTERS,
     MORNING,
     Numbers,
@@ -28,7 +28,7 @@ from tests.queue_svc.test_numbers import (
     recounted,
     walks,
 )
-from tests.queue_svc.test_states import SERVICE
+from tests.queue_svc.samples import SERVICE
 
 S = Status
 
@@ -36,7 +36,6 @@ S = Status
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     made = make_engine(database_url)
-    Base.metadata.create_all(made)
     yield made
     made.dispose()
 

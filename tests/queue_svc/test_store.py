@@ -7,6 +7,9 @@ from sqlalchemy import create_engine, inspect
 
 from mesh.persistence.migrations import config_for, upgrade
 from queue_svc.models import Base
+from tests.support.databases import on_empty
+
+pytestmark = on_empty
 
 
 def test_the_migrations_make_the_models(database_url: str) -> None:

@@ -32,7 +32,7 @@ class Tail:
         )
 
     async def next(self) -> WatchEventsResponse:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await anext(self.stream)
 
     async def begin(self) -> asyncio.Task[WatchEventsResponse]:

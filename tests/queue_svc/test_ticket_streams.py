@@ -23,6 +23,7 @@ from tests.queue_svc.conftest import (
     World,
     uid,
 )
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
 
 Messages = AsyncIterator[WatchTicketResponse]
@@ -31,7 +32,7 @@ Messages = AsyncIterator[WatchTicketResponse]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """SQLite alone: the queries are those of the lists, which run on both."""
-    return f"sqlite:///{tmp_path / 'queue.db'}"
+    return migrated_sqlite("queue_svc", tmp_path / "queue.db")
 
 
 @asynccontextmanager
@@ -47,7 +48,7 @@ async def watching(
         ),
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield aiter(call)
     finally:
         call.cancel()

@@ -26,6 +26,7 @@ from tests.queue_svc.conftest import (
     uid,
 )
 from tests.support.mesh import problem
+from tests.support.waiting import eventually
 
 
 def own(world: World, **fields: object) -> requests.CreateTicketRequest:
@@ -202,7 +203,9 @@ async def test_old_answers_are_forgotten(world: World, monkeypatch: pytest.Monke
         return session.execute(select(func.count()).select_from(IDEMPOTENCY)).scalar_one()
 
     work = asyncio.create_task(world.parts.writer._idempotency.keep_forgetting())
-    async with asyncio.timeout(10):
-        while await world.parts.database.read(kept):
-            await asyncio.sleep(0.05)
+
+    async def happened() -> bool:
+        return not await world.parts.database.read(kept)
+
+    await eventually(happened)
     work.cancel()

@@ -23,11 +23,11 @@ from tests.queue_svc.conftest import (
     TRANSFERRED,
     URGENT,
     WAITING,
-    Metadata,
     Place,
     World,
     uid,
 )
+from tests.queue_svc.visits import history, journey, served, transfer
 from tests.support.mesh import problem
 
 
@@ -36,40 +36,6 @@ async def refusal(call: Awaitable[object]) -> MeshError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return from_rpc_error(caught.value)
-
-
-async def transfer(
-    world: World, ticket: Ticket, service: str = "", reason: str = "", request_id: str = ""
-) -> Ticket:
-    """Sends a patient to a service; to the pharmacy when none is named."""
-    return await world.stub.TransferTicket(
-        requests.TransferTicketRequest(
-            request_id=request_id,
-            id=ticket.id,
-            service_id=service or world.place.pharmacy,
-            reason=reason,
-        ),
-        metadata=world.operator,
-    )
-
-
-async def served(world: World, patient: str = "", counter: int = 0) -> Ticket:
-    """A patient who is being served at the clinic."""
-    ticket = await world.take(patient=patient)
-    world.clock.forward(minutes=5)
-    await world.call(ticket, counter)
-    world.clock.forward(minutes=1)
-    return await world.move(ticket, SERVING)
-
-
-async def journey(world: World, identifier: str, metadata: Metadata) -> requests.Journey:
-    return await world.stub.GetJourney(requests.GetJourneyRequest(id=identifier), metadata=metadata)
-
-
-async def history(world: World, ticket: Ticket) -> list[requests.TicketChange]:
-    request = requests.GetTicketHistoryRequest(id=ticket.id)
-    found = await world.stub.GetTicketHistory(request, metadata=world.operator)
-    return list(found.changes)
 
 
 class TestTransfer:
@@ -229,7 +195,7 @@ class TestTransfer:
         for counter, one in enumerate((*here, *there)):
             await world.call(one, counter % 8)
             await world.move(one, SERVING)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             made = await asyncio.gather(
                 *(
                     transfer(world, one, service)

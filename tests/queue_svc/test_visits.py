@@ -26,7 +26,8 @@ from tests.queue_svc.conftest import (
     uid,
     world_of,
 )
-from tests.queue_svc.test_transfers import history, journey, served, transfer
+from tests.queue_svc.visits import history, journey, served, transfer
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 
@@ -165,7 +166,7 @@ class TestExport:
     @pytest.fixture
     async def exporting(self, mesh: Mesh, tmp_path: Path) -> AsyncIterator[World]:
         """A service that is set to give visits out."""
-        url = f"sqlite:///{tmp_path / 'export.db'}"
+        url = migrated_sqlite("queue_svc", tmp_path / "export.db")
         async with world_of(mesh, url, fhir_export=True) as made:
             yield made
 

@@ -1,6 +1,5 @@
 """The place of the audit trail in tests of services that only write to it."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,10 +12,10 @@ from mediq.audit.v1.audit_service_pb2 import (
 from mesh.contract.validation import validate
 from mesh.rpc.pipeline import Context
 from tests.support.mesh import partly
+from tests.support.waiting import eventually
 
 AUDIT_SERVICE = "mediq.audit.v1.AuditService"
 ACCESS, CHANGE, REFUSED = (AuditAct.ValueType(number) for number in (1, 2, 3))
-PATIENCE_SECONDS = 10.0
 
 
 @dataclass
@@ -52,13 +51,12 @@ class Collector:
         Raises:
             AssertionError: They do not come.
         """
-        found: list[AuditEvent] = []
-        for _ in range(int(PATIENCE_SECONDS / 0.05)):
-            found = [one for one in self.events if one.method == method and where(one)]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{len(found)} events of {method}, not {count}")
+
+        def found() -> list[AuditEvent]:
+            chosen = [one for one in self.events if one.method == method and where(one)]
+            return chosen if len(chosen) >= count else []
+
+        return await eventually(found)
 
 
 def double(collector: Collector) -> tuple[Callable[..., None], object]:

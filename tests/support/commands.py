@@ -9,8 +9,8 @@ from sqlalchemy import MetaData, create_engine, select
 from mesh.audit_trail.recorder import audit_place, audit_table
 from mesh.encryption.data_keys import ensure_data_key
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.persistence.migrations import upgrade
 from mesh.settings import settings_of
+from tests.support.databases import migrated_sqlite
 
 
 class CommandTrail:
@@ -21,8 +21,7 @@ class CommandTrail:
         self.service = service
         settings = settings_of(service)
         ensure_data_key(settings.keys, service)
-        (settings.home / "data").mkdir(exist_ok=True)
-        upgrade(service, settings.database)
+        migrated_sqlite(service, settings.home / "data" / f"{service}.db")
 
     def events(self) -> list[AuditEvent]:
         """All that wait."""

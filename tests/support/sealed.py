@@ -15,6 +15,7 @@ from mesh.encryption import data_keys
 from mesh.persistence.database import make_engine
 from mesh.registry import service_definition
 from ops.cli.data_keys import app
+from tests.support.waiting import eventually
 
 Columns = set[tuple[str, str]]
 ON_THE_WAY = {("audit_outbox", "payload")}
@@ -97,9 +98,7 @@ async def rotate_while_it_serves(
     file = data_keys.file_of(folder, service)
     (old,) = [key.key_id for key in data_keys.read_data_keys(file).keys]
     # The audit trail gets what happened a moment later.
-    async with asyncio.timeout(10):
-        while not columns_holding(engine, [old]) >= declared(service):
-            await asyncio.sleep(0.05)
+    await eventually(lambda: columns_holding(engine, [old]) >= declared(service))
     assert columns_holding(engine, [old]) == declared(service)
 
     async def keep_loading() -> None:
@@ -108,11 +107,13 @@ async def rotate_while_it_serves(
 
     loading = asyncio.ensure_future(keep_loading())
     new = data_keys.rotate(folder, service, 1)
-    async with asyncio.timeout(60):
-        while time.time() < new.encrypts_from or holding(engine, [old]):
-            if loading.done():
-                await loading
-            await asyncio.sleep(0.05)
+
+    async def sealed_anew() -> bool:
+        if loading.done():
+            await loading
+        return time.time() >= new.encrypts_from and not holding(engine, [old])
+
+    await eventually(sealed_anew, 120, every_seconds=0.05)
     loading.cancel()
     with suppress(asyncio.CancelledError):
         await loading

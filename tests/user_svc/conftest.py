@@ -22,7 +22,6 @@ from sqlalchemy import Engine, text
 
 from mesh.clock import utc_now
 from mesh.persistence.database import make_engine
-from mesh.persistence.migrations import upgrade
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import Trail
 from user_svc import auth_servicer
@@ -154,12 +153,19 @@ class World:
 
 
 @pytest.fixture
+def schema() -> str:
+    """The tables of databases here."""
+    return "user_svc"
+
+
+@pytest.fixture
 def settings(mesh: Mesh, database_url: str, tmp_path: Path) -> UserSettings:
     """Settings that make passwords quick."""
     return UserSettings(
         home=mesh.home,
         port=0,
         database_url=database_url,
+        migrate_at_start=False,
         bcrypt_cost=4,
         drain_seconds=0.2,
         audit_anchors=tmp_path / "anchors",
@@ -205,7 +211,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def trail(database_url: str) -> Iterator[Trail]:
     """An empty audit trail without a server around it."""
-    upgrade("user_svc", database_url)
     trail = Trail(database_url, make_engine(database_url))
     yield trail
     trail.engine.dispose()

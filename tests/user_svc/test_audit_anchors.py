@@ -16,6 +16,7 @@ import structlog
 
 from mesh.persistence.database import Database
 from tests.support.mesh import Mesh
+from tests.support.waiting import eventually
 from tests.user_svc.trail import NOW, Trail, event
 from user_svc.__main__ import build
 from user_svc.audit_anchors import (
@@ -236,9 +237,7 @@ async def test_the_service_anchors_what_it_has(
     quick = settings.model_copy(update={"audit_anchor_seconds": 0.05})
     async with mesh.serve(quick, build):
         await asyncio.to_thread(trail.append, event())
-        async with asyncio.timeout(10):
-            while not (folder.is_dir() and read(next(folder.iterdir()))):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: bool(folder.is_dir() and read(next(folder.iterdir()))))
     # What the background work has not seen is written at the end.
     slow = settings.model_copy(update={"audit_anchor_seconds": 3600.0})
     async with mesh.serve(slow, build):

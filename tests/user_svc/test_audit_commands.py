@@ -347,7 +347,7 @@ class TestHead:
         assert len(find_files([file])) == 1
         assert kept.faults(file) == {}
 
-    @pytest.mark.timeout(30)
+    @pytest.mark.timeout(120)
     def test_nobody_answers(self, kept: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MEDIQ_USER_SVC_ADDRESS", "127.0.0.1:1")
         done = run("head")

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from uuid import uuid4
 
 import pyotp
 from mediq.audit.v1 import audit_service_pb2 as audits
-from mediq.audit.v1.audit_pb2 import AuditEvent
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as messages
-from sqlalchemy import select
 
-from mesh.persistence.database import Database
 from tests.support.audit import ACCESS, CHANGE, REFUSED
 from tests.support.mesh import problem
 from tests.user_svc.conftest import PASSWORD, World, bearer, new_email, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.audit_chain import AuditChain
-from user_svc.audit_tables import AUDIT_ENTRIES
-
-PATIENCE_SECONDS = 10.0
-
-
-async def trail_of(world: World, method: str, count: int = 1) -> list[AuditEvent]:
-    """The events of a method in the trail itself, once there are so many."""
-    chain = AuditChain.load(world.settings.keys, world.settings.service)
-    database = Database(world.settings.database, 1)
-    query = select(AUDIT_ENTRIES).order_by(AUDIT_ENTRIES.c.position)
-    try:
-        for _ in range(int(PATIENCE_SECONDS / 0.1)):
-            rows = await database.read(lambda session: session.execute(query).all())
-            found = [chain.entry(row).event for row in rows]
-            chosen = [one for one in found if one.method == method]
-            if len(chosen) >= count:
-                return chosen
-            await asyncio.sleep(0.1)
-    finally:
-        await database.close()
-    raise AssertionError(f"{len(chosen)} events of {method}, not {count}")
+from tests.user_svc.noted import trail_of
 
 
 async def test_a_login_of_staff_names_account_and_session(world: World) -> None:

@@ -9,7 +9,7 @@ from mediq.policy.v1.policy_pb2 import Role
 from tests.support.mesh import Mesh
 from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 from tests.user_svc.conftest import NAME, Clock, World, new_email, new_nik
-from tests.user_svc.test_totp_logins import STEP, hire
+from tests.user_svc.staff import STEP, hire
 from user_svc import auth_servicer
 from user_svc.store import Base
 

@@ -32,7 +32,7 @@ from tests.user_svc.conftest import (
     new_nik,
     retry_seconds,
 )
-from tests.user_svc.test_audit_notes import trail_of
+from tests.user_svc.noted import trail_of
 from user_svc import totp
 from user_svc.passwords import Passwords
 from user_svc.store import Base

@@ -26,7 +26,9 @@ from mesh.identity.revocations import FileRevocations
 from mesh.identity.tokens import TokenVerifier
 from mesh.persistence.database import Database
 from queue_svc.settings import QueueSettings
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
+from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
 from user_svc import commands, revoking
@@ -192,13 +194,15 @@ class Others:
         queue = QueueSettings(
             home=self._mesh.home,
             port=0,
-            database_url=f"sqlite:///{folder / 'queue.db'}",
+            database_url=migrated_sqlite("queue_svc", folder / "queue.db"),
+            migrate_at_start=False,
             drain_seconds=0.2,
         )
         institutions = InstitutionSettings(
             home=self._mesh.home,
             port=0,
-            database_url=f"sqlite:///{folder / 'institution.db'}",
+            database_url=migrated_sqlite("institution_svc", folder / "institution.db"),
+            migrate_at_start=False,
             drain_seconds=0.2,
         )
         enter, mesh = self._stack.enter_async_context, self._mesh
@@ -220,8 +224,8 @@ class Others:
         return set(await asyncio.gather(*(problem(call) for call in calls)))
 
     async def refuse(self, token: str) -> bool:
-        """Whether all of them refuse the token within five seconds."""
-        ends = time.monotonic() + 5.0
+        """Whether all of them refuse the token within half a minute."""
+        ends = time.monotonic() + 30.0
         while time.monotonic() < ends:
             if await self.answers(token) == {REVOKED}:
                 return True
@@ -358,8 +362,6 @@ class TestEverywhere:
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
         database, place = Database(world.settings.database, 1), FileRevocations(tmp_path)
         telling = asyncio.create_task(revoking.keep_telling(database, place))
-        async with asyncio.timeout(5):
-            while not place.revoked(principal):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: place.revoked(principal))
         telling.cancel()
         await database.close()

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
-from mesh.persistence.migrations import upgrade
 from user_svc import second_factor, totp
 from user_svc.domain import Person, Role
 from user_svc.second_factor import SecondFactors
@@ -132,7 +131,6 @@ class TestEnrolment:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    upgrade("user_svc", database_url)
     database = Database(database_url)
     yield database
     await database.close()

@@ -7,7 +7,6 @@ import base64
 import datetime
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
@@ -25,7 +24,8 @@ from mesh.contract.call import current_call
 from mesh.contract.status import from_rpc_error
 from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
-from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
+from tests.user_svc.conftest import Clock, World, new_email
+from tests.user_svc.staff import STEP, Staff, hire
 from user_svc import totp
 from user_svc.__main__ import build
 from user_svc.passwords import Passwords
@@ -33,78 +33,12 @@ from user_svc.settings import UserSettings
 from user_svc.store import Base
 
 Result = TypeVar("Result")
-STEP = datetime.timedelta(seconds=totp.STEP_SECONDS)
 REFUSED = ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
 REQUIRED = ("UNAUTHENTICATED", "TOTP_REQUIRED")
 THROTTLED = ("RESOURCE_EXHAUSTED", "LOGIN_THROTTLED")
 NOT_OPEN = ("FAILED_PRECONDITION", "TOTP_ENROLMENT_NOT_OPEN")
 ENROL_FIRST = ("FAILED_PRECONDITION", "TOTP_ENROLMENT_REQUIRED")
 WRONG_PASSWORD = "wrong-but-long-enough"
-
-
-@dataclass
-class Staff:
-    """A member of staff with an authenticator. Calls begin when they are awaited."""
-
-    world: World
-    clock: Clock
-    email: str
-    user_id: str
-    secret: str = ""
-
-    def code(self, steps: int = 0) -> str:
-        return pyotp.TOTP(self.secret).at(self.clock.now + steps * STEP)
-
-    def wrong_code(self) -> str:
-        near = {self.code(n) for n in range(-3, 4)}
-        return next(c for c in (f"{n:06d}" for n in range(10)) if c not in near)
-
-    async def login(
-        self, totp_code: str = "", recovery_code: str = "", password: str = PASSWORD
-    ) -> logins.TokenPair:
-        return await self.world.auth.LoginAdmin(
-            logins.LoginAdminRequest(
-                email=self.email,
-                password=password,
-                totp_code=totp_code,
-                recovery_code=recovery_code,
-            )
-        )
-
-    async def begin(
-        self, totp_code: str = "", recovery_code: str = "", password: str = PASSWORD
-    ) -> logins.TotpEnrolment:
-        return await self.world.auth.BeginTotpEnrolment(
-            logins.BeginTotpEnrolmentRequest(
-                email=self.email,
-                password=password,
-                totp_code=totp_code,
-                recovery_code=recovery_code,
-            )
-        )
-
-    async def confirm(self, totp_code: str, password: str = PASSWORD) -> logins.RecoveryCodes:
-        return await self.world.auth.ConfirmTotpEnrolment(
-            logins.ConfirmTotpEnrolmentRequest(
-                email=self.email, password=password, totp_code=totp_code
-            )
-        )
-
-    async def enrol(self) -> list[str]:
-        """Protects the login; the next code is not used yet. Gives the recovery codes."""
-        self.secret = (await self.begin()).secret
-        codes = (await self.confirm(self.code())).codes
-        self.clock.move(STEP)
-        return list(codes)
-
-    def failures(self) -> int:
-        """Failed tries that the throttle counts."""
-        return sum(count for (count,) in self.world.sql("SELECT failures FROM login_attempts"))
-
-
-async def hire(world: World, clock: Clock, role: Role.ValueType = Role.ROLE_OPERATOR) -> Staff:
-    made = await world.create(role)
-    return Staff(world, clock, made.email, made.id)
 
 
 @pytest.fixture

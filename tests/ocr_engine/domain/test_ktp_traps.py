@@ -3,7 +3,7 @@
 import pytest
 
 from ocr_engine.domain import DocumentType, TextBox, read_ktp
-from tests.ocr_engine.domain.test_ktp import EXPECTED, fields, values
+from tests.ocr_engine.domain.cards import EXPECTED, fields, values
 from tests.ocr_engine.layout import NIK, Rereadable, box, card
 
 
