@@ -8,7 +8,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, text
 
-from mesh.persistence.migrations import config_for, services_with_database, upgrade
+from mesh.persistence.migrations import config_for, upgrade
+from mesh.registry import services_with_database
 from tests.support.databases import dump, fill_mariadb, migrated_sqlite, on_empty, on_mariadb_only
 
 every_service = pytest.mark.parametrize("service", services_with_database())

@@ -1,0 +1,87 @@
+"""The import rules refuse what they are there for: each case plants one import in a copy."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LINT = Path(sys.executable).parent / "lint-imports"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("imports")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for package in rules["root_packages"]:
+        for source in (ROOT / package).rglob("*.py"):
+            target = folder / source.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return folder
+
+
+def broken(folder: Path) -> list[str]:
+    """Returns the names of the rules that the copy breaks."""
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT / 'gen'}", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [LINT, "--no-cache"],
+        check=False,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    found = [line.removesuffix(" BROKEN") for line in done.stdout.splitlines() if "BROKEN" in line]
+    assert done.returncode == bool(found), done.stdout + done.stderr
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "planted", "rule"),
+    [
+        (
+            "queue_svc/domain/days.py",
+            "from queue_svc.store import TicketStore",
+            "The rules of queues know nothing of what keeps or serves them",
+        ),
+        (
+            "queue_svc/servicers/tickets.py",
+            "from ops.supervisor import Supervisor",
+            "Neither kit nor services know Envoy's generator or operations",
+        ),
+        (
+            "mesh/contract/call.py",
+            "from mesh.rpc.server import Server",
+            "The kit's rooms stand on each other",
+        ),
+        ("mesh/errors.py", "import queue_svc.settings", "The kit imports no service"),
+        (
+            "user_svc/domain.py",
+            "from ocr_svc.domain import Draft",
+            "A service imports no other one",
+        ),
+        (
+            "institution_svc/domain.py",
+            "from sqlalchemy import select",
+            "Domains know neither gRPC nor SQL",
+        ),
+    ],
+)
+def test_a_planted_import_is_refused(copy: Path, file: str, planted: str, rule: str) -> None:
+    path = copy / file
+    before = path.read_text()
+    path.write_text(f"{before}\n{planted}\n")
+    try:
+        assert rule in broken(copy)
+    finally:
+        path.write_text(before)
+
+
+def test_the_copy_without_a_planted_import_keeps_all_rules(copy: Path) -> None:
+    assert broken(copy) == []
