@@ -37,7 +37,7 @@ def broken(folder: Path) -> list[str]:
         capture_output=True,
         text=True,
     )
-    found = [line.removesuffix(" BROKEN") for line in done.stdout.splitlines() if "BROKEN" in line]
+    found = [line.partition(" BROKEN")[0] for line in done.stdout.splitlines() if "BROKEN" in line]
     assert done.returncode == bool(found), done.stdout + done.stderr
     return found
 
