@@ -13,22 +13,22 @@ import psutil
 
 import edge
 from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
-from ops.supervisor import Plan
+from ops.supervisor import MeshLayout
 
 STOP_SECONDS = 10.0
 
 
-def plan_of(folder: Path) -> Plan:
+def plan_of(folder: Path) -> MeshLayout:
     """A plan on ports that are free now."""
     with ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(2 + len(SERVERS))]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         edge_port, admin_port, *ports = [probe.getsockname()[1] for probe in probes]
-    return Plan(folder, edge_port, admin_port, dict(zip(SERVERS, ports, strict=True)))
+    return MeshLayout(folder, edge_port, admin_port, dict(zip(SERVERS, ports, strict=True)))
 
 
-def edge_settings(plan: Plan) -> edge.EdgeSettings:
+def edge_settings(plan: MeshLayout) -> edge.EdgeSettings:
     """Envoy as it is, but without rate limits, its own and those of all Envoys, and access log."""
     unlimited = edge.Bucket(10_000_000, 10_000_000)
     defaults = edge.EdgeSettings()
@@ -46,7 +46,7 @@ def edge_settings(plan: Plan) -> edge.EdgeSettings:
     )
 
 
-def environment_of(plan: Plan) -> dict[str, str]:
+def environment_of(plan: MeshLayout) -> dict[str, str]:
     """The plan's variables; none of this project's from outside changes what is measured."""
     own = {
         "MEDIQ_HOME",

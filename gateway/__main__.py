@@ -42,7 +42,7 @@ async def build(
     server.add(add_GatewayServiceServicer_to_server, GatewayServicer(health, docs))
     counters = make_counters(settings.redis_url, "gateway:limits:")
     server.on_close(counters.close)
-    server.add_foreign(
+    server.add_external(
         add_RateLimitServiceServicer_to_server,
         RateLimitServicer(counters, settings.allowances),
         callers=(Peer.PEER_EDGE,),

@@ -8,7 +8,7 @@ from typing import Any
 from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.rate_limits import ADDRESS_KEY, DOMAIN, LIMIT_KEY, Count, Counters
 
@@ -38,7 +38,7 @@ class RateLimitServicer:
         self, request: RateLimitRequest, context: Context
     ) -> RateLimitResponse:
         if request.domain != DOMAIN:
-            raise MeshError("unknown domain", Kind.INVALID_ARGUMENT, "LIMIT_DOMAIN_UNKNOWN")
+            raise MeshError("unknown domain", StatusCode.INVALID_ARGUMENT, "LIMIT_DOMAIN_UNKNOWN")
         asked = [self._key(descriptor.entries) for descriptor in request.descriptors]
         keys = [key for key in asked if key is not None]
         counts = iter(await self._counters.count(keys, request.hits_addend or 1) if keys else ())

@@ -4,14 +4,14 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
-from institution_svc.sealed import SEALED
+from institution_svc.sealed import ENCRYPTED_COLUMNS
 from institution_svc.servicer import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
 from institution_svc.store import AUDIT, IDEMPOTENCY
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer
+from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
-from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
@@ -33,12 +33,12 @@ def wire(server: Server, channels: Channels) -> None:
     server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
+    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     servicer = InstitutionServicer(database, idempotency)
     server.add(add_InstitutionServiceServicer_to_server, servicer)
-    server.background(idempotency.keep_forgetting)
-    server.background(Resealer(SEALED, cipher, database).run)
+    server.add_background_task(idempotency.keep_forgetting)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
 
 
 if __name__ == "__main__":

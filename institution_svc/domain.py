@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from rapidfuzz import fuzz, process, utils
 
-from mesh.errors import Kind, MeshError, invalid
+from mesh.errors import MeshError, StatusCode, invalid
 
 DEFAULT_SERVICE_MINUTES = 10
 DEFAULT_ELDERLY_AGE = 60
@@ -195,7 +195,7 @@ def taken(what: str, field: str) -> MeshError:
     """The error for a name or prefix that the facility uses already."""
     return MeshError(
         f"the facility has a {what} with this {field}",
-        Kind.ALREADY_EXISTS,
+        StatusCode.ALREADY_EXISTS,
         f"{what.upper()}_{field.upper()}_TAKEN",
     )
 

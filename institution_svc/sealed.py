@@ -1,7 +1,7 @@
 """The columns of the facility service that hold ciphertexts."""
 
 from institution_svc.store import AUDIT, IDEMPOTENCY
-from mesh.audit_trail.recorder import sealed_events
-from mesh.idempotency import sealed_answers
+from mesh.audit_trail.recorder import encrypted_events
+from mesh.idempotency import encrypted_answers
 
-SEALED = (sealed_answers(IDEMPOTENCY), sealed_events(AUDIT))
+ENCRYPTED_COLUMNS = (encrypted_answers(IDEMPOTENCY), encrypted_events(AUDIT))

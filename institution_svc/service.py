@@ -1,6 +1,8 @@
 """What operations need to know of this service."""
 
-from institution_svc.sealed import SEALED
+from institution_svc.sealed import ENCRYPTED_COLUMNS
 from mesh.registry import ServiceDefinition
 
-SERVICE = ServiceDefinition("institution_svc", has_database=True, encrypted_columns=SEALED)
+SERVICE = ServiceDefinition(
+    "institution_svc", has_database=True, encrypted_columns=ENCRYPTED_COLUMNS
+)

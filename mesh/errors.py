@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
-class Kind(Enum):
+class StatusCode(Enum):
     """What went wrong, named after the gRPC code that it becomes (google.rpc.Code)."""
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
@@ -43,7 +43,7 @@ class MeshError(Exception):
 
     message: str
     """What happened, for a developer."""
-    kind: Kind = Kind.INTERNAL
+    kind: StatusCode = StatusCode.INTERNAL
     """Which gRPC code it becomes."""
     reason: str = "INTERNAL"
     """Machine-readable reason, UPPER_SNAKE, constant for one cause."""
@@ -66,7 +66,7 @@ def invalid(field_path: str, description: str, reason: str = "INVALID_FIELD") ->
     """An error for one bad field of a request."""
     return MeshError(
         description,
-        Kind.INVALID_ARGUMENT,
+        StatusCode.INVALID_ARGUMENT,
         reason,
         violations=(FieldViolation(field_path, description),),
     )
@@ -76,7 +76,7 @@ def not_found(resource_type: str, identifier: str) -> MeshError:
     """An error for a thing that does not exist, or that the caller may not know of."""
     return MeshError(
         f"{resource_type} not found",
-        Kind.NOT_FOUND,
+        StatusCode.NOT_FOUND,
         f"{resource_type.upper()}_NOT_FOUND",
         resource=(resource_type, identifier),
     )
@@ -84,14 +84,14 @@ def not_found(resource_type: str, identifier: str) -> MeshError:
 
 def forbidden(message: str, reason: str) -> MeshError:
     """An error for a caller who may not do this."""
-    return MeshError(message, Kind.PERMISSION_DENIED, reason)
+    return MeshError(message, StatusCode.PERMISSION_DENIED, reason)
 
 
-def refused(message: str, reason: str, **metadata: str) -> MeshError:
+def failed_precondition(message: str, reason: str, **metadata: str) -> MeshError:
     """An error for a state that does not allow this now (FAILED_PRECONDITION)."""
     return MeshError(
         message,
-        Kind.FAILED_PRECONDITION,
+        StatusCode.FAILED_PRECONDITION,
         reason,
         precondition=(reason, message),
         metadata=metadata,
@@ -100,4 +100,6 @@ def refused(message: str, reason: str, **metadata: str) -> MeshError:
 
 def unavailable(message: str, reason: str, retry_after_seconds: float = 1.0) -> MeshError:
     """An error for a part that does not answer now."""
-    return MeshError(message, Kind.UNAVAILABLE, reason, retry_after_seconds=retry_after_seconds)
+    return MeshError(
+        message, StatusCode.UNAVAILABLE, reason, retry_after_seconds=retry_after_seconds
+    )

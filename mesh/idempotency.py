@@ -14,11 +14,11 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, ins
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import current_call
-from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database, UtcDateTime
 
 Answer = TypeVar("Answer", bound=Message)
@@ -41,12 +41,12 @@ def idempotency_table(metadata: MetaData) -> Table:
     )
 
 
-def sealed_answers(table: Table) -> SealedColumn:
+def encrypted_answers(table: Table) -> EncryptedColumn:
     """The answers, as a service declares them among its sealed columns."""
-    return SealedColumn(table, "answer", lambda row: _place(row.scope, row.request_id))
+    return EncryptedColumn(table, "answer", lambda row: _associated_data(row.scope, row.request_id))
 
 
-def _place(scope: str, request_id: str) -> str:
+def _associated_data(scope: str, request_id: str) -> str:
     return f"{scope}/{request_id}"
 
 
@@ -59,7 +59,7 @@ def key_of(request: Message, caller: str) -> tuple[str, str]:
 def reused() -> MeshError:
     """The error for a request_id that belongs to another request."""
     return MeshError(
-        "this request_id belongs to another request", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"
+        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
 
 
@@ -67,7 +67,11 @@ class Idempotency:
     """Remembers answers by request. Answers are encrypted: they may hold personal data."""
 
     def __init__(
-        self, table: Table, cipher: FieldCipher, database: Database, trail: Trail | None = None
+        self,
+        table: Table,
+        cipher: FieldCipher,
+        database: Database,
+        trail: AuditRecorder | None = None,
     ) -> None:
         """Keeps answers in `table` of `database`, sealed by `cipher`.
 
@@ -109,7 +113,7 @@ class Idempotency:
                 return known
             made = work(session)
             if self._trail is not None:
-                self._trail.note_change(session, current_call(), request, made)
+                self._trail.record_change(session, current_call(), request, made)
             self.remember(session, scope, request_id, request, made)
             return made
 
@@ -215,7 +219,7 @@ class Idempotency:
             elif row.fingerprint != self._fingerprint(request):
                 answers.append(reused())
             else:
-                plain = self._cipher.decrypt(row.answer, _place(scope, request_id))
+                plain = self._cipher.decrypt(row.answer, _associated_data(scope, request_id))
                 answers.append(answer.FromString(plain))
         return answers
 
@@ -226,7 +230,9 @@ class Idempotency:
             "scope": scope,
             "request_id": request_id,
             "fingerprint": self._fingerprint(request),
-            "answer": self._cipher.encrypt(answer.SerializeToString(), _place(scope, request_id)),
+            "answer": self._cipher.encrypt(
+                answer.SerializeToString(), _associated_data(scope, request_id)
+            ),
             "create_time": datetime.datetime.now(datetime.UTC),
         }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from mesh.contract.methods import SERVERS
-from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.encryption.encrypted_columns import EncryptedColumn
 
 GROUP = "mediq.services"
 
@@ -22,7 +22,7 @@ class ServiceDefinition:
     """Name of its package, such as queue_svc."""
     has_database: bool = False
     """Whether its package has a folder migrations."""
-    encrypted_columns: Sequence[SealedColumn] = ()
+    encrypted_columns: Sequence[EncryptedColumn] = ()
     """The columns that hold ciphertexts of its data keys."""
 
 

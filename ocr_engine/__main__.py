@@ -25,8 +25,8 @@ async def build(settings: Settings, server: Server) -> None:
     )
     servicer = OcrEngineServicer(worker, metrics, server.draining)
     server.add(add_OcrEngineServiceServicer_to_server, servicer)
-    server.check("model", worker.require_ready)
-    server.background(worker.start)
+    server.add_readiness_check("model", worker.require_ready)
+    server.add_background_task(worker.start)
     server.on_close(worker.close)
 
 

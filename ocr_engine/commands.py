@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 
 if TYPE_CHECKING:
     from ocr_engine.domain import CardReading, Quality
@@ -49,7 +49,7 @@ class FileUnreadable(MeshError):
 
     def __init__(self, message: str) -> None:
         """Keeps what the system says."""
-        super().__init__(message, Kind.INVALID_ARGUMENT, "FILE_UNREADABLE")
+        super().__init__(message, StatusCode.INVALID_ARGUMENT, "FILE_UNREADABLE")
 
 
 @app.command()

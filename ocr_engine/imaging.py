@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 
 Pixels = NDArray[np.uint8]
 """Height x width x RGB."""
@@ -49,7 +49,7 @@ class ImageError(MeshError):
 
     def __init__(self, message: str) -> None:
         """Keeps the advice for the sender."""
-        super().__init__(message, Kind.INVALID_ARGUMENT, self.REASON)
+        super().__init__(message, StatusCode.INVALID_ARGUMENT, self.REASON)
 
 
 class EmptyImage(ImageError):

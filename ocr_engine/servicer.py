@@ -9,8 +9,8 @@ from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as pb
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceServicer
 
 from mesh.contract.call import current_call
-from mesh.errors import Kind, MeshError
-from mesh.rpc.pipeline import known
+from mesh.errors import MeshError, StatusCode
+from mesh.rpc.pipeline import as_mesh_error
 from ocr_engine.domain import (
     ADVICE_MESSAGES,
     ADVICE_MESSAGES_EN,
@@ -82,7 +82,7 @@ class OcrEngineServicer(OcrEngineServiceServicer):
                     response.reading.CopyFrom(reading)
                     summary.read_count += 1
                 except Exception as error:
-                    told = known(error)
+                    told = as_mesh_error(error)
                     if isinstance(told, TooLate | _Stopping):
                         end, summary.reason = told, told.reason
                     response.error.CopyFrom(_to_error(told))
@@ -142,7 +142,9 @@ class _Stopping(MeshError):
     """The server ends before the photo was read."""
 
     def __init__(self) -> None:
-        super().__init__("the reader stops", Kind.UNAVAILABLE, "STOPPING", retry_after_seconds=1.0)
+        super().__init__(
+            "the reader stops", StatusCode.UNAVAILABLE, "STOPPING", retry_after_seconds=1.0
+        )
 
 
 def _seconds_left() -> float | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.errors import Kind, MeshError, unavailable
+from mesh.errors import MeshError, StatusCode, unavailable
 from ocr_engine.domain import CardReading
 from ocr_engine.metrics import EngineMetrics
 
@@ -36,7 +36,7 @@ class EngineBusy(MeshError):
         """Says when there should be room again."""
         super().__init__(
             "the reader has as many photos as it can take",
-            Kind.RESOURCE_EXHAUSTED,
+            StatusCode.RESOURCE_EXHAUSTED,
             "ENGINE_BUSY",
             retry_after_seconds=retry_after_seconds,
         )
@@ -49,7 +49,7 @@ class TooLate(MeshError):
         """Says it."""
         super().__init__(
             "the deadline passed before the photo was read",
-            Kind.DEADLINE_EXCEEDED,
+            StatusCode.DEADLINE_EXCEEDED,
             "DEADLINE_EXCEEDED",
         )
 

@@ -9,8 +9,8 @@ from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceSe
 
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer
-from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.encryption.reencryption import Reencryptor
+from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
@@ -20,7 +20,7 @@ from ocr_svc.data_rights_servicer import DataRightsServicer
 from ocr_svc.erasure_saga import ErasureSaga
 from ocr_svc.erasure_store import Erasures
 from ocr_svc.saga import Saga
-from ocr_svc.sealed import SEALED
+from ocr_svc.sealed import ENCRYPTED_COLUMNS
 from ocr_svc.servicer import RegistrationServicer
 from ocr_svc.settings import OcrSettings
 from ocr_svc.store import AUDIT, Repository
@@ -47,25 +47,25 @@ def wire(
     channels = Channels(settings.tls, settings.service)
     server.on_close(channels.close)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
+    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
     repository = Repository(cipher)
     erasures = Erasures(cipher, repository)
     accounts, queue = Accounts(channels), Queue(channels)
     saga = Saga(settings, database, repository, erasures, accounts, queue, clock)
     server.on_close(saga.close)
-    server.background(saga.work)
+    server.add_background_task(saga.work)
     erasing = ErasureSaga(settings, database, erasures, accounts, queue, clock)
     server.on_close(erasing.close)
-    server.background(erasing.work)
-    server.background(erasing.keep_waking)
+    server.add_background_task(erasing.work)
+    server.add_background_task(erasing.keep_waking)
 
     async def erase_ended_drafts() -> None:
         while True:
             await database.write(lambda session: repository.erase_ended(session, clock()))
             await asyncio.sleep(settings.purge_seconds)
 
-    server.background(erase_ended_drafts)
-    server.background(Resealer(SEALED, cipher, database).run)
+    server.add_background_task(erase_ended_drafts)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
     servicer = RegistrationServicer(
         settings,
         database,

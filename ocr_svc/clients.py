@@ -31,7 +31,7 @@ from mediq.user.v1.user_service_pb2 import (
 from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
 from mesh.clock import timestamp
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from ocr_svc.domain import (
     CORRECTABLE,
     SIM,
@@ -217,7 +217,7 @@ class Accounts:
         try:
             await self._users.ErasePatient(request)
         except MeshError as error:
-            if error.kind is not Kind.NOT_FOUND:
+            if error.kind is not StatusCode.NOT_FOUND:
                 raise
 
 

@@ -13,12 +13,12 @@ from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail, command_event, left_to_the_service
+from mesh.audit_trail.recorder import AuditRecorder, command_event, relayed_by_the_service
 from mesh.clock import utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.errors import MeshError, refused
+from mesh.errors import MeshError, failed_precondition
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.observability import logs
 from mesh.persistence.database import Database
@@ -94,7 +94,7 @@ async def replay(
     cipher = FieldCipher.load(settings.keys, settings.service)
     erasures = Erasures(cipher, Repository(cipher))
     database = _open(settings)
-    trail = Trail(AUDIT, database, cipher, left_to_the_service)
+    trail = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service)
 
     def page(session: Session, after: str) -> Replayed:
         found = erasures.replay(session, since, after, MAX_IDENTIFIERS, utc_now())
@@ -107,7 +107,7 @@ async def replay(
                 reason=reason,
             )
             validate(event)
-            trail.note(session, [event])
+            trail.record_in(session, [event])
         return found
 
     again, lost, after = 0, list[str](), ""
@@ -130,7 +130,7 @@ def _open(settings: OcrSettings) -> Database:
         MeshError: FAILED_PRECONDITION with reason NO_ERASURES.
     """
     url = make_url(settings.database)
-    missing = refused(
+    missing = failed_precondition(
         f"{url.render_as_string()} has no erasures: set MEDIQ_HOME or MEDIQ_OCR_SVC_DATABASE_URL, "
         "or bring it up to date (mediq db upgrade)",
         "NO_ERASURES",

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mesh.errors import not_found, refused
+from mesh.errors import failed_precondition, not_found
 
 
 class Purpose(StrEnum):
@@ -138,14 +138,14 @@ def require_agreed(
     """
     current = consents[-1]
     if version != current.version:
-        raise refused(
+        raise failed_precondition(
             f"the text has changed: show version {current.version} and ask again",
             "CONSENT_OUTDATED",
             current_version=current.version,
         )
     for term in current.terms:
         if term.required and term.purpose not in purposes:
-            raise refused(
+            raise failed_precondition(
                 f"nobody can register without {term.purpose}",
                 "CONSENT_PURPOSE_MISSING",
                 purpose=term.purpose,

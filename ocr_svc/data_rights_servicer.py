@@ -10,10 +10,10 @@ from mediq.queue.v1.queue_service_pb2 import PatientTicket
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import timestamp
 from mesh.contract.call import current_call
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
 from ocr_svc import domain
@@ -63,7 +63,7 @@ class DataRightsServicer(DataRightsServiceServicer):
         self,
         settings: OcrSettings,
         database: Database,
-        trail: Trail,
+        trail: AuditRecorder,
         erasures: Erasures,
         accounts: Accounts,
         queue: Queue,
@@ -104,7 +104,7 @@ class DataRightsServicer(DataRightsServiceServicer):
             if len(found) > MOST_TICKETS:
                 raise MeshError(
                     f"more than {MOST_TICKETS} tickets do not fit into one copy",
-                    Kind.RESOURCE_EXHAUSTED,
+                    StatusCode.RESOURCE_EXHAUSTED,
                     "TOO_MANY_TICKETS",
                 )
         return found
@@ -149,7 +149,7 @@ class DataRightsServicer(DataRightsServiceServicer):
         try:
             nik = (await self._accounts.record(user_id)).identity.nik
         except MeshError as error:
-            if done is None or error.kind is not Kind.NOT_FOUND:
+            if done is None or error.kind is not StatusCode.NOT_FOUND:
                 raise
             return done
         visits = await self._queue.visits(user_id)
@@ -171,7 +171,7 @@ class DataRightsServicer(DataRightsServiceServicer):
             elif not self._erasures.begin_again(session, made, now + self._lease):
                 return self._erasures.get(session, made.id)
             shown = messages.Erasure(id=made.id, user_id=user_id)
-            self._trail.note_change(session, current_call(), request, shown)
+            self._trail.record_change(session, current_call(), request, shown)
             return made
 
         try:

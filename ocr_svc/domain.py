@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mesh.errors import Kind, MeshError, invalid, not_found, refused
+from mesh.errors import MeshError, StatusCode, failed_precondition, invalid, not_found
 from ocr_svc.consent import Purpose
 
 CORRECTABLE = (
@@ -35,7 +35,12 @@ _NIK = re.compile(r"[0-9]{16}")
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _PERMANENT = frozenset(
-    {Kind.INVALID_ARGUMENT, Kind.NOT_FOUND, Kind.ALREADY_EXISTS, Kind.FAILED_PRECONDITION}
+    {
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.NOT_FOUND,
+        StatusCode.ALREADY_EXISTS,
+        StatusCode.FAILED_PRECONDITION,
+    }
 )
 
 
@@ -189,16 +194,16 @@ def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) 
     if draft is None:
         raise not_found("draft", draft_id)
     if draft.confirmed:
-        raise refused("the draft is confirmed; see its registration", "DRAFT_CONFIRMED")
+        raise failed_precondition("the draft is confirmed; see its registration", "DRAFT_CONFIRMED")
     if draft.content is None or draft.expire_time <= now:
-        raise refused("the draft has ended; upload the photo again", "DRAFT_EXPIRED")
+        raise failed_precondition("the draft has ended; upload the photo again", "DRAFT_EXPIRED")
     return draft.content
 
 
 def reused_request_id() -> MeshError:
     """The error for a request_id that came with another body before."""
     return MeshError(
-        "this request_id belongs to another request", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"
+        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
 
 
@@ -269,7 +274,7 @@ def correct(
     for name, given in changes.items():
         value, read = _standard(name, given), content.reading.value(name)
         if name == "nik" and read and nik_changes(read, value) > MAX_NIK_CHANGES:
-            raise refused(
+            raise failed_precondition(
                 f"at most {MAX_NIK_CHANGES} digits may differ from the NIK as read; "
                 "upload a better photo",
                 "NIK_CHANGED_TOO_MUCH",
@@ -278,7 +283,7 @@ def correct(
             made.append(Correction(name, read, value, now))
     updates = {**content.updates, request_id: fingerprint} if request_id else content.updates
     if len(content.corrections) + len(made) > MAX_UPDATES or len(updates) > MAX_UPDATES:
-        raise refused("the draft was corrected too often", "TOO_MANY_CORRECTIONS")
+        raise failed_precondition("the draft was corrected too often", "TOO_MANY_CORRECTIONS")
     return replace(content, corrections=(*content.corrections, *made), updates=updates)
 
 
@@ -339,7 +344,9 @@ def identity_of(content: Content) -> Identity:
         missing.append("nama")
     if missing:
         names = ",".join(missing)
-        raise refused(f"complete the draft first: {names}", "DRAFT_INCOMPLETE", fields=names)
+        raise failed_precondition(
+            f"complete the draft first: {names}", "DRAFT_INCOMPLETE", fields=names
+        )
     return Identity(**values)
 
 
@@ -375,13 +382,13 @@ def require_same_target(
         raise reused_request_id()
     raise MeshError(
         "the draft is confirmed for another facility or service",
-        Kind.ALREADY_EXISTS,
+        StatusCode.ALREADY_EXISTS,
         "ALREADY_CONFIRMED",
         resource=("registration", found.id),
     )
 
 
-def is_permanent(kind: Kind) -> bool:
+def is_permanent(kind: StatusCode) -> bool:
     """Whether the refusal of a step is final. All else is tried again with the same key."""
     return kind in _PERMANENT
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mesh.errors import MeshError, refused
+from mesh.errors import MeshError, failed_precondition
 
 
 class State(StrEnum):
@@ -81,14 +81,16 @@ def require_closed(visits: Visits) -> None:
         MeshError: OPEN_TICKETS, with one of the tickets.
     """
     if visits.open_tickets:
-        error = refused("a ticket of the person is open: close it first", "OPEN_TICKETS")
+        error = failed_precondition(
+            "a ticket of the person is open: close it first", "OPEN_TICKETS"
+        )
         error.resource = ("ticket", visits.open_tickets[0])
         raise error
 
 
 def registration_running() -> MeshError:
     """The error for a person whose registration is still on its way to a ticket."""
-    return refused("a registration of the person is running", "REGISTRATION_RUNNING")
+    return failed_precondition("a registration of the person is running", "REGISTRATION_RUNNING")
 
 
 def retain_time(

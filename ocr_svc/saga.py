@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from mesh.errors import Kind, MeshError, refused
+from mesh.errors import MeshError, StatusCode, failed_precondition
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from ocr_svc.clients import Accounts, Queue
@@ -42,7 +42,7 @@ class Saga(Steps[Registration]):
     async def _advance(self, found: Registration, owner: str) -> bool:
         repository = self._repository
         if self._clock() - found.consent_time > self._give_up:
-            await self._fail(found, owner, Kind.ABORTED, "REGISTRATION_TIMED_OUT")
+            await self._fail(found, owner, StatusCode.ABORTED, "REGISTRATION_TIMED_OUT")
             return False
         if found.state is State.CONFIRMED:
             identity = await self._database.read(
@@ -63,7 +63,9 @@ class Saga(Steps[Registration]):
     ) -> None:
         # An erasure that was accepted since the account was found closes it.
         if self._erasures.of(session, user_id) is not None:
-            raise refused("the account is being erased; register again", "ACCOUNT_ERASED")
+            raise failed_precondition(
+                "the account is being erased; register again", "ACCOUNT_ERASED"
+            )
         self._repository.account_ready(session, registration_id, owner, user_id, now)
 
     async def _refused(self, found: Registration, owner: str, error: MeshError) -> None:
@@ -72,6 +74,6 @@ class Saga(Steps[Registration]):
         else:
             await super()._refused(found, owner, error)
 
-    async def _fail(self, found: Registration, owner: str, kind: Kind, reason: str) -> None:
+    async def _fail(self, found: Registration, owner: str, kind: StatusCode, reason: str) -> None:
         await self._note(self._repository.failed, found.id, owner, kind, reason)
         logger().info("registration failed", id=found.id, reason=reason)

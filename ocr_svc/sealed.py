@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from mesh.audit_trail.recorder import sealed_events
-from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.audit_trail.recorder import encrypted_events
+from mesh.encryption.encrypted_columns import EncryptedColumn
 from ocr_svc.erasure_store import ErasureRow, account_place
 from ocr_svc.store import AUDIT, DraftRow, RegistrationRow, reading_place, registration_place
 
@@ -15,12 +15,12 @@ def _registration(name: str, row: Row[Any]) -> str:
     return registration_place(row.id, name)
 
 
-SEALED = (
-    SealedColumn(DraftRow.__table__, "reading", lambda row: reading_place(row.id)),
+ENCRYPTED_COLUMNS = (
+    EncryptedColumn(DraftRow.__table__, "reading", lambda row: reading_place(row.id)),
     *(
-        SealedColumn(RegistrationRow.__table__, name, partial(_registration, name))
+        EncryptedColumn(RegistrationRow.__table__, name, partial(_registration, name))
         for name in ("identity", "age", "ticket")
     ),
-    SealedColumn(ErasureRow.__table__, "account", lambda row: account_place(row.id)),
-    sealed_events(AUDIT),
+    EncryptedColumn(ErasureRow.__table__, "account", lambda row: account_place(row.id)),
+    encrypted_events(AUDIT),
 )

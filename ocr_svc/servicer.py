@@ -14,10 +14,10 @@ from mediq.user.v1.auth_service_pb2 import NarrowSession
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import timestamp
 from mesh.contract.call import current_call
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
@@ -74,7 +74,7 @@ def _consent(consent: Consent) -> messages.Consent:
 
 
 def _overtaken() -> MeshError:
-    return MeshError("the draft is being changed elsewhere", Kind.ABORTED, "DRAFT_CHANGED")
+    return MeshError("the draft is being changed elsewhere", StatusCode.ABORTED, "DRAFT_CHANGED")
 
 
 class RegistrationServicer(RegistrationServiceServicer):
@@ -84,7 +84,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         self,
         settings: OcrSettings,
         database: Database,
-        trail: Trail,
+        trail: AuditRecorder,
         repository: Repository,
         reader: CardReader,
         accounts: Accounts,
@@ -163,7 +163,7 @@ class RegistrationServicer(RegistrationServiceServicer):
 
         def add(unit: Session) -> None:
             self._repository.add_draft(unit, draft, request_id, fingerprint, time)
-            self._trail.note_change(unit, current_call(), messages.Draft(id=draft_id))
+            self._trail.record_change(unit, current_call(), messages.Draft(id=draft_id))
 
         try:
             await self._database.write(add)
@@ -240,7 +240,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         if found.state is domain.State.FAILED:
             raise MeshError(
                 "the registration was refused",
-                Kind(found.failure_kind),
+                StatusCode(found.failure_kind),
                 found.failure_reason,
                 resource=("registration", found.id),
             )
@@ -304,7 +304,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         def run(session: Session) -> bool:
             done = change(session)
             if done:
-                self._trail.note_change(session, current_call(), *told)
+                self._trail.record_change(session, current_call(), *told)
             return done
 
         return await self._database.write(run)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from mesh.audit_trail.recorder import audit_table
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind
+from mesh.errors import StatusCode
 from mesh.persistence.database import UtcDateTime
 from ocr_svc.consent import Purpose
 from ocr_svc.domain import UNFINISHED, Content, Draft, Identity, Registration, State
@@ -318,7 +318,7 @@ class Repository(Leases[RegistrationRow, Registration]):
         session: Session,
         registration_id: str,
         owner: str,
-        kind: Kind,
+        kind: StatusCode,
         reason: str,
         now: datetime.datetime,
     ) -> None:

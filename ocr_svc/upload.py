@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 """As in ReadCardRequest."""
@@ -20,7 +20,7 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def _refused(reason: str, message: str) -> MeshError:
-    return MeshError(message, Kind.INVALID_ARGUMENT, reason)
+    return MeshError(message, StatusCode.INVALID_ARGUMENT, reason)
 
 
 def _broken(message: str) -> MeshError:

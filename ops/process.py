@@ -16,7 +16,7 @@ def _die_with_parent() -> None:
 
 
 @dataclass
-class Child:
+class ManagedProcess:
     """A program that runs below this one and never outlives it."""
 
     name: str

@@ -24,7 +24,7 @@ from mesh.persistence.migrations import upgrade
 from mesh.registry import installed_services, services_with_database
 from mesh.settings import settings_of
 from ops import data_dir as home
-from ops.process import Child
+from ops.process import ManagedProcess
 
 READY_SECONDS = 60.0
 """How long a start may take before it counts as failed."""
@@ -42,7 +42,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeshLayout:
     """Where everything listens."""
 
     home: Path
@@ -57,7 +57,7 @@ class Plan:
     """Port of each service."""
 
     @classmethod
-    def from_environment(cls, folder: Path) -> "Plan":
+    def from_environment(cls, folder: Path) -> "MeshLayout":
         """Default ports, or MEDIQ_PORT, MEDIQ_ENVOY_ADMIN_PORT and MEDIQ_<NAME>_PORT."""
         variables = os.environ
         return cls(
@@ -113,7 +113,7 @@ class Plan:
 class Supervisor:
     """Starts the mesh, starts again what dies, stops everything in order."""
 
-    def __init__(self, plan: Plan, output: Callable[[str, str], None]) -> None:
+    def __init__(self, plan: MeshLayout, output: Callable[[str, str], None]) -> None:
         """Prepares; nothing runs before `start`.
 
         Args:
@@ -121,7 +121,7 @@ class Supervisor:
             output: Takes the name of a child and a line of its output.
         """
         self.plan = plan
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, ManagedProcess] = {}
         self._output = output
         self._watchers: list[asyncio.Task[None]] = []
         self._lock: IO[str] | None = None
@@ -139,7 +139,7 @@ class Supervisor:
         environment = self.plan.environment()
         for name in self.plan.ports:
             command = [sys.executable, "-m", name]
-            await self._launch(Child(name, command, environment, self._output))
+            await self._launch(ManagedProcess(name, command, environment, self._output))
         await self._launch(self._edge_child(environment))
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -179,7 +179,7 @@ class Supervisor:
                 "and the space on its disk"
             ) from error
 
-    def _edge_child(self, environment: dict[str, str]) -> Child:
+    def _edge_child(self, environment: dict[str, str]) -> ManagedProcess:
         folder = self.plan.home
         settings = replace(
             edge.EdgeSettings(),
@@ -199,14 +199,14 @@ class Supervisor:
             command = edge.command(path)
         except FileNotFoundError as error:
             raise StartError(str(error)) from error
-        return Child(EDGE, command, environment, self._output)
+        return ManagedProcess(EDGE, command, environment, self._output)
 
-    async def _launch(self, child: Child) -> None:
+    async def _launch(self, child: ManagedProcess) -> None:
         await child.start()
         self.children[child.name] = child
         self._watchers.append(asyncio.create_task(self._watch(child)))
 
-    async def _watch(self, child: Child) -> None:
+    async def _watch(self, child: ManagedProcess) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             began = time.monotonic()
@@ -253,7 +253,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def serving(plan: Plan, name: str) -> bool:
+async def serving(plan: MeshLayout, name: str) -> bool:
     """Whether a service says that it is ready."""
     credentials = channel_credentials(plan.home / "tls", "ops")
     options = [("grpc.ssl_target_name_override", name.replace("_", "-"))]

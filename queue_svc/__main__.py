@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from mesh.backends import make_bus, make_cache
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer
+from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
 from mesh.messaging.events import EventBus
 from mesh.persistence.outbox import Outbox
-from mesh.rpc.audit_lifecycle import open_trail, to_user_svc
+from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
@@ -27,7 +27,7 @@ from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.overview import FacilityReader
 from queue_svc.patients import PatientTickets
 from queue_svc.reading import TicketReader
-from queue_svc.sealed import SEALED
+from queue_svc.sealed import ENCRYPTED_COLUMNS
 from queue_svc.servicer import QueueServicer
 from queue_svc.servicers.base import Parts
 from queue_svc.settings import QueueSettings
@@ -80,7 +80,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
 
     histories = Histories(database, overview, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    trail = open_trail(server, AUDIT, database, cipher, to_user_svc(channels))
+    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     parts = Parts(
         database=database,
@@ -101,10 +101,10 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
         fhir_export=settings.fhir_export,
     )
     server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
-    server.background(outbox.relay)
-    server.background(histories.run)
-    server.background(idempotency.keep_forgetting)
-    server.background(Resealer(SEALED, cipher, database).run)
+    server.add_background_task(outbox.relay)
+    server.add_background_task(histories.run)
+    server.add_background_task(idempotency.keep_forgetting)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
     server.on_close(channels.close)
     server.on_close(cache.close)
     return parts

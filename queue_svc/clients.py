@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.rpc.client import Channels
 from mesh.shared_state.cache import Cache
@@ -73,7 +73,7 @@ class Facilities:
             async with asyncio.timeout(None if copy is None else PATIENCE_SECONDS):
                 found = await self._stub.GetFacilityFacts(request)
         except (MeshError, TimeoutError) as error:
-            if isinstance(error, MeshError) and error.kind is Kind.NOT_FOUND:
+            if isinstance(error, MeshError) and error.kind is StatusCode.NOT_FOUND:
                 await self._cache.delete(f"fresh/{key}")
                 await self._cache.delete(f"stale/{key}")
                 raise

@@ -16,7 +16,7 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mesh.backends import make_bus
 from mesh.clock import utc_now
 from mesh.contract.status import from_rpc_error
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.observability import logs
 from mesh.rpc.client import Channels
 from queue_svc.event_words import FEED, routing_key
@@ -67,14 +67,14 @@ async def _from_service(settings: QueueSettings, pattern: str, *, as_json: bool)
         channels = Channels(settings.tls, "ops", lambda _: address)
     except FileNotFoundError as error:
         text = f"{settings.tls} has no certificates: start the mesh first (mediq up)"
-        raise MeshError(text, Kind.UNAVAILABLE, "NO_CERTIFICATE") from error
+        raise MeshError(text, StatusCode.UNAVAILABLE, "NO_CERTIFICATE") from error
     stub = QueueServiceStub(channels.to(settings.service))
     request = WatchEventsRequest(pattern=pattern)
     try:
         await _follow(lambda: stub.WatchEvents(request).__aiter__(), as_json=as_json)
     except grpc.aio.AioRpcError as error:
         found = from_rpc_error(error)
-        if found.kind is Kind.UNAVAILABLE:
+        if found.kind is StatusCode.UNAVAILABLE:
             found.message = f"queue_svc does not answer at {address}: start the mesh (mediq up)"
         raise found from error
     finally:

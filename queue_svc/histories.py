@@ -176,7 +176,7 @@ class Histories:
                     touched = {one.institution_id for one in map(_event, events) if self._new(one)}
                 for institution_id in touched:
                     self._look(institution_id)
-                    await self._cache.bump(institution_id)
+                    await self._cache.invalidate(institution_id)
 
     def tell(self, entries: Sequence[Entry]) -> None:
         """Says what this process has just committed: its streams need not wait for the bus.

@@ -24,9 +24,9 @@ from mediq.queue.v1.queue_service_pb2 import (
 from sqlalchemy.orm import Session
 
 from mesh.clock import timestamp
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
-from mesh.persistence.batching import Lanes
+from mesh.persistence.batching import KeyedBatcher
 from mesh.persistence.database import Database
 from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import Line
@@ -46,7 +46,9 @@ MOST_STREAMS = 5000
 """Streams of one process: each holds some 50 kB, and an event must reach all of them."""
 ROWS = 20
 """Tickets that a counter's stream lists."""
-_AGAIN = frozenset({Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.RESOURCE_EXHAUSTED})
+_AGAIN = frozenset(
+    {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+)
 """Errors that pass: the client should connect again."""
 Result = TypeVar("Result")
 Update = TypeVar("Update", WatchTicketResponse, WatchQueueResponse, WatchCounterResponse)
@@ -96,8 +98,8 @@ class Live:
         self._heartbeat_seconds = heartbeat_seconds
         self._streams = 0
         # An event wakes everyone who watches a queue: what they ask for is read together.
-        self._tickets: Lanes[str, Ticket] = Lanes(self._read_tickets, MISSED)
-        self._lines: Lanes[Service, Line | None] = Lanes(self._read_lines, MISSED)
+        self._tickets: KeyedBatcher[str, Ticket] = KeyedBatcher(self._read_tickets, MISSED)
+        self._lines: KeyedBatcher[Service, Line | None] = KeyedBatcher(self._read_lines, MISSED)
 
     async def watch_queue(
         self, place: Place, service_id: str, cursor: str
@@ -217,7 +219,9 @@ class Live:
     @asynccontextmanager
     async def _following(self, place: Place, until: float) -> AsyncIterator[Stream]:
         if self._streams >= MOST_STREAMS:
-            raise MeshError("too many live streams", Kind.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+            raise MeshError(
+                "too many live streams", StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
+            )
         self._streams += 1
         stop = asyncio.create_task(self._draining.wait())
         try:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mesh.contract.pagination import decode_token, encode_token
-from mesh.errors import MeshError, invalid, refused
+from mesh.errors import MeshError, failed_precondition, invalid
 from mesh.idempotency import key_of
 from queue_svc.domain.states import FINAL, Ground
 from queue_svc.domain.tickets import Recorded, Ticket
@@ -128,7 +128,7 @@ def _after(moment: str, ticket_id: str) -> ColumnElement[bool]:
 
 
 def _open(ticket_id: str) -> MeshError:
-    error = refused("a ticket of the patient is open: close it first", "OPEN_TICKETS")
+    error = failed_precondition("a ticket of the patient is open: close it first", "OPEN_TICKETS")
     error.resource = ("ticket", ticket_id)
     return error
 

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from queue_svc.domain import checks
 from queue_svc.domain import tickets as domain
 from queue_svc.domain.estimates import Line, rolling_mean
@@ -307,7 +307,7 @@ class TicketStore(TicketReader):
             queue.served += 1
         values = {"of": ticket.id, "at": ticket.version, **state_values(after)}
         if self._session.execute(GUARDED, values).rowcount != 1:  # type: ignore[attr-defined]
-            raise MeshError("the ticket changed meanwhile", Kind.ABORTED, "VERSION_CONFLICT")
+            raise MeshError("the ticket changed meanwhile", StatusCode.ABORTED, "VERSION_CONFLICT")
         self._note(ticket, after, queue, change.actor, change.reason, acting=change.counter)
         return replace(after, queue=queue_of(queue))
 

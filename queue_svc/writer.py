@@ -10,11 +10,11 @@ from mediq.queue.v1 import queue_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail, call_event
+from mesh.audit_trail.recorder import AuditRecorder, call_event
 from mesh.contract.call import Call, current_call
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.idempotency import Idempotency, key_of, reused
-from mesh.persistence.batching import Lanes
+from mesh.persistence.batching import KeyedBatcher
 from mesh.persistence.database import Database
 from mesh.persistence.outbox import Outbox
 from mesh.shared_state.cache import Cache
@@ -78,7 +78,7 @@ class Writer:
         database: Database,
         idempotency: Idempotency,
         outbox: Outbox,
-        trail: Trail,
+        trail: AuditRecorder,
         store: OpenStore,
         lines: Lines,
         cache: Cache,
@@ -107,8 +107,8 @@ class Writer:
         self._cache = cache
         self._clock = clock
         self._tell = tell
-        self._joining = Lanes(self._join_all, BATCH, PATIENCE_SECONDS)
-        self._changing = Lanes(self._change_all, BATCH)
+        self._joining = KeyedBatcher(self._join_all, BATCH, PATIENCE_SECONDS)
+        self._changing = KeyedBatcher(self._change_all, BATCH)
 
     async def issue(self, lane: Hashable, joining: Joining) -> messages.Ticket:
         """Issues a ticket, together with others of the lane.
@@ -153,7 +153,7 @@ class Writer:
                 )
             except MeshError as error:
                 # The database does not answer, or a change was refused after it had written.
-                if error.kind is not Kind.ABORTED or len(asked) == 1:
+                if error.kind is not StatusCode.ABORTED or len(asked) == 1:
                     return [error] * len(asked)
             except IntegrityError as error:
                 # Another replica wrote the same key at the same moment: what it wrote counts.
@@ -169,7 +169,7 @@ class Writer:
                 entries = [entry for entry, _ in made]
                 self._tell(entries)
                 for institution_id in {entry.institution_id for entry in entries}:
-                    await self._cache.bump(institution_id)
+                    await self._cache.invalidate(institution_id)
                 return await self._settled(asked, outcomes)
             return [await self._alone(one, effect) for one in asked]
         raise failure
@@ -221,7 +221,7 @@ class Writer:
                 fresh.append(index)
         store = self._store(session, Reach())
         made = effect(store, [asked[index] for index in fresh])
-        self._trail.note(session, _events([asked[index] for index in fresh], made))
+        self._trail.record_in(session, _events([asked[index] for index in fresh], made))
         outcomes = {index: one.outcome for index, one in zip(fresh, made, strict=True)}
         self._outbox.add_all(session, [event_of(entry) for entry, _ in store.made])
         self._idempotency.remember_all(
@@ -267,7 +267,7 @@ class Writer:
             try:
                 ticket = one.work(store)
             except MeshError as error:
-                if error.kind is Kind.ABORTED:
+                if error.kind is StatusCode.ABORTED:
                     raise
                 results.append((error, ()))
             else:

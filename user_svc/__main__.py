@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from mesh.audit_trail.key import load_audit_key
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer
+from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
 from mesh.identity.tokens import TokenSigner
-from mesh.rpc.audit_lifecycle import open_trail
+from mesh.rpc.audit_lifecycle import open_audit_recorder
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
 from user_svc import login_places, revoking, throttle
@@ -27,7 +27,7 @@ from user_svc.audit_tables import AUDIT_OUTBOX
 from user_svc.auth_servicer import AuthServicer
 from user_svc.passwords import Passwords
 from user_svc.patient_store import Patients
-from user_svc.sealed import SEALED
+from user_svc.sealed import ENCRYPTED_COLUMNS
 from user_svc.second_factor import SecondFactors
 from user_svc.session_store import Sessions
 from user_svc.settings import UserSettings
@@ -49,7 +49,7 @@ async def build(server: Server) -> None:
     async def append(events: Sequence[AuditEvent]) -> None:
         await database.write(lambda session: chain.append(session, events, utc_now()))
 
-    trail = open_trail(server, AUDIT_OUTBOX, database, cipher, append)
+    trail = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, append)
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
     accounts = Accounts(cipher)
     sessions = Sessions(
@@ -103,10 +103,10 @@ async def build(server: Server) -> None:
     async def keep_anchoring() -> None:
         await anchors.keep(settings.audit_anchor_seconds)
 
-    server.background(keep_purging)
-    server.background(keep_telling)
-    server.background(Resealer(SEALED, cipher, database).run)
-    server.background(keep_anchoring)
+    server.add_background_task(keep_purging)
+    server.add_background_task(keep_telling)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+    server.add_background_task(keep_anchoring)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mesh.audit_trail.recorder import command_event
 from mesh.clock import utc_now
 from mesh.contract.validation import validate
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.certificates import IdentityError
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.persistence.database import Database
@@ -85,7 +85,7 @@ def open_trail(settings: UserSettings) -> Database:
     missing = MeshError(
         f"{url.render_as_string()} has no audit trail: set MEDIQ_HOME or "
         "MEDIQ_USER_SVC_DATABASE_URL, or bring it up to date (mediq db upgrade)",
-        Kind.FAILED_PRECONDITION,
+        StatusCode.FAILED_PRECONDITION,
         "NO_AUDIT_TRAIL",
     )
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

@@ -19,7 +19,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.key import load_audit_key
-from mesh.audit_trail.recorder import audit_place
+from mesh.audit_trail.recorder import event_associated_data
 from mesh.clock import timestamp
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, invalid
@@ -184,7 +184,7 @@ class AuditChain:
             event_id: str = columns["event_id"]
             if event_id not in found:
                 plain = event.SerializeToString(deterministic=True)
-                payload = self._cipher.encrypt(plain, audit_place(event_id))
+                payload = self._cipher.encrypt(plain, event_associated_data(event_id))
                 found[event_id] = _Prepared(columns, persons_of(event), plain, payload)
         return found
 
@@ -209,7 +209,7 @@ class AuditChain:
         Raises:
             DecryptionError: Damaged, of another entry, or the data key is gone.
         """
-        return self._cipher.decrypt(payload, audit_place(event_id))
+        return self._cipher.decrypt(payload, event_associated_data(event_id))
 
     def entry(self, row: Row[Any]) -> AuditEntry:
         """The entry of a row of AUDIT_ENTRIES.

@@ -23,7 +23,7 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mesh.clock import utc_now
 from mesh.contract.methods import role_name, scope_name
 from mesh.contract.status import from_rpc_error
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.observability import logs
 from mesh.persistence.database import Database
 from mesh.rpc.client import Channels
@@ -212,7 +212,7 @@ async def _fetch(settings: UserSettings) -> AuditHead:
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
     except MeshError as error:
-        if error.kind is Kind.UNAVAILABLE:
+        if error.kind is StatusCode.UNAVAILABLE:
             error.message = f"user_svc does not answer at {address}"
         raise
     finally:

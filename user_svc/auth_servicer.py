@@ -13,10 +13,10 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1 import auth_service_pb2 as messages
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail, concerns
+from mesh.audit_trail.recorder import AuditRecorder, annotate
 from mesh.clock import timestamp, utc_now
 from mesh.contract.call import current_call
-from mesh.errors import Kind, MeshError, invalid, not_found
+from mesh.errors import MeshError, StatusCode, invalid, not_found
 from mesh.idempotency import Idempotency
 from mesh.identity.tokens import TokenSigner
 from mesh.observability.logs import logger
@@ -51,7 +51,7 @@ class AuthServicer(SessionsServicer):
         self,
         database: Database,
         idempotency: Idempotency,
-        trail: Trail,
+        trail: AuditRecorder,
         accounts: Accounts,
         sessions: Sessions,
         factors: SecondFactors,
@@ -206,7 +206,7 @@ class AuthServicer(SessionsServicer):
             return self._narrow(request.scope, subject, domain.REGISTRATION_SESSION)
         if request.scope != Scope.SCOPE_TICKETS:
             raise invalid("scope", "services do not issue this scope", "SCOPE_NOT_ISSUED")
-        concerns(persons=[subject])
+        annotate(persons=[subject])
         account = await self._database.read(lambda session: self._accounts.get(session, subject))
         if account.role is not Role.PASIEN:
             raise not_found("user", subject)
@@ -268,7 +268,7 @@ class AuthServicer(SessionsServicer):
         try:
             return await self._database.write(run)
         except MeshError as error:
-            if call is not None and error.kind is not Kind.UNAVAILABLE:
+            if call is not None and error.kind is not StatusCode.UNAVAILABLE:
                 await self._trail.record_refusal(
                     nobody_entered(call, error.reason)
                     if known is None
@@ -279,7 +279,7 @@ class AuthServicer(SessionsServicer):
     def _note(self, session: Session, account: Account, session_id: str = "") -> None:
         call = current_call()
         if call is not None:
-            self._trail.note(session, [by_account(call, account, session_id)])
+            self._trail.record_in(session, [by_account(call, account, session_id)])
 
     def _note_owner(self, session: Session, refresh_token: str, refusal: str = "") -> None:
         """Writes down what was done with a refresh token, open or not."""
@@ -287,7 +287,7 @@ class AuthServicer(SessionsServicer):
         account = None if owner is None else self._accounts.whoever(session, owner.user_id)
         if call is not None and owner is not None and account is not None:
             event = by_account(call, account, owner.session_id, refusal=refusal)
-            self._trail.note(session, [event])
+            self._trail.record_in(session, [event])
 
     def _pair(self, account: Account, opened: Opened) -> messages.TokenPair:
         life = min(self._access_life, opened.expire_time - utc_now())

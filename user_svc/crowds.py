@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import TypeVar
 
-from mesh.persistence.batching import ENOUGH, Lanes
+from mesh.persistence.batching import ENOUGH, KeyedBatcher
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 0.006
 little it does: at 32 connections waiting made batches of 8 on average where there were 3."""
 
 
-class Crowds(Lanes[Item, Answer]):
+class Crowds(KeyedBatcher[Item, Answer]):
     """Lanes that wait for a crowd once several have come at one moment.
 
     Plain lanes wait for as many as came before, so small batches stay small: each ends before many

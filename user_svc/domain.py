@@ -7,7 +7,7 @@ from enum import Enum, StrEnum, auto
 
 from rapidfuzz import fuzz
 
-from mesh.errors import Kind, MeshError, forbidden, invalid, refused
+from mesh.errors import MeshError, StatusCode, failed_precondition, forbidden, invalid
 from user_svc.password_rules import check_password
 
 MIN_NAME_SCORE = 80.0
@@ -228,7 +228,7 @@ def require_same_person(known: Account, nama: str) -> None:
         MeshError: FAILED_PRECONDITION with reason NIK_NAME_MISMATCH.
     """
     if not same_person(known.nama, nama):
-        raise refused("this NIK is registered under another name", "NIK_NAME_MISMATCH")
+        raise failed_precondition("this NIK is registered under another name", "NIK_NAME_MISMATCH")
 
 
 def require_other_account(viewer: Viewer, account_id: str) -> None:
@@ -238,7 +238,7 @@ def require_other_account(viewer: Viewer, account_id: str) -> None:
         MeshError: FAILED_PRECONDITION with reason OWN_ACCOUNT.
     """
     if viewer.account_id == account_id:
-        raise refused("somebody else must change your account", "OWN_ACCOUNT")
+        raise failed_precondition("somebody else must change your account", "OWN_ACCOUNT")
 
 
 def require_role_fits(account: Account, role: Role) -> None:
@@ -248,9 +248,9 @@ def require_role_fits(account: Account, role: Role) -> None:
         MeshError: FAILED_PRECONDITION with reason NOT_STAFF or INSTITUTION_REQUIRED.
     """
     if account.role not in STAFF:
-        raise refused("only staff accounts change their role", "NOT_STAFF")
+        raise failed_precondition("only staff accounts change their role", "NOT_STAFF")
     if role is Role.OPERATOR and not account.institution_id:
-        raise refused("operators work for a facility", "INSTITUTION_REQUIRED")
+        raise failed_precondition("operators work for a facility", "INSTITUTION_REQUIRED")
 
 
 def require_staff(account: Account) -> None:
@@ -260,33 +260,37 @@ def require_staff(account: Account) -> None:
         MeshError: FAILED_PRECONDITION with reason NOT_STAFF.
     """
     if account.role not in STAFF:
-        raise refused("only staff accounts have a password", "NOT_STAFF")
+        raise failed_precondition("only staff accounts have a password", "NOT_STAFF")
 
 
 def last_network_admin() -> MeshError:
     """The error for closing the only account that can make facilities and administrators."""
-    return refused("this is the last administrator of the network", "LAST_NETWORK_ADMIN")
+    return failed_precondition(
+        "this is the last administrator of the network", "LAST_NETWORK_ADMIN"
+    )
 
 
 def taken(field_name: str) -> MeshError:
     """The error for a login that another account has."""
     return MeshError(
         f"an account with this {field_name} exists",
-        Kind.ALREADY_EXISTS,
+        StatusCode.ALREADY_EXISTS,
         f"{field_name.upper()}_TAKEN",
     )
 
 
 def invalid_credentials() -> MeshError:
     """The one error of all logins that fail: it does not tell what was wrong."""
-    return MeshError("these credentials are not valid", Kind.UNAUTHENTICATED, "INVALID_CREDENTIALS")
+    return MeshError(
+        "these credentials are not valid", StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS"
+    )
 
 
 def invalid_refresh_token() -> MeshError:
     """The one error of all refresh tokens that are not good: unknown, used, ended."""
     return MeshError(
         "this refresh token is not valid, sign in again",
-        Kind.UNAUTHENTICATED,
+        StatusCode.UNAUTHENTICATED,
         "REFRESH_TOKEN_INVALID",
     )
 

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1.auth_service_pb2 import NarrowSession
 
-from mesh.audit_trail.recorder import concerns
+from mesh.audit_trail.recorder import annotate
 from mesh.identity.tokens import TokenSigner
 
 
@@ -32,7 +32,7 @@ def narrow_session(
         session_id: Its identifier. Empty: a new one.
     """
     session_id = session_id or str(uuid.uuid4())
-    concerns(objects=[session_id])
+    annotate(objects=[session_id])
     token, ends = signer.sign(
         subject,
         lifetime_seconds=int(life.total_seconds()),

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import utc_now
 from mesh.contract.call import Call, current_call
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from user_svc import domain
 from user_svc.audit_notes import nobody_entered, patient_entered
@@ -66,7 +66,7 @@ class _Known:
 class PatientLogins:
     """Checks NIK and name. A failed try is counted before its answer, a success clears all."""
 
-    def __init__(self, database: Database, trail: Trail, accounts: Accounts) -> None:
+    def __init__(self, database: Database, trail: AuditRecorder, accounts: Accounts) -> None:
         """Looks into `database`, and writes down who tried; `accounts` unseals."""
         self._database = database
         self._trail = trail
@@ -119,10 +119,10 @@ class PatientLogins:
                 continue
             if isinstance(outcome, Entered):
                 events.append(patient_entered(one.call, outcome.account_id, outcome.session_id))
-            elif isinstance(outcome, MeshError) and outcome.kind is Kind.UNAUTHENTICATED:
+            elif isinstance(outcome, MeshError) and outcome.kind is StatusCode.UNAUTHENTICATED:
                 persons = [] if found is None else [found.account_id]
                 events.append(nobody_entered(one.call, outcome.reason, persons))
-        self._trail.note(session, events)
+        self._trail.record_in(session, events)
 
     def _known(self, session: Session, indexes: Sequence[str]) -> Mapping[str, _Known]:
         """The accounts by blind index. A closed one has none."""

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.errors import Kind, MeshError, invalid, refused
+from mesh.errors import MeshError, StatusCode, failed_precondition, invalid
 from user_svc.domain import Account, fold_name, is_nik, required_name, tidy
 
 CORRECTABLE = ("nik", "nama", "tempat_lahir", "tanggal_lahir", "jenis_kelamin", "alamat")
@@ -25,12 +25,14 @@ class Reach:
 
 def nothing_to_correct() -> MeshError:
     """The error for a correction without any field."""
-    return MeshError("at least one field is corrected", Kind.INVALID_ARGUMENT, "NOTHING_TO_CORRECT")
+    return MeshError(
+        "at least one field is corrected", StatusCode.INVALID_ARGUMENT, "NOTHING_TO_CORRECT"
+    )
 
 
 def nik_unknown() -> MeshError:
     """The error for showing a NIK that is not known."""
-    return refused("the NIK of this patient is not known", "NIK_UNKNOWN")
+    return failed_precondition("the NIK of this patient is not known", "NIK_UNKNOWN")
 
 
 def checked(changes: Mapping[str, str], today: datetime.date) -> dict[str, str]:

@@ -12,7 +12,7 @@ from mediq.user.v1.user_pb2 import PatientIdentity, User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail, call_event
+from mesh.audit_trail.recorder import AuditRecorder, call_event
 from mesh.clock import utc_now
 from mesh.contract.call import current_call, principal
 from mesh.errors import MeshError
@@ -36,7 +36,7 @@ class PatientsServicer(UserServiceServicer):
     _idempotency: Idempotency
     _patients: Patients
     _signer: TokenSigner
-    _trail: Trail
+    _trail: AuditRecorder
 
     async def RevealNik(
         self, request: messages.RevealNikRequest, context: Context

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from mesh.audit_trail.recorder import sealed_events
-from mesh.encryption.encrypted_columns import SealedColumn
-from mesh.idempotency import sealed_answers
+from mesh.audit_trail.recorder import encrypted_events
+from mesh.encryption.encrypted_columns import EncryptedColumn
+from mesh.idempotency import encrypted_answers
 from user_svc.audit_tables import AUDIT_ENTRIES, AUDIT_OUTBOX
 from user_svc.second_factor import SECRETS, SecondFactorRow, secret_place
 from user_svc.store import IDEMPOTENCY, PERSONAL, UserRow, personal_place
@@ -21,10 +21,10 @@ def _secret(name: str, row: Row[Any]) -> str:
     return secret_place(row.user_id, name)
 
 
-SEALED = (
-    *(SealedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
-    *(SealedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
-    sealed_answers(IDEMPOTENCY),
-    sealed_events(AUDIT_OUTBOX),
-    sealed_events(AUDIT_ENTRIES),
+ENCRYPTED_COLUMNS = (
+    *(EncryptedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
+    *(EncryptedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
+    encrypted_answers(IDEMPOTENCY),
+    encrypted_events(AUDIT_OUTBOX),
+    encrypted_events(AUDIT_ENTRIES),
 )

@@ -6,7 +6,7 @@ from mediq.user.v1 import auth_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import concerns
+from mesh.audit_trail.recorder import annotate
 from mesh.clock import timestamp, utc_now
 from mesh.contract import pagination
 from mesh.contract.call import principal
@@ -57,7 +57,7 @@ class SessionsServicer(AuthServiceServicer):
             except MeshError as error:
                 # The one error of unknown sessions and of those of others.
                 raise not_found("session", session_id) from error
-            concerns(persons=[user_id or ""])
+            annotate(persons=[user_id or ""])
             sessions.end(session, session_id, End.END_SESSION, utc_now())
             return Empty()
 

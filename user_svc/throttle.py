@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from user_svc.store import Base, LoginAttemptRow
 
 FREE_TRIES = 5
@@ -74,7 +74,7 @@ def charged(known: Attempts | None, now: datetime.datetime) -> Attempts:
     if wait and left > datetime.timedelta():
         raise MeshError(
             "too many failed logins, wait before the next one",
-            Kind.RESOURCE_EXHAUSTED,
+            StatusCode.RESOURCE_EXHAUSTED,
             "LOGIN_THROTTLED",
             retry_after_seconds=max(left.total_seconds(), 0.001),
         )

@@ -12,7 +12,7 @@ import secrets
 import pyotp
 import segno
 
-from mesh.errors import Kind, MeshError, refused
+from mesh.errors import MeshError, StatusCode, failed_precondition
 
 ISSUER = "MediQ"
 """How the authenticator names us beside the code."""
@@ -98,16 +98,20 @@ def code_required() -> MeshError:
     """The error for a login that stops after the right password, for want of a code."""
     return MeshError(
         "this login needs a one-time code or a recovery code",
-        Kind.UNAUTHENTICATED,
+        StatusCode.UNAUTHENTICATED,
         "TOTP_REQUIRED",
     )
 
 
 def enrolment_required() -> MeshError:
     """The error for an administrator who must set up one-time codes before the first login."""
-    return refused("set up one-time codes before you sign in", "TOTP_ENROLMENT_REQUIRED")
+    return failed_precondition(
+        "set up one-time codes before you sign in", "TOTP_ENROLMENT_REQUIRED"
+    )
 
 
 def no_open_enrolment() -> MeshError:
     """The error for a confirmation of nothing: never begun, done already, or too late."""
-    return refused("no enrolment waits to be confirmed, begin one", "TOTP_ENROLMENT_NOT_OPEN")
+    return failed_precondition(
+        "no enrolment waits to be confirmed, begin one", "TOTP_ENROLMENT_NOT_OPEN"
+    )

@@ -6,7 +6,7 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.user_pb2 import User
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail, concerns
+from mesh.audit_trail.recorder import AuditRecorder, annotate
 from mesh.clock import utc_now
 from mesh.contract import pagination
 from mesh.contract.call import current_call, principal
@@ -39,7 +39,7 @@ class UserServicer(PatientsServicer):
         self,
         database: Database,
         idempotency: Idempotency,
-        trail: Trail,
+        trail: AuditRecorder,
         accounts: Accounts,
         patients: Patients,
         sessions: Sessions,
@@ -90,7 +90,7 @@ class UserServicer(PatientsServicer):
         found = await self._database.read(
             lambda session: self._accounts.by_nik(session, request.nik)
         )
-        concerns(persons=[] if found is None else [found.id])
+        annotate(persons=[] if found is None else [found.id])
         return messages.CheckNikExistsResponse(exists=found is not None)
 
     async def GetUserByNik(self, request: messages.GetUserByNikRequest, context: Context) -> User:
@@ -163,7 +163,7 @@ class UserServicer(PatientsServicer):
             require_resettable(session, lock=True)
             self._accounts.set_password(session, account_id, hashed)
             self._sessions.end_all(session, account_id, End.PASSWORD_RESET, utc_now())
-            self._trail.note_change(session, current_call(), request)
+            self._trail.record_change(session, current_call(), request)
 
         # Not remembered for repetitions: a password that is shown once is kept nowhere.
         await self._database.write(reset)

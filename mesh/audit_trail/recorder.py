@@ -24,16 +24,16 @@ from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Session
 
 from mesh.clock import timestamp, utc_now
-from mesh.contract.audit_fields import MAX_IDENTIFIERS, Told, has_reason, told_by
+from mesh.contract.audit_fields import MAX_IDENTIFIERS, Subjects, has_reason, subjects_of
 from mesh.contract.call import Call, current_call
 from mesh.contract.methods import peer_name
-from mesh.encryption.encrypted_columns import SealedColumn
+from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import Event, Unreadable
 from mesh.observability.logs import logger
 from mesh.observability.metrics import NO_METRICS
-from mesh.persistence.batching import Lanes
+from mesh.persistence.batching import KeyedBatcher
 from mesh.persistence.database import Database
 from mesh.persistence.outbox import Outbox, outbox_table
 
@@ -51,7 +51,7 @@ Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 """Takes events into the trail, in order; raises MeshError when it cannot. It may get them again."""
 
 
-async def left_to_the_service(events: Sequence[AuditEvent]) -> None:
+async def relayed_by_the_service(events: Sequence[AuditEvent]) -> None:
     """What the trail of a command sends with: it only writes, the service beside it relays."""
     raise AssertionError("a command relays nothing")
 
@@ -61,17 +61,17 @@ def audit_table(metadata: MetaData) -> Table:
     return outbox_table(metadata, "audit_outbox")
 
 
-def sealed_events(table: Table) -> SealedColumn:
+def encrypted_events(table: Table) -> EncryptedColumn:
     """The column of a table of `audit_table` that holds ciphertexts."""
-    return SealedColumn(table, "payload", lambda row: audit_place(row.event_id))
+    return EncryptedColumn(table, "payload", lambda row: event_associated_data(row.event_id))
 
 
-def audit_place(event_id: str) -> str:
+def event_associated_data(event_id: str) -> str:
     """Where an event is sealed: see `FieldCipher.encrypt`."""
     return f"audit/{event_id}"
 
 
-def concerns(*, persons: Iterable[str] = (), objects: Iterable[str] = ()) -> None:
+def annotate(*, persons: Iterable[str] = (), objects: Iterable[str] = ()) -> None:
     """Tells whom and what the call in progress is about, where its messages do not.
 
     Outside of a call it does nothing.
@@ -101,7 +101,7 @@ def call_event(
         objects: Things that it is about and that the messages do not name.
         refusal: Why it was refused.
     """
-    told = _told(call, messages)
+    told = _subjects(call, messages)
     told.persons.update(dict.fromkeys(persons))
     told.objects.update(dict.fromkeys(objects))
     return _event(call, act, told, refusal)
@@ -148,8 +148,8 @@ def _login() -> str:
         return str(os.getuid())
 
 
-def _told(call: Call, messages: Iterable[Message]) -> Told:
-    told = told_by(messages)
+def _subjects(call: Call, messages: Iterable[Message]) -> Subjects:
+    told = subjects_of(messages)
     told.persons.update(call.persons)
     told.objects.update(call.objects)
     return told
@@ -165,7 +165,7 @@ def _actor(call: Call) -> AuditActor:
     return actor
 
 
-def _institution(call: Call, told: Told) -> str:
+def _institution(call: Call, told: Subjects) -> str:
     """The facility that a call belongs to; empty: none."""
     if len(told.institutions) == 1:
         return next(iter(told.institutions))
@@ -173,7 +173,7 @@ def _institution(call: Call, told: Told) -> str:
     return "" if call.principal is None else call.principal.institution_id
 
 
-def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -> AuditEvent:
+def _event(call: Call, act: AuditAct.ValueType, told: Subjects, refusal: str = "") -> AuditEvent:
     return AuditEvent(
         id=str(uuid.uuid4()),
         occur_time=timestamp(utc_now()),
@@ -190,7 +190,7 @@ def _event(call: Call, act: AuditAct.ValueType, told: Told, refusal: str = "") -
     )
 
 
-_REFUSALS = (Kind.PERMISSION_DENIED, Kind.NOT_FOUND)
+_REFUSALS = (StatusCode.PERMISSION_DENIED, StatusCode.NOT_FOUND)
 """What is out of somebody's reach is answered as if it did not exist."""
 _Look: TypeAlias = tuple[str, str, str, str]
 """Session, method, facility, and whom or what it showed."""
@@ -208,7 +208,7 @@ class _Carrier:
         unreadable: list[str] = []
         for one in events:
             try:
-                plain = self._cipher.decrypt(one.payload, audit_place(one.id))
+                plain = self._cipher.decrypt(one.payload, event_associated_data(one.id))
                 opened.append(AuditEvent.FromString(plain))
             except (DecryptionError, DecodeError):
                 unreadable.append(one.id)
@@ -218,7 +218,7 @@ class _Carrier:
             raise Unreadable("events do not decrypt", event_ids=unreadable)
 
 
-class Trail:
+class AuditRecorder:
     """Writes down what one service sees and does."""
 
     def __init__(
@@ -241,11 +241,11 @@ class Trail:
         self._database = database
         self._cipher = cipher
         self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
-        self._records = Lanes(self._record_all, BATCH)
+        self._records = KeyedBatcher(self._record_all, BATCH)
         self._refusals: set[asyncio.Task[bool]] = set()
         self._seen: dict[_Look, float] = {}
 
-    def note(self, session: Session, events: Sequence[AuditEvent]) -> None:
+    def record_in(self, session: Session, events: Sequence[AuditEvent]) -> None:
         """Writes events in the transaction of what they tell of."""
         self._outbox.add_all(
             session,
@@ -253,14 +253,14 @@ class Trail:
                 Event(
                     one.id,
                     one.service,
-                    self._cipher.encrypt(one.SerializeToString(), audit_place(one.id)),
+                    self._cipher.encrypt(one.SerializeToString(), event_associated_data(one.id)),
                     one.occur_time.ToDatetime(utc_now().tzinfo),
                 )
                 for one in events
             ],
         )
 
-    def note_change(self, session: Session, call: Call | None, *messages: Message) -> None:
+    def record_change(self, session: Session, call: Call | None, *messages: Message) -> None:
         """Writes a change of a call in its transaction; outside of a call there is none.
 
         Args:
@@ -269,7 +269,7 @@ class Trail:
             messages: The request, and the answer if there is one.
         """
         if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
-            self.note(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
+            self.record_in(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
 
     async def record(self, *events: AuditEvent) -> None:
         """Writes events in a transaction of their own, shared with others that come now.
@@ -279,7 +279,7 @@ class Trail:
         """
         await self._records.submit("", events)
 
-    async def saw(self, call: Call, request: Message, answer: Message) -> None:
+    async def record_access(self, call: Call, request: Message, answer: Message) -> None:
         """Writes down whose data an answer shows, unless the session has just seen the same.
 
         Raises:
@@ -287,7 +287,7 @@ class Trail:
         """
         # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
         now = time.monotonic()
-        told = _told(call, (request, answer))
+        told = _subjects(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
         subjects = list(told.persons) or list(told.objects) or [""]
         looks = self._unseen(call, _institution(call, told), subjects, now)
@@ -303,7 +303,7 @@ class Trail:
         await self.record(*events)
         self._remember(looks, now)
 
-    async def refused(self, call: Call, request: Message, error: MeshError) -> None:
+    async def record_denied_call(self, call: Call, request: Message, error: MeshError) -> None:
         """Writes down that a signed-in person tried what they may not do, or may not know of.
 
         Never fails, see `record_refusal`.
@@ -365,5 +365,5 @@ class Trail:
 
     async def _record_all(self, records: Sequence[Sequence[AuditEvent]]) -> Sequence[None]:
         events = [event for record in records for event in record]
-        await self._database.write(partial(self.note, events=events))
+        await self._database.write(partial(self.record_in, events=events))
         return [None] * len(records)

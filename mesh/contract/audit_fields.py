@@ -18,7 +18,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass
-class Told:
+class Subjects:
     """What a call was about."""
 
     persons: dict[str, None] = field(default_factory=dict)
@@ -48,17 +48,17 @@ class Told:
             self.objects[value.lower()] = None
 
 
-def told_by(messages: Iterable[Message]) -> Told:
+def subjects_of(messages: Iterable[Message]) -> Subjects:
     """What some messages, mostly a request and its answer, tell."""
-    told = Told()
+    told = Subjects()
     for message in messages:
         _walk(message, told)
     return told
 
 
-def tells_of_somebody(message: Message) -> bool:
+def names_a_person(message: Message) -> bool:
     """Whether a message tells of a person or of a thing."""
-    told = told_by((message,))
+    told = subjects_of((message,))
     return bool(told.persons or told.objects)
 
 
@@ -68,7 +68,7 @@ def has_reason(request: Descriptor) -> bool:
     return any(_kind(one) == AuditField.AUDIT_FIELD_REASON for one in request.fields)
 
 
-_Plan: TypeAlias = tuple[
+_SubjectFields: TypeAlias = tuple[
     tuple[tuple[str, AuditField.ValueType, bool], ...], tuple[tuple[str, bool], ...]
 ]
 """Of a message: the fields that tell something, and those with messages that do; whether each is
@@ -81,7 +81,7 @@ def _kind(spec: FieldDescriptor) -> AuditField.ValueType:
 
 
 @cache
-def _tells(message: Descriptor) -> bool:
+def _names_a_person(message: Descriptor) -> bool:
     """Whether a message, or one inside, has a field that tells something."""
     seen: set[str] = set()
     waiting = [message]
@@ -97,19 +97,19 @@ def _tells(message: Descriptor) -> bool:
 
 
 @cache
-def _plan(message: Descriptor) -> _Plan:
+def _subject_fields(message: Descriptor) -> _SubjectFields:
     return (
         tuple((spec.name, _kind(spec), spec.is_repeated) for spec in message.fields if _kind(spec)),
         tuple(
             (spec.name, spec.is_repeated)
             for spec in message.fields
-            if spec.message_type is not None and _tells(spec.message_type)
+            if spec.message_type is not None and _names_a_person(spec.message_type)
         ),
     )
 
 
-def _walk(message: Message, told: Told) -> None:
-    plain, nested = _plan(message.DESCRIPTOR)
+def _walk(message: Message, told: Subjects) -> None:
+    plain, nested = _subject_fields(message.DESCRIPTOR)
     for name, kind, repeated in plain:
         value = getattr(message, name)
         for one in value if repeated else (value,):

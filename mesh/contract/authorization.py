@@ -5,7 +5,7 @@ from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 
 from mesh.contract.call import Principal
 from mesh.contract.methods import Method, peer_name
-from mesh.errors import Kind, MeshError, forbidden
+from mesh.errors import MeshError, StatusCode, forbidden
 
 
 def authorize_peer(method: Method, peer: Peer.ValueType) -> None:
@@ -29,7 +29,7 @@ def authorize(method: Method, principal: Principal | None, request: Message) -> 
     if policy.access != Access.ACCESS_USER:
         return
     if principal is None:
-        raise MeshError("sign in first", Kind.UNAUTHENTICATED, "TOKEN_MISSING")
+        raise MeshError("sign in first", StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
     if principal.role not in policy.roles and principal.scope not in policy.scopes:
         raise forbidden(f"your role may not call {method.name}", "ROLE_NOT_ALLOWED")
     if policy.institution_field and principal.is_staff:

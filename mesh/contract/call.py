@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mediq.policy.v1.policy_pb2 import Peer, Role, Scope
 
 from mesh.contract.methods import Method
-from mesh.errors import Kind, MeshError, forbidden
+from mesh.errors import MeshError, StatusCode, forbidden
 
 CLIENT_ADDRESS = "x-mediq-client-address"
 """Request header with the caller's address. The edge sets it, and drops what a client sends."""
@@ -92,7 +92,7 @@ def principal() -> Principal:
     """
     call = _call.get()
     if call is None or call.principal is None:
-        raise MeshError("sign in first", Kind.UNAUTHENTICATED, "TOKEN_MISSING")
+        raise MeshError("sign in first", StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
     return call.principal
 
 

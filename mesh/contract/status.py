@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 
 DOMAIN = "mediq"
 """ErrorInfo.domain of every error of the mesh."""
@@ -52,7 +52,7 @@ def to_status(error: MeshError, trace_id: str = "") -> status_pb2.Status:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> MeshError:
     """The error that another service answered with, reason and retry time kept."""
-    kind = Kind.__members__.get(error.code().name, Kind.INTERNAL)
+    kind = StatusCode.__members__.get(error.code().name, StatusCode.INTERNAL)
     found = MeshError(error.details() or "", kind, kind.value)
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():

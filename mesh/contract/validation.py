@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import protovalidate
 from google.protobuf.message import Message
 
-from mesh.errors import FieldViolation, Kind, MeshError
+from mesh.errors import FieldViolation, MeshError, StatusCode
 
 _validator = protovalidate.Validator()
 
@@ -32,5 +32,5 @@ def validate(message: Message) -> None:
     ]
     names = ", ".join(dict.fromkeys(violation.field for violation in violations))
     raise MeshError(
-        f"invalid request: {names}", Kind.INVALID_ARGUMENT, "INVALID_REQUEST", violations
+        f"invalid request: {names}", StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", violations
     )

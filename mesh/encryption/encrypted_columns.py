@@ -34,7 +34,7 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class SealedColumn:
+class EncryptedColumn:
     """A column that holds ciphertexts of `FieldCipher.encrypt`, or NULL."""
 
     table: FromClause
@@ -55,7 +55,7 @@ class Usage:
     """Values that begin with none of these identifiers."""
 
 
-def usage(session: Session, columns: Sequence[SealedColumn], key_ids: Sequence[str]) -> Usage:
+def usage(session: Session, columns: Sequence[EncryptedColumn], key_ids: Sequence[str]) -> Usage:
     """Counts the ciphertexts. It reads every row.
 
     Args:
@@ -97,11 +97,11 @@ class Change:
 
 
 @dataclass(frozen=True)
-class SealedTable:
+class EncryptedTable:
     """A table with all its sealed columns."""
 
     table: Table
-    columns: Sequence[SealedColumn]
+    columns: Sequence[EncryptedColumn]
 
     @cached_property
     def primary_key(self) -> Sequence[Column[Any]]:
@@ -174,13 +174,13 @@ class SealedTable:
         return tuple_(*self.primary_key).in_(keys)
 
 
-def sealed_tables(columns: Sequence[SealedColumn]) -> Sequence[SealedTable]:
+def encrypted_tables(columns: Sequence[EncryptedColumn]) -> Sequence[EncryptedTable]:
     """The declared columns, table by table."""
-    by_table: dict[Table, list[SealedColumn]] = {}
+    by_table: dict[Table, list[EncryptedColumn]] = {}
     for one in columns:
         assert isinstance(one.table, Table)
         by_table.setdefault(one.table, []).append(one)
-    return [SealedTable(table, ones) for table, ones in by_table.items()]
+    return [EncryptedTable(table, ones) for table, ones in by_table.items()]
 
 
 def _begins_with(column: ColumnElement[Any], key_id: str) -> ColumnElement[bool]:

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mesh.encryption.data_keys import DataKeys, file_of, make_data_keys, read_data_keys
-from mesh.identity.watched_file import NOW, Watched
+from mesh.identity.watched_file import NOW, WatchedFile
 
 NONCE_BYTES = 12
 """NIST SP 800-38D section 5.2.1.1."""
@@ -60,7 +60,7 @@ class FieldCipher:
             ValueError: A key or an identifier cannot be one, or `current` is missing.
         """
         self._fixed = _ring(make_data_keys(current, keys, {}, index_key))
-        self._followed: Watched[_Ring] | None = None
+        self._followed: WatchedFile[_Ring] | None = None
         self._index_key = index_key
 
     @classmethod
@@ -71,7 +71,7 @@ class FieldCipher:
             FileNotFoundError: The file does not exist.
             KeyFolderError: It is damaged.
         """
-        followed = Watched(file_of(folder, service), _read_ring)
+        followed = WatchedFile(file_of(folder, service), _read_ring)
         keys = followed.content(REREAD_SECONDS).keys
         by_id = {key.key_id: key.secret for key in keys.keys}
         made = cls(keys.encrypting(time.time()).key_id, by_id, keys.index_key)

@@ -13,7 +13,13 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from mesh.encryption.data_keys import QUIET_SECONDS
-from mesh.encryption.encrypted_columns import Change, Key, SealedColumn, SealedTable, sealed_tables
+from mesh.encryption.encrypted_columns import (
+    Change,
+    EncryptedColumn,
+    EncryptedTable,
+    Key,
+    encrypted_tables,
+)
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError
 from mesh.observability.logs import logger
@@ -57,12 +63,12 @@ def _log_progress(table: str, tally: Tally) -> None:
     logger().info("sealing anew", table=table, sealed=tally.sealed, damaged=tally.damaged)
 
 
-class Resealer:
+class Reencryptor:
     """Seals the columns of one service anew when another key encrypts."""
 
     def __init__(
         self,
-        columns: Sequence[SealedColumn],
+        columns: Sequence[EncryptedColumn],
         cipher: FieldCipher,
         database: Database,
         rest: float = REST,
@@ -75,7 +81,7 @@ class Resealer:
             database: Its database.
             rest: Seconds of rest for each second of work.
         """
-        self._tables = sealed_tables(columns)
+        self._tables = encrypted_tables(columns)
         self._cipher = cipher
         self._database = database
         self._rest = rest
@@ -145,7 +151,7 @@ class Resealer:
     async def _take_rest(self, begun: float) -> None:
         await asyncio.sleep(max(REST_SECONDS, self._rest * (time.monotonic() - begun)))
 
-    async def _step(self, table: SealedTable, keys: Sequence[Key], tally: Tally) -> None:
+    async def _step(self, table: EncryptedTable, keys: Sequence[Key], tally: Tally) -> None:
         changes, damaged = await self._database.read(
             lambda session: self._changes(session, table, keys)
         )
@@ -162,7 +168,7 @@ class Resealer:
                 tally.busy += len(change.values)
 
     def _changes(
-        self, session: Session, table: SealedTable, keys: Sequence[Key]
+        self, session: Session, table: EncryptedTable, keys: Sequence[Key]
     ) -> tuple[list[Change], list[str]]:
         """New ciphertexts of rows, and the places of those that do not decrypt."""
         changes: list[Change] = []

@@ -16,7 +16,7 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.contract.call import Principal
 from mesh.contract.methods import role_name, scope_name
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.signing_keys import (
     ALGORITHM,
     KEY_SET,
@@ -28,7 +28,7 @@ from mesh.identity.signing_keys import (
     signing_key,
     verification_keys,
 )
-from mesh.identity.watched_file import Watched
+from mesh.identity.watched_file import WatchedFile
 
 ISSUER = "mediq"
 AUDIENCE = "mediq"
@@ -68,7 +68,7 @@ class TokenSigner:
             FileNotFoundError: The key set does not exist.
             KeyFolderError: A file is damaged, or the private half of a key that signs is missing.
         """
-        self._signing = Watched(folder / KEY_SET, _read_signing)
+        self._signing = WatchedFile(folder / KEY_SET, _read_signing)
 
     @property
     def key_id(self) -> str:
@@ -145,7 +145,7 @@ class TokenVerifier:
         """
         self._cache: dict[str, Principal] = {}
         self._revoked = revoked
-        self._watched = Watched(jwks_file, _read_verification)
+        self._watched = WatchedFile(jwks_file, _read_verification)
         self._keys = self._watched.content(REREAD_SECONDS)
 
     def verify(self, token: str) -> Principal:
@@ -167,7 +167,7 @@ class TokenVerifier:
         # Asked of a remembered token too: it may have been revoked since.
         if self._revoked(found):
             raise MeshError(
-                "this session has ended, sign in again", Kind.UNAUTHENTICATED, "TOKEN_REVOKED"
+                "this session has ended, sign in again", StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED"
             )
         return found
 
@@ -196,9 +196,9 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise MeshError(
-                "the access token has ended", Kind.UNAUTHENTICATED, "TOKEN_EXPIRED"
+                "the access token has ended", StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED"
             ) from error
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
             raise MeshError(
-                "the access token is not valid", Kind.UNAUTHENTICATED, "TOKEN_INVALID"
+                "the access token is not valid", StatusCode.UNAUTHENTICATED, "TOKEN_INVALID"
             ) from error

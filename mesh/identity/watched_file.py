@@ -11,7 +11,7 @@ from mesh.observability.logs import logger
 Content = TypeVar("Content")
 Stamp = tuple[int, int, int, int]
 NOW = -1.0
-"""For `Watched.content`: look at the file, however young the last look is."""
+"""For `WatchedFile.content`: look at the file, however young the last look is."""
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -23,7 +23,7 @@ def stamp_of(path: Path) -> Stamp | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-class Watched(Generic[Content]):
+class WatchedFile(Generic[Content]):
     """What a file says. It is looked at again as time goes on, and read when it has changed.
 
     A file that is damaged or gone later on is logged once; what it said last goes on to count.

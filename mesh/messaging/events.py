@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mesh.clock import utc_now
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 
 BUFFER_EVENTS = 1000
 """Events that wait for a slow subscriber before they are dropped for a gap."""
@@ -46,7 +46,7 @@ class Feed:
 class NotPublished(MeshError):
     """The bus did not take all events of a batch."""
 
-    kind: Kind = Kind.UNAVAILABLE
+    kind: StatusCode = StatusCode.UNAVAILABLE
     reason: str = "BROKER_UNAVAILABLE"
     published: int = 0
     """Events at the front of the batch that are safe with the bus."""

@@ -1,4 +1,4 @@
-"""Work that waits in lanes: what stands in one lane at one moment is done together."""
+"""Work that waits in lanes: what stands in one key at one moment is done together."""
 
 import asyncio
 import contextvars
@@ -11,11 +11,11 @@ Answer = TypeVar("Answer")
 POLL_SECONDS = 0.0005
 ENOUGH = 24
 """A batch of this size waits for nobody: half of a crowd is served while the other half comes."""
-LANES_REMEMBERED = 1000
+MAX_KEYS_REMEMBERED = 1000
 
 
-class Lanes(Generic[Item, Answer]):
-    """Does one batch a lane at a time, so that a busy lane makes larger batches, not more.
+class KeyedBatcher(Generic[Item, Answer]):
+    """Does one batch a key at a time, so that a busy key makes larger batches, not more.
 
     For a database this is a group commit: the batch shares its locks and its write to the disk.
     """
@@ -23,49 +23,49 @@ class Lanes(Generic[Item, Answer]):
     def __init__(
         self,
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
-        most: int,
-        patience_seconds: float = 0.0,
+        max_batch: int,
+        linger_seconds: float = 0.0,
     ) -> None:
-        """Prepares lanes; they come and go with their work.
+        """Prepares the batches; keys come and go with their work.
 
         Args:
             run: Does a batch; gives an answer or an error for each item.
-            most: Largest batch.
-            patience_seconds: How long a batch waits to become as large as the one before it, when
+            max_batch: Largest batch.
+            linger_seconds: How long a batch waits to become as large as the one before it, when
                 that has just ended: those who got an answer mostly come again. Without it half of
                 them wait while the other half is served.
         """
         self._run = run
-        self._most = most
-        self._patience_seconds = patience_seconds
+        self._max_batch = max_batch
+        self._linger_seconds = linger_seconds
         self._before: dict[Hashable, tuple[int, float]] = {}
         self._waiting: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, lane: Hashable, item: Item) -> Answer:
+    async def submit(self, key: Hashable, item: Item) -> Answer:
         """Waits for an item's turn and its answer.
 
         Raises:
             Exception: What the batch gave for the item, or what it failed with.
         """
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.get(lane)
+        waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append((item, future))
         else:
-            self._waiting[lane] = [(item, future)]
+            self._waiting[key] = [(item, future)]
             # Not in the caller's context: the batch is nobody's call.
-            task = asyncio.create_task(self._drain(lane), context=contextvars.Context())
+            task = asyncio.create_task(self._drain(key), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future
 
-    async def _drain(self, lane: Hashable) -> None:
-        waiting = self._waiting[lane]
+    async def _drain(self, key: Hashable) -> None:
+        waiting = self._waiting[key]
         while waiting:
-            await self._gather(lane, waiting)
-            batch = [pair for pair in waiting[: self._most] if not pair[1].done()]
-            del waiting[: self._most]
+            await self._gather(key, waiting)
+            batch = [pair for pair in waiting[: self._max_batch] if not pair[1].done()]
+            del waiting[: self._max_batch]
             if not batch:
                 continue
             try:
@@ -80,18 +80,18 @@ class Lanes(Generic[Item, Answer]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-            self._note(lane, len(batch))
-        del self._waiting[lane]
+            self._note(key, len(batch))
+        del self._waiting[key]
 
-    async def _gather(self, lane: Hashable, waiting: Sized) -> None:
+    async def _gather(self, key: Hashable, waiting: Sized) -> None:
         """Waits a little for as many as were there before."""
-        size, ended = self._before.pop(lane, (0, 0.0))
-        ends = min(ended, time.monotonic()) + self._patience_seconds
+        size, ended = self._before.pop(key, (0, 0.0))
+        ends = min(ended, time.monotonic()) + self._linger_seconds
         while len(waiting) < min(size, ENOUGH) and time.monotonic() < ends:
             await asyncio.sleep(POLL_SECONDS)
 
-    def _note(self, lane: Hashable, size: int) -> None:
-        if self._patience_seconds and size > 1:
-            if len(self._before) >= LANES_REMEMBERED:
+    def _note(self, key: Hashable, size: int) -> None:
+        if self._linger_seconds and size > 1:
+            if len(self._before) >= MAX_KEYS_REMEMBERED:
                 self._before.clear()
-            self._before[lane] = size, time.monotonic()
+            self._before[key] = size, time.monotonic()

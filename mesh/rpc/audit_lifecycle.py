@@ -7,16 +7,16 @@ from mediq.audit.v1.audit_service_pb2 import AppendAuditEventsRequest
 from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from sqlalchemy import Table
 
-from mesh.audit_trail.recorder import Send, Trail
+from mesh.audit_trail.recorder import AuditRecorder, Send
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
 from mesh.rpc.client import Channels
 from mesh.rpc.server import Server
 
 
-def open_trail(
+def open_audit_recorder(
     server: Server, table: Table, database: Database, cipher: FieldCipher, send: Send
-) -> Trail:
+) -> AuditRecorder:
     """The trail of a server: what its calls show is written down, and taken along from there.
 
     Args:
@@ -26,9 +26,9 @@ def open_trail(
         cipher: Seals events.
         send: Takes them into the trail.
     """
-    trail = Trail(table, database, cipher, send, server.meter)
-    server.pipeline.trail = trail
-    server.background(trail.relay)
+    trail = AuditRecorder(table, database, cipher, send, server.meter)
+    server.pipeline.audit_recorder = trail
+    server.add_background_task(trail.relay)
     return trail
 
 

@@ -17,7 +17,7 @@ from mesh.contract.methods import (
     methods_of,
 )
 from mesh.contract.status import from_rpc_error
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.certificates import Identity, IdentityFiles, client_credentials
 from mesh.observability import telemetry
 from mesh.settings import address_of
@@ -35,7 +35,7 @@ RETIRE_SECONDS = 1 + max(method.deadline_seconds or 0 for method in methods().va
 """How long a channel with an old certificate stays whole: longer than the longest deadline."""
 STREAM_SECONDS = 660.0
 """How long a stream may stay on such a channel after that; servers' grace is the same."""
-_OURS = (Kind.UNAUTHENTICATED, Kind.PERMISSION_DENIED, Kind.UNIMPLEMENTED)
+_OURS = (StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED, StatusCode.UNIMPLEMENTED)
 """Answers of another service that mean a mistake of this one, not of the person who called it."""
 
 
@@ -68,7 +68,7 @@ def timeout_for(method: Method) -> float | None:
         return own
     left -= MARGIN_SECONDS
     if left <= 0:
-        raise MeshError("no time left", Kind.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        raise MeshError("no time left", StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     return left if own is None else min(left, own)
 
 
@@ -105,9 +105,9 @@ def _remote(error: grpc.aio.AioRpcError, method: Method) -> MeshError:
     found = from_rpc_error(error)
     if found.kind in _OURS:
         return MeshError(f"{method.server} refused this service: {found.reason}")
-    if found.kind is Kind.UNAVAILABLE:
+    if found.kind is StatusCode.UNAVAILABLE:
         found.message = f"{method.server} does not answer"
-        if found.reason == Kind.UNAVAILABLE.value:
+        if found.reason == StatusCode.UNAVAILABLE.value:
             found.reason = f"{method.server.upper()}_UNAVAILABLE"
         found.retry_after_seconds = found.retry_after_seconds or 1.0
     return found

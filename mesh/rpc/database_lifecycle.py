@@ -25,6 +25,6 @@ def open_database(server: Server) -> Database:
                 f"MEDIQ_{settings.service.upper()}_DATABASE_URL and the space on its disk"
             ) from error
     database = Database(settings.database, settings.database_threads)
-    server.check("database", database.ping)
+    server.add_readiness_check("database", database.ping)
     server.on_close(database.close)
     return database

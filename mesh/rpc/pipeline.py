@@ -20,20 +20,20 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 
-from mesh.contract.audit_fields import tells_of_somebody
+from mesh.contract.audit_fields import names_a_person
 from mesh.contract.authorization import authorize, authorize_peer
 from mesh.contract.call import CLIENT_ADDRESS, Call, Principal, enter_call
 from mesh.contract.methods import Method
 from mesh.contract.status import to_status
 from mesh.contract.validation import validate
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.tls import peer_of
 from mesh.identity.tokens import TokenVerifier
 from mesh.observability import telemetry
 from mesh.observability.logs import logger
 
 if TYPE_CHECKING:
-    from mesh.audit_trail.recorder import Trail
+    from mesh.audit_trail.recorder import AuditRecorder
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
@@ -51,7 +51,7 @@ class Pipeline:
     """The stages that need something: the verifier of tokens, the audit trail."""
 
     verifier: TokenVerifier
-    trail: Trail | None = None
+    audit_recorder: AuditRecorder | None = None
     """None: the server has no method that shows personal data."""
 
     def wrap(self, method: Method, handler: Handler) -> Handler:
@@ -87,8 +87,8 @@ class Pipeline:
                     async with asyncio.timeout(call.remaining_seconds()):
                         self._admit(call, request, metadata)
                         response = await behavior(request, context)
-                        if shows and self.trail is not None:
-                            await self.trail.saw(call, request, response)
+                        if shows and self.audit_recorder is not None:
+                            await self.audit_recorder.record_access(call, request, response)
                     _note_slow(call)
                     return response
                 except Exception as error:
@@ -107,8 +107,8 @@ class Pipeline:
                     self._admit(call, request, metadata)
                     async for response in behavior(request, context):
                         # A sign of life, or why the stream ends, goes out without the trail.
-                        if shows and self.trail is not None and tells_of_somebody(response):
-                            await self.trail.saw(call, request, response)
+                        if shows and self.audit_recorder is not None and names_a_person(response):
+                            await self.audit_recorder.record_access(call, request, response)
                         yield response
                 except Exception as error:
                     await self._fail(error, call, request, context)
@@ -152,9 +152,9 @@ class Pipeline:
     ) -> NoReturn:
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        told, path = known(error), call.method.path
-        if self.trail is not None:
-            await self.trail.refused(call, request, told)
+        told, path = as_mesh_error(error), call.method.path
+        if self.audit_recorder is not None:
+            await self.audit_recorder.record_denied_call(call, request, told)
         logger().info("call refused", method=path, code=told.kind.value, reason=told.reason)
         status = rpc_status.to_status(to_status(told, call.trace_id))
         await context.abort(status.code, status.details, status.trailing_metadata)
@@ -174,14 +174,16 @@ def _note_slow(call: Call) -> None:
         logger().warning("slow call", remaining_ms=int(left * 1000))
 
 
-def known(error: Exception) -> MeshError:
+def as_mesh_error(error: Exception) -> MeshError:
     """What a caller is told; an error that nobody foresaw is logged and tells nothing."""
     if isinstance(error, MeshError):
         return error
     if isinstance(error, TimeoutError):
-        return MeshError("the deadline has passed", Kind.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        return MeshError(
+            "the deadline has passed", StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"
+        )
     logger().error("unexpected error", exc_info=error)
-    return MeshError("internal error", Kind.INTERNAL, "INTERNAL")
+    return MeshError("internal error", StatusCode.INTERNAL, "INTERNAL")
 
 
 def is_coroutine_handler(behavior: object) -> bool:

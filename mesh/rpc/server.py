@@ -73,7 +73,7 @@ class _Collector:
         self.handlers[service] = handlers
 
 
-def _foreign(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
+def _external(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
     """A method of a contract that is not ours, with the policy that ours would have."""
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     return Method(
@@ -97,7 +97,7 @@ class Server:
         """Prepares a server; nothing listens before `start`.
 
         Raises:
-            FileNotFoundError: The key set is missing.
+            FileNotFoundError: The key set is failing_checks.
             KeyFolderError: The key set is damaged.
         """
         self.settings = settings
@@ -118,7 +118,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._services: set[str] = set()
         self._shows: list[str] = []
-        self.missing: dict[str, str] = {}
+        self.failing_checks: dict[str, str] = {}
         self.draining = asyncio.Event()
         """Set when the server begins to stop: streams end themselves then."""
 
@@ -136,7 +136,7 @@ class Server:
             register, servicer, lambda service, name: require_policy(known, f"/{service}/{name}")
         )
 
-    def add_foreign(
+    def add_external(
         self,
         register: Callable[[Servicer, grpc.aio.Server], None],
         servicer: Servicer,
@@ -156,7 +156,7 @@ class Server:
             TypeError: A method is not written for the event loop.
         """
         own = self.settings.service
-        self._add(register, servicer, lambda service, name: _foreign(own, service, name, callers))
+        self._add(register, servicer, lambda service, name: _external(own, service, name, callers))
 
     def _add(
         self,
@@ -181,11 +181,11 @@ class Server:
             self._shows.append(method.path)
         return self.pipeline.wrap(method, handler)
 
-    def check(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+    def add_readiness_check(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
         """Adds something that readiness needs. The probe raises when it is gone."""
         self._checks[name] = probe
 
-    def background(self, work: Callable[[], Awaitable[None]]) -> None:
+    def add_background_task(self, work: Callable[[], Awaitable[None]]) -> None:
         """Adds work that runs as long as the server; it is restarted when it fails."""
         self._work.append(work)
 
@@ -202,11 +202,11 @@ class Server:
         Raises:
             RuntimeError: The port, or that of the metrics, is taken; or a method shows personal
                 data and there is no audit trail.
-            FileNotFoundError: The certificate is missing.
+            FileNotFoundError: The certificate is failing_checks.
             IdentityError: The certificate is damaged.
         """
         settings = self.settings
-        if self._shows and self.pipeline.trail is None:
+        if self._shows and self.pipeline.audit_recorder is None:
             raise RuntimeError(f"{self._shows[0]} shows personal data and nothing writes it down")
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*sorted(self._services), REFLECTION, "grpc.health.v1.Health")
@@ -260,12 +260,12 @@ class Server:
             return name, ""
 
         found = await asyncio.gather(*(probe(*item) for item in self._checks.items()))
-        missing = {name: text for name, text in found if text}
-        if missing != self.missing or not self._tasks:
-            for name, text in missing.items():
-                logs.logger().warning("not ready", missing=name, detail=text)
-            await self._announce(ready=not missing)
-        self.missing = missing
+        failing_checks = {name: text for name, text in found if text}
+        if failing_checks != self.failing_checks or not self._tasks:
+            for name, text in failing_checks.items():
+                logs.logger().warning("not ready", failing_checks=name, detail=text)
+            await self._announce(ready=not failing_checks)
+        self.failing_checks = failing_checks
 
     async def _keep_looking(self) -> None:
         while True:

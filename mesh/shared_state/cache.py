@@ -27,7 +27,7 @@ class Cache(Protocol):
         """The present generation of a group of copies; None when the cache does not answer."""
         ...
 
-    async def bump(self, group: str) -> None:
+    async def invalidate(self, group: str) -> None:
         """Begins a new generation: no copy of the group counts any more."""
         ...
 
@@ -36,7 +36,7 @@ class Cache(Protocol):
         ...
 
 
-async def remembered(
+async def get_or_load(
     cache: Cache, group: str, key: str, ttl_seconds: float, load: Callable[[], Awaitable[bytes]]
 ) -> bytes:
     """A copy, or what is loaded now.
@@ -46,7 +46,7 @@ async def remembered(
 
     Args:
         cache: Keeps the copies.
-        group: What becomes old together; `cache.bump(group)` after a change of it.
+        group: What becomes old together; `cache.invalidate(group)` after a change of it.
         key: Names the copy in its group.
         ttl_seconds: Longest use, for the case that a change could not be told to the cache.
         load: Gives the value.
@@ -91,10 +91,10 @@ class MemoryCache:
     async def generation(self, group: str) -> str | None:
         """The generation; a new one when the group is not known."""
         if group not in self._generations:
-            await self.bump(group)
+            await self.invalidate(group)
         return self._generations[group]
 
-    async def bump(self, group: str) -> None:
+    async def invalidate(self, group: str) -> None:
         """Begins a new generation."""
         if len(self._generations) >= MAX_ENTRIES:
             self._generations.clear()

@@ -68,7 +68,7 @@ class RedisCache:
         # Not sealed, so it may be anybody's: what is no text is nothing that was begun here.
         return None if found is None else found.decode("ascii", "replace")
 
-    async def bump(self, group: str) -> None:
+    async def invalidate(self, group: str) -> None:
         """Begins a new generation, if Redis answers."""
         await self._begin(f"generation/{group}", only_new=False)
 

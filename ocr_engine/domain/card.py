@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from ocr_engine.domain.text import Polygon
 
 
@@ -204,7 +204,7 @@ class NoCard(MeshError):
         """Keeps the advice for a better photo."""
         super().__init__(
             "no identity card or driving licence was found; photograph the whole card from above",
-            Kind.INVALID_ARGUMENT,
+            StatusCode.INVALID_ARGUMENT,
             "NO_CARD",
             metadata={"advice": ",".join(advice)},
         )
@@ -217,7 +217,7 @@ class SeveralCards(MeshError):
         """Says what to do instead."""
         super().__init__(
             "several cards were found; photograph one card at a time",
-            Kind.INVALID_ARGUMENT,
+            StatusCode.INVALID_ARGUMENT,
             "SEVERAL_CARDS",
         )
 

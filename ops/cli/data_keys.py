@@ -12,24 +12,24 @@ from sqlalchemy.orm import Session
 from mesh.encryption import data_keys
 from mesh.encryption.data_keys import DataKeys, Listed, State
 from mesh.encryption.encrypted_columns import (
-    SealedColumn,
+    EncryptedColumn,
     Usage,
     usage,
 )
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer, Tally
-from mesh.errors import MeshError, refused
+from mesh.encryption.reencryption import Reencryptor, Tally
+from mesh.errors import MeshError, failed_precondition
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS
 from mesh.observability import logs
 from mesh.persistence.database import Database
 from mesh.registry import service_definition, services_with_encrypted_columns
 from mesh.settings import settings_of
 from ops.cli.keys import clear_errors, utc_text
-from ops.cli.trail import noted
+from ops.cli.trail import recorded_in_trail
 
 app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
-Columns = Sequence[SealedColumn]
+Columns = Sequence[EncryptedColumn]
 Result = TypeVar("Result")
 WALKS = 5
 """How often `reseal` tries ciphertexts that others change or hold."""
@@ -58,7 +58,7 @@ def rotate(
             added = data_keys.rotate(settings_of(name).keys, name, after)
         begins = utc_text(added.encrypts_from)
         typer.echo(f"{name}: {added.key_id} decrypts now and encrypts from {begins}")
-        done.append(noted(name, f"data-keys rotate {added.key_id}"))
+        done.append(recorded_in_trail(name, f"data-keys rotate {added.key_id}"))
     _require(done)
 
 
@@ -121,7 +121,9 @@ def _require_tables(session: Session, columns: Columns) -> None:
     found = inspect(session.connection())
     for column in columns:
         if not found.has_table(str(column.table)):
-            raise refused(f"its database lacks the table {column.table}", "TABLE_MISSING")
+            raise failed_precondition(
+                f"its database lacks the table {column.table}", "TABLE_MISSING"
+            )
 
 
 def _on_database(service: str, work: Callable[[Database, Columns], Awaitable[Result]]) -> Result:
@@ -161,7 +163,7 @@ def _reseal(service: str) -> bool:
         typer.echo(f"{service}: {table}: {tally.sealed} sealed anew so far")
 
     async def walk(database: Database, columns: Columns) -> Tally:
-        resealer = Resealer(columns, cipher, database, REST)
+        resealer = Reencryptor(columns, cipher, database, REST)
         found = await resealer.walk(tell)
         sealed = found.sealed
         for _ in range(WALKS - 1):
@@ -186,7 +188,7 @@ def _reseal(service: str) -> bool:
                 f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
                 "the service looks once more"
             )
-    return noted(service, "data-keys reseal") and not tally.busy and not tally.damaged
+    return recorded_in_trail(service, "data-keys reseal") and not tally.busy and not tally.damaged
 
 
 def _prune(service: str) -> bool:
@@ -216,7 +218,7 @@ def _prune(service: str) -> bool:
         )
     if not removed and not needed and not leaving:
         typer.echo(f"{service}: nothing to remove")
-    written = [noted(service, f"data-keys prune {key_id}") for key_id in removed]
+    written = [recorded_in_trail(service, f"data-keys prune {key_id}") for key_id in removed]
     return all(written) and not needed and not leaving
 
 

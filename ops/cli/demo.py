@@ -16,7 +16,7 @@ import httpx
 import typer
 from httpx_sse import aconnect_sse
 
-from ops.supervisor import Plan, StartError, Supervisor
+from ops.supervisor import MeshLayout, StartError, Supervisor
 
 Json = dict[str, Any]
 LOW_CONFIDENCE = 0.7
@@ -34,7 +34,7 @@ def demo(
         raise SystemExit(f"mediq: {card} is not a file")
     with tempfile.TemporaryDirectory(prefix="mediq-demo-") as folder:
         try:
-            asyncio.run(_Demo(Plan.from_environment(Path(folder)), card).run())
+            asyncio.run(_Demo(MeshLayout.from_environment(Path(folder)), card).run())
         except (StartError, DemoError) as error:
             raise SystemExit(f"mediq: {error}") from error
 
@@ -45,7 +45,7 @@ class DemoError(Exception):
 
 @dataclass
 class _Demo:
-    plan: Plan
+    plan: MeshLayout
     card: Path | None
     log: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)

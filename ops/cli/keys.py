@@ -10,7 +10,7 @@ import typer
 
 from mesh.identity import signing_keys
 from mesh.settings import settings_of
-from ops.cli.trail import noted
+from ops.cli.trail import recorded_in_trail
 
 app = typer.Typer(no_args_is_help=True)
 OWNER = "user_svc"
@@ -95,6 +95,6 @@ def list_keys() -> None:
 
 
 def _note(*commands: str) -> None:
-    done = [noted(OWNER, command) for command in commands]
+    done = [recorded_in_trail(OWNER, command) for command in commands]
     if not all(done):
         raise typer.Exit(1)

@@ -6,12 +6,12 @@ import typer
 
 from mesh.identity.certificates import IdentityError, read_identity
 from mesh.settings import home_folder
-from ops.supervisor import Plan, serving
+from ops.supervisor import MeshLayout, serving
 
 
 def status() -> None:
     """Show whether each service is ready; exit 1 when one is not."""
-    plan = Plan.from_environment(home_folder())
+    plan = MeshLayout.from_environment(home_folder())
     try:
         read_identity(plan.home / "tls", "ops")
     except FileNotFoundError:

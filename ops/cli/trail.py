@@ -7,14 +7,19 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
-from mesh.audit_trail.recorder import Trail, audit_table, command_event, left_to_the_service
+from mesh.audit_trail.recorder import (
+    AuditRecorder,
+    audit_table,
+    command_event,
+    relayed_by_the_service,
+)
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from mesh.settings import ServiceSettings, settings_of
 
 
-def noted(service: str, command: str) -> bool:
+def recorded_in_trail(service: str, command: str) -> bool:
     """Writes down what a command has done, in the database of the service that it concerns.
 
     Afterwards, not in one transaction with it: a stolen key is taken out when no database answers
@@ -45,7 +50,7 @@ async def _write(settings: ServiceSettings, command: str) -> None:
     cipher = FieldCipher.load(settings.keys, settings.service)
     database = Database(settings.database, 1)
     try:
-        trail = Trail(audit_table(MetaData()), database, cipher, left_to_the_service)
+        trail = AuditRecorder(audit_table(MetaData()), database, cipher, relayed_by_the_service)
         await trail.record(event)
     finally:
         await database.close()

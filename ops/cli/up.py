@@ -6,7 +6,7 @@ import signal
 import typer
 
 from mesh.settings import home_folder
-from ops.supervisor import Plan, StartError, Supervisor
+from ops.supervisor import MeshLayout, StartError, Supervisor
 
 
 def up() -> None:
@@ -18,7 +18,7 @@ def up() -> None:
 
 
 async def _serve() -> None:
-    plan = Plan.from_environment(home_folder())
+    plan = MeshLayout.from_environment(home_folder())
     supervisor = Supervisor(plan, lambda name, line: typer.echo(f"{name:<16}| {line}", err=True))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,6 @@
 """What may be done to a ticket, and what is refused."""
 
-from mesh.errors import MeshError, invalid, refused
+from mesh.errors import MeshError, failed_precondition, invalid
 from queue_svc.domain.states import AT_COUNTER, TRANSITIONS, Priority, Status, targets
 from queue_svc.domain.tickets import Counter, Ticket
 
@@ -38,7 +38,7 @@ def check_set_priority(ticket: Ticket, priority: Priority, reason: str) -> None:
         MeshError: TICKET_NOT_WAITING or PRIORITY_REASON_REQUIRED.
     """
     if ticket.status is not Status.WAITING:
-        raise refused(
+        raise failed_precondition(
             f"a {ticket.status.name} ticket has no place in the queue",
             "TICKET_NOT_WAITING",
             **{"from": ticket.status.name},
@@ -62,9 +62,9 @@ def check_call(ticket: Ticket, counter: Counter, recalls: int) -> None:
     if ticket.status is Status.WAITING:
         return
     if ticket.counter is not None and ticket.counter.id != counter.id:
-        raise refused("another counter called this ticket", "CALLED_BY_OTHER_COUNTER")
+        raise failed_precondition("another counter called this ticket", "CALLED_BY_OTHER_COUNTER")
     if ticket.calls > recalls:
-        raise refused(f"a call is repeated at most {recalls} times", "RECALL_LIMIT")
+        raise failed_precondition(f"a call is repeated at most {recalls} times", "RECALL_LIMIT")
 
 
 def _check(ticket: Ticket, status: Status) -> None:
@@ -74,7 +74,7 @@ def _check(ticket: Ticket, status: Status) -> None:
 
 def _not_allowed(ticket: Ticket, status: Status) -> MeshError:
     allowed = ",".join(one.name for one in sorted(targets(ticket.status)))
-    return refused(
+    return failed_precondition(
         f"a {ticket.status.name} ticket cannot be made {status.name} this way",
         "TRANSITION_NOT_ALLOWED",
         **{"from": ticket.status.name, "allowed": allowed},

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from queue_svc.domain.states import (
     AT_COUNTER,
     FINAL,
@@ -308,7 +308,7 @@ def active_ticket_exists(ticket_id: str) -> MeshError:
     """The error for a patient who is in this queue already."""
     return MeshError(
         "the patient has an open ticket of this service and day",
-        Kind.ALREADY_EXISTS,
+        StatusCode.ALREADY_EXISTS,
         "ACTIVE_TICKET_EXISTS",
         resource=("ticket", ticket_id),
     )
@@ -318,7 +318,7 @@ def tickets_limited(retry_after_seconds: float) -> MeshError:
     """The error for a patient who has taken too many tickets."""
     return MeshError(
         "the patient has taken many tickets, wait before the next one",
-        Kind.RESOURCE_EXHAUSTED,
+        StatusCode.RESOURCE_EXHAUSTED,
         "TICKETS_LIMITED",
         retry_after_seconds=retry_after_seconds,
     )
@@ -326,7 +326,7 @@ def tickets_limited(retry_after_seconds: float) -> MeshError:
 
 def queue_empty() -> MeshError:
     """The error for a call when nobody waits."""
-    return MeshError("nobody waits", Kind.NOT_FOUND, "QUEUE_EMPTY")
+    return MeshError("nobody waits", StatusCode.NOT_FOUND, "QUEUE_EMPTY")
 
 
 def back_in(

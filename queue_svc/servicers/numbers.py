@@ -8,7 +8,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 
 from mesh.errors import invalid
 from mesh.rpc.pipeline import Context
-from mesh.shared_state.cache import remembered
+from mesh.shared_state.cache import get_or_load
 from queue_svc import reports
 from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.domain.numbers import Part as DayPart
@@ -43,7 +43,7 @@ class Numbers(Part):
         async def load() -> bytes:
             return await self._look(institution_id, look)
 
-        found = await remembered(
+        found = await get_or_load(
             self._parts.cache,
             institution_id,
             f"stats/{'/'.join(days)}",

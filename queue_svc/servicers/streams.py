@@ -6,7 +6,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 
 from mesh.contract.call import principal
 from mesh.rpc.pipeline import Context
-from mesh.shared_state.cache import remembered
+from mesh.shared_state.cache import get_or_load
 from queue_svc.clients import counter_of
 from queue_svc.live import Place, ended
 from queue_svc.overview import FacilityReader
@@ -44,7 +44,7 @@ class Streams(Part):
         async def load() -> bytes:
             return await self._look(place.institution_id, look)
 
-        found = await remembered(
+        found = await get_or_load(
             self._parts.cache,
             place.institution_id,
             f"board/{'/'.join(days)}",

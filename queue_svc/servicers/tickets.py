@@ -6,12 +6,12 @@ from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from mesh.audit_trail.recorder import concerns
+from mesh.audit_trail.recorder import annotate
 from mesh.contract import pagination
 from mesh.contract.call import principal
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.pipeline import Context
-from mesh.shared_state.cache import remembered
+from mesh.shared_state.cache import get_or_load
 from queue_svc.domain.order import pick
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import Reach, queue_empty
@@ -45,7 +45,7 @@ class TicketReads(Part):
         institution_id, patient_id = await self._owner(request.id)
         if not reach_of(principal()).covers(institution_id, patient_id):
             raise not_found("ticket", request.id)
-        concerns(persons=[patient_id])
+        annotate(persons=[patient_id])
 
         def look(reader: TicketReader) -> bytes:
             ticket = reader.get(request.id)
@@ -55,7 +55,7 @@ class TicketReads(Part):
         async def load() -> bytes:
             return await self._read(look, Reach())
 
-        found = await remembered(
+        found = await get_or_load(
             self._parts.cache,
             institution_id,
             f"position/{request.id}",
@@ -69,7 +69,7 @@ class TicketReads(Part):
     ) -> requests.TicketHistory:
         def look(reader: TicketReader) -> requests.TicketHistory:
             ticket = reader.get(request.id)
-            concerns(persons=[ticket.patient_id])
+            annotate(persons=[ticket.patient_id])
             return history_message(ticket, reader.history(request.id))
 
         return await self._read(look)
@@ -142,14 +142,14 @@ class TicketReads(Part):
         if not self._parts.fhir_export:
             raise MeshError(
                 "the export of visits is off: MEDIQ_QUEUE_SVC_FHIR_EXPORT=true turns it on",
-                Kind.UNIMPLEMENTED,
+                StatusCode.UNIMPLEMENTED,
                 "EXPORT_OFF",
             )
         # The library behind it is large, and few installations use it.
         from queue_svc.fhir import CONTENT_TYPE, encounter
 
         journey = await self._journey(request.id)
-        concerns(persons=[journey.patient_id])
+        annotate(persons=[journey.patient_id])
         document = await asyncio.to_thread(encounter, journey)
         return HttpBody(content_type=CONTENT_TYPE, data=document)
 

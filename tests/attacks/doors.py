@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from mesh.contract.methods import Method
 from mesh.contract.status import from_rpc_error
-from mesh.errors import Kind
+from mesh.errors import StatusCode
 from mesh.identity.tls import channel_credentials
 from tests.attacks.made import rest_of
 from tests.attacks.world import World
@@ -95,7 +95,7 @@ class Doors:
                 answer = str(channel.unary_unary(method.path, **parts)(request, **sent))
         except grpc.RpcError as error:
             found = from_rpc_error(error)  # type: ignore[arg-type]
-            if method.streaming and found.kind is Kind.DEADLINE_EXCEEDED:
+            if method.streaming and found.kind is StatusCode.DEADLINE_EXCEEDED:
                 return Verdict.PASSES, ""
             return outcome(method, found.kind.value, found.reason, str(found))
         return Verdict.PASSES, answer

@@ -19,7 +19,7 @@ from mediq.queue.v1.queue_service_pb2 import ListMyTicketsRequest, ListMyTickets
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from mesh.contract.status import to_status
-from mesh.errors import MeshError, refused
+from mesh.errors import MeshError, failed_precondition
 from tests.attacks.doors import DOCUMENT
 from tests.edge.conftest import MAX_CALLS, Edge, reason
 from tests.edge.upstreams import Calls, Context
@@ -153,7 +153,7 @@ def _failing(edge: Edge, error: MeshError) -> None:
 
 
 async def test_errors_of_a_server_keep_their_details(edge: Edge, api: httpx.AsyncClient) -> None:
-    _failing(edge, refused("the facility is closed", "FACILITY_CLOSED", opens="08:00"))
+    _failing(edge, failed_precondition("the facility is closed", "FACILITY_CLOSED", opens="08:00"))
     response = await api.get("/queue/my-queue", headers=edge.bearer(role=Role.ROLE_PASIEN))
     body = response.json()
     assert (response.status_code, body["code"], body["message"]) == (

@@ -15,7 +15,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 )
 
 from mesh.contract.methods import methods_of
-from mesh.errors import Kind, MeshError, not_found
+from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.edge.conftest import SHARED, running, settings_for
@@ -45,7 +45,7 @@ class _Institutions(InstitutionServiceServicer):
 
 
 async def _unserved(*_: object) -> None:
-    raise MeshError("not served in this test", Kind.UNIMPLEMENTED, "NOT_SERVED")
+    raise MeshError("not served in this test", StatusCode.UNIMPLEMENTED, "NOT_SERVED")
 
 
 for _method in methods_of(SHARED):

@@ -250,7 +250,7 @@ class TestService:
         server = Server(GatewaySettings(home=mesh.home, port=0))
         blocking: Any = RateLimitServiceServicer()
         with pytest.raises(TypeError, match="ShouldRateLimit is not async"):
-            server.add_foreign(add_RateLimitServiceServicer_to_server, blocking, callers=())
+            server.add_external(add_RateLimitServiceServicer_to_server, blocking, callers=())
         await server._server.stop(grace=None)
 
 

@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mesh.encryption import data_keys
-from mesh.encryption.encrypted_columns import SealedColumn, usage
+from mesh.encryption.encrypted_columns import EncryptedColumn, usage
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer
+from mesh.encryption.reencryption import Reencryptor
 from mesh.persistence.database import Database
 
 SERVICE = "user_svc"
@@ -61,9 +61,9 @@ def of_note(name: str, row: Row[Any]) -> str:
 
 
 SEALED = (
-    SealedColumn(NOTES, "body", partial(of_note, "body")),
-    SealedColumn(NOTES, "extra", partial(of_note, "extra")),
-    SealedColumn(CARDS, "content", lambda row: f"cards/{row.id}"),
+    EncryptedColumn(NOTES, "body", partial(of_note, "body")),
+    EncryptedColumn(NOTES, "extra", partial(of_note, "extra")),
+    EncryptedColumn(CARDS, "content", lambda row: f"cards/{row.id}"),
 )
 
 
@@ -119,8 +119,8 @@ class Stored:
             time.sleep(max(0.0, added.encrypts_from - time.time()))
         return added.key_id
 
-    def resealer(self, cipher: FieldCipher | None = None) -> Resealer:
-        return Resealer(SEALED, cipher or self.cipher, self.database)
+    def resealer(self, cipher: FieldCipher | None = None) -> Reencryptor:
+        return Reencryptor(SEALED, cipher or self.cipher, self.database)
 
     async def used(self) -> dict[str, int]:
         """Ciphertexts by key."""

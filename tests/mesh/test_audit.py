@@ -19,14 +19,14 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail import recorder as module
-from mesh.audit_trail.recorder import Trail, audit_table, command_event, concerns
-from mesh.contract.audit_fields import told_by
+from mesh.audit_trail.recorder import AuditRecorder, annotate, audit_table, command_event
+from mesh.contract.audit_fields import subjects_of
 from mesh.contract.call import CLIENT_ADDRESS, principal
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.errors import MeshError, not_found, refused
+from mesh.errors import MeshError, failed_precondition, not_found
 from mesh.idempotency import Idempotency, idempotency_table
 from mesh.persistence.database import Database
-from mesh.rpc.audit_lifecycle import open_trail
+from mesh.rpc.audit_lifecycle import open_audit_recorder
 from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
@@ -70,7 +70,7 @@ class Accounts:
     async def CheckNikExists(
         self, request: requests.CheckNikExistsRequest, context: Context
     ) -> requests.CheckNikExistsResponse:
-        concerns(persons=self.listed, objects=self.things)
+        annotate(persons=self.listed, objects=self.things)
         return requests.CheckNikExistsResponse(exists=True)
 
     async def RevealNik(
@@ -104,7 +104,7 @@ class Running:
     accounts: Accounts
     collector: Collector
     database: Database
-    trail: Trail
+    trail: AuditRecorder
     stub: UserServiceAsyncStub
 
     def admin(self) -> Metadata:
@@ -133,7 +133,7 @@ async def running(
     collector, made = Collector(), []
 
     async def build(server: Server) -> None:
-        trail = open_trail(server, AUDIT, database, cipher, collector.take)
+        trail = open_audit_recorder(server, AUDIT, database, cipher, collector.take)
         accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, database, trail))
         made.append((trail, accounts))
         server.add(partly("mediq.user.v1.UserService"), accounts)
@@ -296,7 +296,7 @@ async def test_a_change_is_written_with_its_effect_and_once(running: Running) ->
 
 async def test_a_change_that_fails_leaves_no_event(running: Running) -> None:
     def refuse(_: Session) -> None:
-        raise refused("not now", "NOT_NOW")
+        raise failed_precondition("not now", "NOT_NOW")
 
     running.collector.down = True
     running.accounts.closing = refuse
@@ -350,7 +350,7 @@ async def test_a_server_that_shows_data_needs_a_trail(mesh: Mesh) -> None:
 def test_messages_tell_what_their_fields_say() -> None:
     person, facility = uid(), uid()
     answer = requests.ListUsersResponse(users=[User(id=person.upper(), institution_id=facility)])
-    told = told_by([requests.RevealNikRequest(id=person, reason="sebab"), answer])
+    told = subjects_of([requests.RevealNikRequest(id=person, reason="sebab"), answer])
     assert (list(told.persons), list(told.institutions)) == ([person], [facility])
     assert told.reason == "sebab"
 
@@ -378,8 +378,8 @@ async def test_a_caller_that_is_not_the_edge_has_no_address(mesh: Mesh, running:
 
 
 async def test_nothing_is_written_outside_of_a_call(running: Running) -> None:
-    concerns(persons=[uid()])
-    await running.database.write(lambda session: running.trail.note_change(session, None))
+    annotate(persons=[uid()])
+    await running.database.write(lambda session: running.trail.record_change(session, None))
     assert await running.written() == 0
 
 

@@ -16,7 +16,13 @@ from sqlalchemy import MetaData, event, select, update
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail import recorder as module
-from mesh.audit_trail.recorder import ACCESS_SECONDS, Trail, audit_place, audit_table, command_event
+from mesh.audit_trail.recorder import (
+    ACCESS_SECONDS,
+    AuditRecorder,
+    audit_table,
+    command_event,
+    event_associated_data,
+)
 from mesh.contract.call import Call, Principal
 from mesh.contract.methods import methods
 from mesh.encryption.field_cipher import FieldCipher
@@ -53,11 +59,11 @@ async def database(database_url: str) -> AsyncIterator[Held]:
 
 
 @pytest.fixture
-def trail(database: Held) -> Trail:
+def trail(database: Held) -> AuditRecorder:
     async def send(_: object) -> None:
         raise AssertionError("nothing is sent here")
 
-    return Trail(AUDIT, database, CIPHER, send)
+    return AuditRecorder(AUDIT, database, CIPHER, send)
 
 
 def call(method: str = "GetUser") -> Call:
@@ -71,9 +77,11 @@ def refused() -> AuditEvent:
     return command_event("user_svc", "x", REFUSED)
 
 
-async def show(trail: Trail, looking: Call, person: str, institution_id: str = FACILITY) -> None:
+async def show(
+    trail: AuditRecorder, looking: Call, person: str, institution_id: str = FACILITY
+) -> None:
     answer = User(id=person, institution_id=institution_id)
-    await trail.saw(looking, requests.GetUserRequest(id=person), answer)
+    await trail.record_access(looking, requests.GetUserRequest(id=person), answer)
 
 
 async def written(database: Database) -> list[AuditEvent]:
@@ -81,13 +89,13 @@ async def written(database: Database) -> list[AuditEvent]:
     query = select(AUDIT).order_by(AUDIT.c.position)
     rows = await database.read(lambda session: session.execute(query).all())
     return [
-        AuditEvent.FromString(CIPHER.decrypt(row.payload, audit_place(row.event_id)))
+        AuditEvent.FromString(CIPHER.decrypt(row.payload, event_associated_data(row.event_id)))
         for row in rows
     ]
 
 
 async def test_an_access_stands_from_its_time_and_not_from_its_writing(
-    trail: Trail, database: Held, monkeypatch: pytest.MonkeyPatch
+    trail: AuditRecorder, database: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks for a window counts ACCESS_SECONDS from the time in the event."""
     now = [1000.0]
@@ -107,7 +115,7 @@ async def test_an_access_stands_from_its_time_and_not_from_its_writing(
     assert len(await written(database)) == 2
 
 
-async def test_the_same_person_at_two_facilities(trail: Trail, database: Held) -> None:
+async def test_the_same_person_at_two_facilities(trail: AuditRecorder, database: Held) -> None:
     """Each facility's administrator asks only for what belongs to it."""
     looking, person, other = call(), str(uuid4()), str(uuid4())
     for institution_id in (FACILITY, other, FACILITY, other):
@@ -115,18 +123,18 @@ async def test_the_same_person_at_two_facilities(trail: Trail, database: Held) -
     assert [one.institution_id for one in await written(database)] == [FACILITY, other]
 
 
-async def test_a_long_list_is_one_transaction(trail: Trail, database: Held) -> None:
+async def test_a_long_list_is_one_transaction(trail: AuditRecorder, database: Held) -> None:
     people = [str(uuid4()) for _ in range(1200)]
     commits: list[object] = []
     event.listen(database.engine, "commit", commits.append)
     answer = requests.ListUsersResponse(users=[User(id=one) for one in people])
-    await trail.saw(call("ListUsers"), requests.ListUsersRequest(), answer)
+    await trail.record_access(call("ListUsers"), requests.ListUsersRequest(), answer)
     assert len(commits) == 1
     events = await written(database)
     assert [person for one in events for person in one.person_ids] == people
 
 
-async def test_who_hangs_up_is_written_down(trail: Trail, database: Held) -> None:
+async def test_who_hangs_up_is_written_down(trail: AuditRecorder, database: Held) -> None:
     """Also when others are being written down at that moment."""
     database.free.clear()
     busy = asyncio.create_task(trail.record(refused()))
@@ -155,7 +163,7 @@ async def test_what_does_not_decrypt_holds_up_no_other(
         for one in events:
             sent.put_nowait(one.id)
 
-    trail = Trail(AUDIT, database, CIPHER, send)
+    trail = AuditRecorder(AUDIT, database, CIPHER, send)
     first, damaged, second, later = (refused() for _ in range(4))
     await trail.record(first, damaged, second)
     with database.engine.begin() as connection:

@@ -15,7 +15,7 @@ from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 
 from mesh.backends import make_bus
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import (
     BUFFER_EVENTS,
     GAP,
@@ -194,7 +194,7 @@ class TestRabbit:
             made = event("a.b.called")
             with pytest.raises(NotPublished) as caught:
                 await rabbit.publish_all([made, event("a.b.done")])
-            assert caught.value.kind is Kind.UNAVAILABLE
+            assert caught.value.kind is StatusCode.UNAVAILABLE
             assert (caught.value.reason, caught.value.published) == ("EVENT_UNROUTABLE", 0)
             await publish_until_taken(rabbit, made)
             assert [one.topic for one in await take(subscription, 2)] == [GAP, made.topic]

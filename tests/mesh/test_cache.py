@@ -7,7 +7,7 @@ import pytest
 
 from mesh.backends import make_cache
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.shared_state.cache import Cache, MemoryCache, remembered
+from mesh.shared_state.cache import Cache, MemoryCache, get_or_load
 from mesh.shared_state.redis_cache import RedisCache
 from tests.support.waiting import eventually
 
@@ -48,11 +48,11 @@ class TestCache:
             return str(next(loads)).encode()
 
         async def look(group: str = "g") -> bytes:
-            return await remembered(cache, group, "k", 5, load)
+            return await get_or_load(cache, group, "k", 5, load)
 
         assert [await look(), await look()] == [b"0", b"0"]
         assert await look("other") == b"1"
-        await cache.bump("g")
+        await cache.invalidate("g")
         assert [await look(), await look("other")] == [b"2", b"1"]
 
     async def test_what_was_read_before_a_change_is_not_shown_after_it(self, cache: Cache) -> None:
@@ -69,13 +69,13 @@ class TestCache:
             return state
 
         reading, changed = asyncio.Event(), asyncio.Event()
-        reader = asyncio.create_task(remembered(cache, "g", "k", 5, slow))
+        reader = asyncio.create_task(get_or_load(cache, "g", "k", 5, slow))
         await reading.wait()
         state = b"new"
-        await cache.bump("g")
+        await cache.invalidate("g")
         changed.set()
         assert await reader == b"old"
-        assert await remembered(cache, "g", "k", 5, quick) == b"new"
+        assert await get_or_load(cache, "g", "k", 5, quick) == b"new"
 
 
 async def test_full_memory_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,12 +91,12 @@ async def test_redis_that_is_gone_is_a_miss() -> None:
     await cache.set("a", b"1", 5)
     assert await cache.get("a") is None
     await cache.delete("a")
-    await cache.bump("g")
+    await cache.invalidate("g")
 
     async def load() -> bytes:
         return b"loaded"
 
-    assert await remembered(cache, "g", "k", 5, load) == b"loaded"
+    assert await get_or_load(cache, "g", "k", 5, load) == b"loaded"
     await cache.close()
 
 

@@ -13,7 +13,7 @@ from mediq.policy.v1.policy_pb2 import Peer
 
 from mesh.contract.call import Call, enter_call
 from mesh.contract.methods import methods
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.rpc.client import service_config, timeout_for
 from mesh.rpc.pipeline import Context
 from tests.mesh.conftest import SERVICE
@@ -67,7 +67,7 @@ async def test_retries_end(mesh: Mesh) -> None:
     with pytest.raises(MeshError) as caught:
         await call(mesh, scripted)
     assert scripted.calls == 3
-    assert caught.value.kind is Kind.UNAVAILABLE
+    assert caught.value.kind is StatusCode.UNAVAILABLE
     assert caught.value.reason == "INSTITUTION_SVC_UNAVAILABLE"
     assert caught.value.retry_after_seconds
 
@@ -76,13 +76,13 @@ async def test_other_codes_are_not_retried(mesh: Mesh) -> None:
     scripted = Scripted(1, grpc.StatusCode.NOT_FOUND)
     with pytest.raises(MeshError) as caught:
         await call(mesh, scripted)
-    assert (scripted.calls, caught.value.kind) == (1, Kind.NOT_FOUND)
+    assert (scripted.calls, caught.value.kind) == (1, StatusCode.NOT_FOUND)
 
 
 async def test_refusal_of_a_service_is_not_the_persons_fault(mesh: Mesh) -> None:
     with pytest.raises(MeshError) as caught:
         await call(mesh, Scripted(1, grpc.StatusCode.PERMISSION_DENIED))
-    assert caught.value.kind is Kind.INTERNAL
+    assert caught.value.kind is StatusCode.INTERNAL
 
 
 async def test_every_call_has_a_deadline(mesh: Mesh) -> None:
@@ -105,7 +105,7 @@ def test_no_time_left_is_said_at_once() -> None:
 
     with pytest.raises(MeshError) as caught:
         copy_context().run(ask)
-    assert caught.value.kind is Kind.DEADLINE_EXCEEDED
+    assert caught.value.kind is StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_dead_server_is_unavailable(mesh: Mesh) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mesh.persistence.batching import Lanes
+from mesh.persistence.batching import KeyedBatcher
 
 Batch = list[str]
 
@@ -18,7 +18,7 @@ class Bench:
         self.batches: list[Batch] = []
         self.running = 0
         self.gate = asyncio.Semaphore(0)
-        self.lanes: Lanes[str, str] = Lanes(self._run, most)
+        self.lanes: KeyedBatcher[str, str] = KeyedBatcher(self._run, most)
 
     async def _run(self, items: Sequence[str]) -> Sequence[str | Exception]:
         self.batches.append(list(items))
@@ -100,7 +100,7 @@ async def test_too_few_answers_are_not_given_to_the_wrong_caller() -> None:
     async def forgetful(items: Sequence[str]) -> Sequence[str | Exception]:
         return list(items)[1:]
 
-    lanes: Lanes[str, str] = Lanes(forgetful, 10)
+    lanes: KeyedBatcher[str, str] = KeyedBatcher(forgetful, 10)
     asked = [asyncio.create_task(lanes.submit("lane", item)) for item in ("a", "b")]
     found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 2)
     assert found[1] != "a"
@@ -182,7 +182,7 @@ async def test_a_batch_does_not_run_as_one_of_its_callers() -> None:
     async def whose(items: Sequence[str]) -> Sequence[str | Exception]:
         return [caller.get() for _ in items]
 
-    lanes: Lanes[str, str] = Lanes(whose, 10)
+    lanes: KeyedBatcher[str, str] = KeyedBatcher(whose, 10)
     caller.set("Budi")
     assert await lanes.submit("lane", "a") == "nobody"
 
@@ -196,7 +196,7 @@ async def test_a_patient_lane_waits_for_as_many_as_came_before() -> None:
         await asyncio.sleep(0.01)
         return items
 
-    lanes: Lanes[int, int] = Lanes(run, 64, patience_seconds=1.0)
+    lanes: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=1.0)
 
     async def client(number: int) -> None:
         for turn in range(5):
@@ -211,7 +211,7 @@ async def test_patience_ends() -> None:
     async def run(items: Sequence[int]) -> Sequence[int]:
         return items
 
-    lanes: Lanes[int, int] = Lanes(run, 64, patience_seconds=0.02)
+    lanes: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=0.02)
     await asyncio.gather(*(lanes.submit("lane", number) for number in range(8)))
     async with asyncio.timeout(60):
         assert await lanes.submit("lane", 1) == 1

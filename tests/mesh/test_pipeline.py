@@ -21,7 +21,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.contract.call import current_call
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
@@ -185,7 +185,7 @@ async def test_violations_name_the_field_and_hide_the_value(running: Running) ->
 
 async def test_own_error_keeps_reason_and_retry_time(running: Running) -> None:
     async def refuse() -> Institution:
-        raise MeshError("busy", Kind.RESOURCE_EXHAUSTED, "BUSY", retry_after_seconds=2.5)
+        raise MeshError("busy", StatusCode.RESOURCE_EXHAUSTED, "BUSY", retry_after_seconds=2.5)
 
     running.probe.behaviour = refuse
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from mesh.encryption import data_keys
-from mesh.encryption.encrypted_columns import SealedTable, usage
+from mesh.encryption.encrypted_columns import EncryptedTable, usage
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.encryption.reencryption import Resealer, Tally
+from mesh.encryption.reencryption import Reencryptor, Tally
 from mesh.errors import unavailable
 from mesh.identity.tls import write_private
 from mesh.persistence.database import Database
@@ -125,7 +125,7 @@ class TestDamage:
         await stored.fill(60)
         other = FieldCipher("z", {"z": b"z" * 32}, b"i" * 32)
         stored.take_over()
-        stranger = Resealer(SEALED, other, stored.database)
+        stranger = Reencryptor(SEALED, other, stored.database)
         with capture_logs() as logs:
             tally = await stranger.walk()
         assert tally == Tally(damaged=120)
@@ -150,13 +150,13 @@ class TestBackground:
     ) -> None:
         await stored.fill(50)
         pages: list[float] = []
-        real = SealedTable.page
+        real = EncryptedTable.page
 
-        def page(self: SealedTable, *args: Any, **kwargs: Any) -> Any:
+        def page(self: EncryptedTable, *args: Any, **kwargs: Any) -> Any:
             pages.append(time.monotonic())
             return real(self, *args, **kwargs)
 
-        monkeypatch.setattr(SealedTable, "page", page)
+        monkeypatch.setattr(EncryptedTable, "page", page)
         work = asyncio.ensure_future(stored.resealer().run())
         await asyncio.sleep(0.3)
         # One key: nothing can be older.

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mesh.encryption import data_keys
-from mesh.encryption.encrypted_columns import Change, Key, SealedTable, sealed_tables
+from mesh.encryption.encrypted_columns import Change, EncryptedTable, Key, encrypted_tables
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Tally
 from mesh.persistence.database import Database
@@ -41,14 +41,14 @@ from tests.support.waiting import eventually
 
 class TestConcurrency:
     @pytest.fixture
-    def table(self) -> SealedTable:
-        return sealed_tables(SEALED)[0]
+    def table(self) -> EncryptedTable:
+        return encrypted_tables(SEALED)[0]
 
     def change(self, key: Key, old: bytes, new: bytes = b"new") -> Change:
         return Change(key, {"body": (old, new)})
 
     async def test_a_row_that_changed_in_between_is_not_overwritten(
-        self, stored: Stored, table: SealedTable
+        self, stored: Stored, table: EncryptedTable
     ) -> None:
         await stored.fill(3)
         old = await stored.body("owner-1", 1)
@@ -64,7 +64,7 @@ class TestConcurrency:
         assert await stored.body("owner-2", 2) == b"new"
 
     async def test_one_changed_column_of_two_leaves_the_row_for_later(
-        self, stored: Stored, table: SealedTable
+        self, stored: Stored, table: EncryptedTable
     ) -> None:
         await stored.fill(2)
         row = (await stored.database.read(lambda session: table.rows(session, [("owner-1", 1)])))[0]
@@ -78,10 +78,10 @@ class TestConcurrency:
         """A write that comes after each read of the walk: nothing of it is lost."""
         await stored.fill(30)
         stored.take_over()
-        real = SealedTable.replace
+        real = EncryptedTable.replace
         hurried: list[Key] = []
 
-        def replace(self: SealedTable, session: Session, changes: list[Change]) -> Any:
+        def replace(self: EncryptedTable, session: Session, changes: list[Change]) -> Any:
             if self.table is NOTES and not hurried:
                 owner, number = changes[0].key
                 hurried.append(changes[0].key)
@@ -95,7 +95,7 @@ class TestConcurrency:
                 stored.expected[owner, number]["body"] = b"hurried"
             return real(self, session, changes)
 
-        monkeypatch.setattr(SealedTable, "replace", replace)
+        monkeypatch.setattr(EncryptedTable, "replace", replace)
         first = await stored.resealer().walk()
         assert 1 <= first.busy <= 2
         assert len(hurried) == 1
@@ -123,7 +123,7 @@ class TestConcurrency:
 
     @on_mariadb_only
     async def test_a_change_reads_its_own_rows_only(
-        self, stored: Stored, table: SealedTable
+        self, stored: Stored, table: EncryptedTable
     ) -> None:
         """Else each step would look at the whole table, and lock it. SQLite does not count."""
         await stored.fill(600)

@@ -48,14 +48,14 @@ async def test_health_follows_the_checks(mesh: Mesh, monkeypatch: pytest.MonkeyP
             raise ConnectionError("gone")
 
     async def build(server: Server) -> None:
-        server.check("database", probe)
+        server.add_readiness_check("database", probe)
 
     async with (
         mesh.serve(Settings(home=mesh.home, port=0), build) as server,
         mesh.channel("institution_svc", "ops") as channel,
     ):
         assert await state(channel) == NOT_SERVING
-        assert server.missing == {"database": "ConnectionError: gone"}
+        assert server.failing_checks == {"database": "ConnectionError: gone"}
         broken = False
         await becomes(channel, SERVING)
         assert await state(channel, "mediq.institution.v1.InstitutionService") == SERVING
@@ -67,10 +67,10 @@ async def test_a_hanging_check_is_a_failed_one(mesh: Mesh, monkeypatch: pytest.M
     monkeypatch.setattr("mesh.rpc.server.CHECK_TIMEOUT_SECONDS", 0.05)
 
     async def build(server: Server) -> None:
-        server.check("broker", lambda: asyncio.sleep(10))
+        server.add_readiness_check("broker", lambda: asyncio.sleep(10))
 
     async with mesh.serve(Settings(home=mesh.home, port=0), build) as server:
-        assert "broker" in server.missing
+        assert "broker" in server.failing_checks
 
 
 async def test_reflection_lists_the_services(running: Running, mesh: Mesh) -> None:
@@ -122,7 +122,7 @@ async def test_background_work_is_started_again(
         done.set()
 
     async def build(server: Server) -> None:
-        server.background(work)
+        server.add_background_task(work)
 
     async with mesh.serve(Settings(home=mesh.home, port=0), build):
         async with asyncio.timeout(60):

@@ -16,7 +16,7 @@ from sqlalchemy import Column, MetaData, String, Table, func, insert, select, up
 from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.idempotency import Idempotency, idempotency_table
 from mesh.messaging.events import Event, LocalBus
 from mesh.persistence.database import Database, UtcDateTime, make_engine
@@ -78,7 +78,7 @@ async def test_database_that_cannot_be_reached() -> None:
     gone = Database("mysql+pymysql://root@127.0.0.1:1/none")
     with pytest.raises(MeshError) as caught:
         await gone.ping()
-    assert caught.value.kind is Kind.UNAVAILABLE
+    assert caught.value.kind is StatusCode.UNAVAILABLE
     await gone.close()
 
 
@@ -147,7 +147,7 @@ class TestIdempotency:
 
         def fail(session: Session) -> Institution:
             add(session)
-            raise MeshError("no", Kind.NOT_FOUND, "NO")
+            raise MeshError("no", StatusCode.NOT_FOUND, "NO")
 
         for _ in range(2):
             with pytest.raises(MeshError, match="NO"):
@@ -208,7 +208,7 @@ class FailingBus(LocalBus):
     async def publish(self, event: Event) -> None:
         if self.failures:
             self.failures -= 1
-            raise MeshError("down", Kind.UNAVAILABLE, "BROKER_UNAVAILABLE")
+            raise MeshError("down", StatusCode.UNAVAILABLE, "BROKER_UNAVAILABLE")
         await super().publish(event)
 
 

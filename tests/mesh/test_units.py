@@ -17,7 +17,7 @@ from mesh.contract import pagination
 from mesh.contract.redaction import redact, redact_text
 from mesh.contract.status import to_status
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.identity.tls import peer_of
 from mesh.identity.tokens import TokenVerifier
 from mesh.messaging.events import matches
@@ -131,11 +131,11 @@ class TestSettings:
 
 class TestStatus:
     def test_kinds_are_codes(self) -> None:
-        for kind in Kind:
+        for kind in StatusCode:
             assert to_status(MeshError("m", kind, "R")).code > 0
 
     def test_details(self) -> None:
-        error = MeshError("m", Kind.NOT_FOUND, "R", resource=("ticket", "1"))
+        error = MeshError("m", StatusCode.NOT_FOUND, "R", resource=("ticket", "1"))
         assert [one.type_url.rsplit(".", 1)[-1] for one in to_status(error).details] == [
             "ErrorInfo",
             "ResourceInfo",

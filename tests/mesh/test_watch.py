@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from mesh.identity.watched_file import NOW, Watched
+from mesh.identity.watched_file import NOW, WatchedFile
 
 
 def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> N
             assert go_on.wait(10)
         return content
 
-    watched = Watched(file, read)
+    watched = WatchedFile(file, read)
     assert watched.content(3600) == "one"
     file.write_text("the second")
     slow = threading.Thread(target=watched.content, args=(NOW,))
@@ -55,7 +55,7 @@ def test_a_file_that_becomes_readable_without_a_change_is_read(
             raise PermissionError(13, "Permission denied")
         return path.read_text()
 
-    watched = Watched(file, read)
+    watched = WatchedFile(file, read)
     allowed = False
     file.write_text("another")
     for _ in range(3):

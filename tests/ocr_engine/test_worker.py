@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.observability.metrics import NO_METRICS
 from ocr_engine.domain import CardReading, DocumentType
 from ocr_engine.imaging import EmptyImage
@@ -114,7 +114,7 @@ async def test_beyond_the_line_photos_are_refused_at_once(
 
     with pytest.raises(EngineBusy) as caught:
         await worker.read(b"4")
-    assert caught.value.kind is Kind.RESOURCE_EXHAUSTED
+    assert caught.value.kind is StatusCode.RESOURCE_EXHAUSTED
     assert caught.value.retry_after_seconds is not None
     assert caught.value.retry_after_seconds > 0
 
@@ -180,7 +180,7 @@ async def test_a_photo_is_dropped_when_its_deadline_has_passed(
     await first
     with pytest.raises(TooLate) as caught:
         await late
-    assert caught.value.kind is Kind.DEADLINE_EXCEEDED
+    assert caught.value.kind is StatusCode.DEADLINE_EXCEEDED
     assert slow.seen == [b"1"]
 
 
@@ -312,7 +312,10 @@ async def test_not_ready_before_the_engine_is_loaded() -> None:
     for attempt in (worker.require_ready(), worker.read(b"1"), worker.read_of_batch(b"1")):
         with pytest.raises(MeshError) as caught:
             await attempt
-        assert (caught.value.kind, caught.value.reason) == (Kind.UNAVAILABLE, "ENGINE_LOADING")
+        assert (caught.value.kind, caught.value.reason) == (
+            StatusCode.UNAVAILABLE,
+            "ENGINE_LOADING",
+        )
     with pytest.raises(MeshError), worker.batch():
         pass
     with pytest.raises(RuntimeError, match="no weights"):

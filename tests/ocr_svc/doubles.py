@@ -41,7 +41,7 @@ from mediq.user.v1.user_service_pb2 import (
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 
 from mesh.contract.status import to_status
-from mesh.errors import Kind, MeshError, not_found, refused, unavailable
+from mesh.errors import MeshError, StatusCode, failed_precondition, not_found, unavailable
 from mesh.identity.tokens import TokenSigner
 from ocr_svc.clients import OPEN
 
@@ -141,7 +141,9 @@ class Double:
         for one in self.seen:
             same = isinstance(one, type(request)) and one.request_id == request.request_id
             if same and one != request:
-                await _fail(context, MeshError("reused", Kind.ALREADY_EXISTS, "REQUEST_ID_REUSED"))
+                await _fail(
+                    context, MeshError("reused", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+                )
         self.seen.append(request)
 
     async def answer(self, context: Context, method: str) -> None:
@@ -308,7 +310,7 @@ class QueueDouble(Double, QueueServiceServicer):
         await self.remember(context, request)
         found = self.of(request.patient_id)
         if any(one.status in OPEN for one in found):
-            await _fail(context, refused("open", "OPEN_TICKETS"))
+            await _fail(context, failed_precondition("open", "OPEN_TICKETS"))
         for one in found:
             one.patient_id = str(uuid4())
             self.changes.pop(one.id, None)

@@ -14,7 +14,7 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 
-from mesh.errors import Kind, MeshError, unavailable
+from mesh.errors import MeshError, StatusCode, unavailable
 from mesh.identity.tls import server_credentials
 from tests.ocr_svc.conftest import Clinic, registration_token, upload
 from tests.ocr_svc.doubles import NAME, NIK, card
@@ -182,8 +182,8 @@ async def test_refused_for_good(
     registrations: RegistrationServiceAsyncStub, clinic: Clinic
 ) -> None:
     refusals: tuple[tuple[object, MeshError], ...] = (
-        (clinic.users, MeshError("no", Kind.ALREADY_EXISTS, "NIK_NAME_MISMATCH")),
-        (clinic.queue, MeshError("no", Kind.FAILED_PRECONDITION, "ACTIVE_TICKET_EXISTS")),
+        (clinic.users, MeshError("no", StatusCode.ALREADY_EXISTS, "NIK_NAME_MISMATCH")),
+        (clinic.queue, MeshError("no", StatusCode.FAILED_PRECONDITION, "ACTIVE_TICKET_EXISTS")),
     )
     for double, refusal in refusals:
         double.refusal = refusal  # type: ignore[attr-defined]

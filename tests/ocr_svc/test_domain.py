@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from ocr_svc import domain
 from ocr_svc.domain import CardWarning, Content, Draft, ReadField, Reading
 
@@ -150,8 +150,13 @@ def test_open_drafts_only() -> None:
 
 
 def test_what_is_tried_again() -> None:
-    assert domain.is_permanent(Kind.ALREADY_EXISTS)
-    for kind in (Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED, Kind.RESOURCE_EXHAUSTED, Kind.INTERNAL):
+    assert domain.is_permanent(StatusCode.ALREADY_EXISTS)
+    for kind in (
+        StatusCode.UNAVAILABLE,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.INTERNAL,
+    ):
         assert not domain.is_permanent(kind)
     pauses = [domain.pause_seconds(attempts) for attempts in range(200)]
     assert pauses == sorted(pauses)

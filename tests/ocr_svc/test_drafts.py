@@ -11,7 +11,7 @@ from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.contract.status import from_rpc_error
-from mesh.errors import Kind, MeshError, unavailable
+from mesh.errors import MeshError, StatusCode, unavailable
 from ocr_svc.upload import MAX_IMAGE_BYTES
 from tests.ocr_svc.conftest import PHOTO, Clinic, registration_token, upload, upload_request
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, card
@@ -110,7 +110,7 @@ async def test_bad_uploads(
 async def test_the_engine_says_what_is_wrong(
     registrations: RegistrationServiceAsyncStub, clinic: Clinic, reason: str
 ) -> None:
-    clinic.reader.refusal = MeshError("no", Kind.INVALID_ARGUMENT, reason)
+    clinic.reader.refusal = MeshError("no", StatusCode.INVALID_ARGUMENT, reason)
     call = registrations.UploadDocument(upload_request())
     assert await problem(call) == ("INVALID_ARGUMENT", reason)
 
@@ -124,13 +124,13 @@ async def test_advice_and_retry_time_of_the_engine_come_through(
         return from_rpc_error(caught.value)
 
     advice = {"advice": "BLURRED,NO_CARD"}
-    clinic.reader.refusal = MeshError("no", Kind.INVALID_ARGUMENT, "NO_CARD", metadata=advice)
+    clinic.reader.refusal = MeshError("no", StatusCode.INVALID_ARGUMENT, "NO_CARD", metadata=advice)
     assert (await refused()).metadata == advice
     clinic.reader.refusal = MeshError(
-        "busy", Kind.RESOURCE_EXHAUSTED, "ENGINE_BUSY", retry_after_seconds=2.5
+        "busy", StatusCode.RESOURCE_EXHAUSTED, "ENGINE_BUSY", retry_after_seconds=2.5
     )
     busy = await refused()
-    assert (busy.kind, busy.reason) == (Kind.RESOURCE_EXHAUSTED, "ENGINE_BUSY")
+    assert (busy.kind, busy.reason) == (StatusCode.RESOURCE_EXHAUSTED, "ENGINE_BUSY")
     assert busy.retry_after_seconds == 2.5
 
 

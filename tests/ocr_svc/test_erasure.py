@@ -14,7 +14,7 @@ from mediq.ocr.v1 import data_rights_service_pb2 as messages
 from mediq.ocr.v1 import registration_service_pb2
 from mediq.queue.v1.queue_pb2 import TicketStatus
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from ocr_svc.consent import CONSENTS
 from ocr_svc.store import RegistrationRow
 from tests.ocr_svc.conftest import Clinic, registered, upload
@@ -294,7 +294,7 @@ class TestInterrupted:
         ("service", "method"), [("users", "ErasePatient"), ("queue", "ErasePatientTickets")]
     )
     @pytest.mark.parametrize(
-        "refusal", [DOWN, MeshError("no", Kind.FAILED_PRECONDITION, "OPEN_TICKETS")]
+        "refusal", [DOWN, MeshError("no", StatusCode.FAILED_PRECONDITION, "OPEN_TICKETS")]
     )
     async def test_a_service_is_down_and_comes_back(
         self, clinic: Clinic, database_url: str, service: str, method: str, refusal: MeshError

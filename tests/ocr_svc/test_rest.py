@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from ocr_engine.domain import Advice, NoCard, SeveralCards
 from ocr_engine.worker import EngineBusy
 from tests.ocr_svc.browsers import browser, upload
@@ -54,5 +54,7 @@ async def test_errors_of_the_engine(browser: httpx.AsyncClient, clinic: Clinic) 
     assert (status, info["reason"]) == (429, "ENGINE_BUSY")
     assert others == [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.500s"}]
 
-    status, info, _ = await refused(MeshError("late", Kind.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"))
+    status, info, _ = await refused(
+        MeshError("late", StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    )
     assert (status, info["reason"]) == (504, "DEADLINE_EXCEEDED")

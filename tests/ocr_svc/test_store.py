@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind
+from mesh.errors import StatusCode
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
 from ocr_svc.domain import (
@@ -191,7 +191,7 @@ async def test_one_lease_at_a_time(database: Database, repository: Repository) -
     assert await claim("another", LATER)
     # Who lost the lease changes nothing.
     await database.write(
-        lambda session: repository.failed(session, made.id, winner, Kind.INTERNAL, "X", LATER)
+        lambda session: repository.failed(session, made.id, winner, StatusCode.INTERNAL, "X", LATER)
     )
     found = await database.read(lambda session: repository.get(session, made.id))
     assert found.state is State.CONFIRMED
@@ -242,7 +242,7 @@ async def test_the_age_is_sealed_and_goes_with_a_failure(
     assert str(AGE).encode() not in sealed
     await database.write(lambda session: repository.claim(session, made.id, "me", NOW, LATER))
     await database.write(
-        lambda session: repository.failed(session, made.id, "me", Kind.ABORTED, "X", NOW)
+        lambda session: repository.failed(session, made.id, "me", StatusCode.ABORTED, "X", NOW)
     )
     assert await ages(database) == [None]
     found = await database.read(lambda session: repository.get(session, made.id))

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import BUFFER_EVENTS, GAP, Event, LocalBus
 from queue_svc.event_words import routing_key
 from queue_svc.tail import MAX_WORDS, pattern_of, tail
@@ -126,7 +126,10 @@ async def test_a_broker_that_was_away() -> None:
 async def test_a_bad_pattern(pattern: str) -> None:
     with pytest.raises(MeshError) as caught:
         await Tail(pattern).next()
-    assert (caught.value.kind, caught.value.reason) == (Kind.INVALID_ARGUMENT, "PATTERN_INVALID")
+    assert (caught.value.kind, caught.value.reason) == (
+        StatusCode.INVALID_ARGUMENT,
+        "PATTERN_INVALID",
+    )
     assert caught.value.violations[0].field == "pattern"
 
 

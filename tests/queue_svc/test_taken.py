@@ -8,7 +8,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.contract.status import MAX_RETRY_SECONDS, from_rpc_error
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from tests.queue_svc.conftest import World, uid
 
 ALLOWED = 10
@@ -65,7 +65,7 @@ async def test_one_more_must_wait_until_the_first_is_an_hour_old(
     patient = uid()
     await use_up(world, patient)
     error = await refusal(way(world, patient))
-    assert (error.kind, error.reason) == (Kind.RESOURCE_EXHAUSTED, "TICKETS_LIMITED")
+    assert (error.kind, error.reason) == (StatusCode.RESOURCE_EXHAUSTED, "TICKETS_LIMITED")
     assert error.retry_after_seconds == MAX_RETRY_SECONDS
     assert (await way(world, uid())).id, "others are not concerned"
     world.clock.forward(minutes=60 - ALLOWED, seconds=-1)

@@ -6,7 +6,7 @@ import pytest
 from mediq.audit.v1.audit_pb2 import AuditEvent
 from sqlalchemy import MetaData, create_engine, select
 
-from mesh.audit_trail.recorder import audit_place, audit_table
+from mesh.audit_trail.recorder import audit_table, event_associated_data
 from mesh.encryption.data_keys import ensure_data_key
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.settings import settings_of
@@ -33,7 +33,7 @@ class CommandTrail:
             rows = connection.execute(select(table).order_by(table.c.position)).all()
         engine.dispose()
         return [
-            AuditEvent.FromString(cipher.decrypt(row.payload, audit_place(row.event_id)))
+            AuditEvent.FromString(cipher.decrypt(row.payload, event_associated_data(row.event_id)))
             for row in rows
         ]
 

@@ -91,10 +91,10 @@ class Audit:
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the service itself sees stays on its way: the trail holds what a test puts there."""
 
-    async def never(_: mesh_audit.Trail) -> None:
+    async def never(_: mesh_audit.AuditRecorder) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(mesh_audit.Trail, "relay", never)
+    monkeypatch.setattr(mesh_audit.AuditRecorder, "relay", never)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, make_url, select, text, update
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import Kind, MeshError
+from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.user_svc.conftest import new_nik
@@ -29,7 +29,7 @@ from user_svc.throttle import FREE_TRIES
 NAME = "SITI RAHMAWATI"
 REFUSED, THROTTLED = "INVALID_CREDENTIALS", "LOGIN_THROTTLED"
 CIPHER = FieldCipher("k", {"k": bytes(32)}, bytes(range(32)))
-GONE = (Kind.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+GONE = (StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
 
 
 @dataclass
@@ -68,8 +68,8 @@ class Clinic:
         return PatientLogins(self.database, trail_of(self.database), self.accounts)
 
 
-def trail_of(database: Database) -> Trail:
-    return Trail(AUDIT_OUTBOX, database, CIPHER, Collector().take)
+def trail_of(database: Database) -> AuditRecorder:
+    return AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
 
 
 @pytest.fixture
@@ -256,12 +256,12 @@ class TestProfiles:
 
 class TestWaiting:
     @staticmethod
-    def crowds(batches: list[list[str]], patience_seconds: float) -> Crowds[str, str]:
+    def crowds(batches: list[list[str]], linger_seconds: float) -> Crowds[str, str]:
         async def run(items: Sequence[str]) -> Sequence[str | Exception]:
             batches.append(list(items))
             return list(items)
 
-        return Crowds(run, 64, patience_seconds)
+        return Crowds(run, 64, linger_seconds)
 
     async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
         batches: list[list[str]] = []

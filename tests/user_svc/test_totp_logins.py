@@ -19,7 +19,7 @@ from mediq.user.v1 import user_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import Trail
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import current_call
 from mesh.contract.status import from_rpc_error
 from mesh.persistence.database import Database
@@ -184,7 +184,7 @@ async def test_each_failed_try_does_the_same_work(
     staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    matches, write, refused = Passwords.matches, Database.write, Trail.record_refusal
+    matches, write, refused = Passwords.matches, Database.write, AuditRecorder.record_refusal
 
     async def counted_matches(self: Passwords, password: str, stored: str | None) -> bool:
         done.append("bcrypt")
@@ -196,14 +196,14 @@ async def test_each_failed_try_does_the_same_work(
             done.append("transaction")
         return await write(self, work)
 
-    async def counted_refusal(self: Trail, event: AuditEvent) -> bool:
+    async def counted_refusal(self: AuditRecorder, event: AuditEvent) -> bool:
         done.append("trail")
         return await refused(self, event)
 
     codes = await staff.enrol()
     await staff.login(recovery_code=codes[0])
     monkeypatch.setattr(Passwords, "matches", counted_matches)
-    monkeypatch.setattr(Trail, "record_refusal", counted_refusal)
+    monkeypatch.setattr(AuditRecorder, "record_refusal", counted_refusal)
     monkeypatch.setattr(Database, "write", counted_write)
     nobody = Staff(staff.world, staff.clock, new_email(), "", staff.secret)
     for call in (

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from mesh.errors import Kind
+from mesh.errors import StatusCode
 from ocr_engine.domain import (
     ADVICE_MESSAGES,
     ADVICE_MESSAGES_EN,
@@ -64,7 +64,7 @@ def test_a_card_is_not_refused() -> None:
 def test_several_cards() -> None:
     error = SeveralCards()
 
-    assert (error.kind, error.reason) == (Kind.INVALID_ARGUMENT, "SEVERAL_CARDS")
+    assert (error.kind, error.reason) == (StatusCode.INVALID_ARGUMENT, "SEVERAL_CARDS")
     assert "one card at a time" in error.message
 
 
