@@ -48,10 +48,10 @@ class TestChild:
     def test_children_die_with_a_killed_parent(self) -> None:
         code = f"""
 import asyncio, os, signal
-from ops.process import Child
+from ops.process import ManagedProcess
 async def main():
     up = asyncio.Event()
-    child = Child("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
+    child = ManagedProcess("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
     await child.start()
     await up.wait()
     print(child.pid, flush=True)
