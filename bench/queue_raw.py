@@ -20,7 +20,7 @@ from bench.queue_client import SHARES
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Act, Status
 from queue_svc.domain.tickets import Service
-from queue_svc.rows import new_queue
+from queue_svc.persistence.mapping import new_queue
 
 DAY = "2026-01-05"
 SCOPE = "mediq.queue.v1.CreateTicketRequest/bench"

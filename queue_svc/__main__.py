@@ -16,24 +16,24 @@ from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
-from queue_svc.clients import Facilities
+from queue_svc.adapters.facilities import Facilities
+from queue_svc.application.ticket_commands import Writer
 from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Reach
-from queue_svc.event_words import FEED
-from queue_svc.histories import Histories
-from queue_svc.lines import Lines
-from queue_svc.live import Live
-from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
-from queue_svc.overview import FacilityReader
-from queue_svc.patients import PatientTickets
-from queue_svc.reading import TicketReader
-from queue_svc.sealed import ENCRYPTED_COLUMNS
-from queue_svc.servicer import QueueServicer
+from queue_svc.messages.routing_keys import FEED
+from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from queue_svc.persistence.facility_queries import FacilityReader
+from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
+from queue_svc.persistence.patient_tickets import PatientTickets
+from queue_svc.persistence.ticket_queries import TicketReader
+from queue_svc.persistence.ticket_repository import TicketStore
+from queue_svc.persistence.waiting_lists import Lines
 from queue_svc.servicers.base import Parts
+from queue_svc.servicers.queue import QueueServicer
 from queue_svc.settings import QueueSettings
-from queue_svc.store import TicketStore
-from queue_svc.tail import tail
-from queue_svc.writer import Writer
+from queue_svc.streaming.change_feed import Histories
+from queue_svc.streaming.event_tail import tail
+from queue_svc.streaming.stream_service import Live
 
 
 async def build(server: Server) -> None:

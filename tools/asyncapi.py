@@ -5,7 +5,7 @@ import json
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
 from mesh.messaging.rabbit import CONTENT_TYPE, TYPE_URL, type_of
-from queue_svc.event_words import FEED, word_of, words
+from queue_svc.messages.routing_keys import FEED, word_of, words
 from tools.openapi_schemas import Components, Schema, comments
 
 ADDRESS = "{institutionId}.{serviceId}.{event}"

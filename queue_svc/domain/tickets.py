@@ -20,6 +20,8 @@ from queue_svc.domain.states import (
 LONGEST_MS = 2**31 - 1
 """Longest time that is kept, some 25 days: what a column of 32 bits holds. A ticket that was
 forgotten may be closed later than that."""
+Key = tuple[str, str]
+"""Facility and service."""
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ from mesh.errors import MeshError, invalid
 from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
 from mesh.shared_state.cache import Cache
-from queue_svc.clients import Facilities
+from queue_svc.adapters.facilities import Facilities
+from queue_svc.application.ticket_commands import Writer
+from queue_svc.application.ticket_reads import described
 from queue_svc.domain.days import Clock, active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.tickets import Reach, Ticket
-from queue_svc.live import Live
-from queue_svc.overview import FacilityReader, OpenFacilities
-from queue_svc.patients import OpenPatients
-from queue_svc.reading import OpenReader, TicketReader
-from queue_svc.translation import described
-from queue_svc.writer import Writer
+from queue_svc.persistence.facility_queries import FacilityReader, OpenFacilities
+from queue_svc.persistence.patient_tickets import OpenPatients
+from queue_svc.persistence.ticket_queries import OpenReader, TicketReader
+from queue_svc.streaming.stream_service import Live
 
 Result = TypeVar("Result")
 

@@ -6,13 +6,13 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mesh.contract.call import principal
 from mesh.errors import forbidden, invalid
 from mesh.rpc.pipeline import Context
-from queue_svc.clients import class_rules_of, counter_of, service_of
+from queue_svc.adapters.facilities import class_rules_of, counter_of, service_of
+from queue_svc.application.ticket_commands import Changing, Joining
 from queue_svc.domain.checks import check_priority
 from queue_svc.domain.states import Ground, Priority, Status
 from queue_svc.domain.tickets import Service, Ticket
+from queue_svc.persistence.ticket_repository import Issue, TicketStore
 from queue_svc.servicers.base import Part, reach_of
-from queue_svc.store import Issue, TicketStore
-from queue_svc.writer import Changing, Joining
 
 SERVICE = "service"
 """Stands for a calling service where a person's account would stand."""

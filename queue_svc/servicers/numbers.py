@@ -9,12 +9,12 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mesh.errors import invalid
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
-from queue_svc import reports
 from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.domain.numbers import Part as DayPart
 from queue_svc.domain.numbers import Tally
 from queue_svc.domain.tickets import Queue
-from queue_svc.overview import FacilityReader
+from queue_svc.messages import reports
+from queue_svc.persistence.facility_queries import FacilityReader
 from queue_svc.servicers.base import Part
 
 MOST_DAYS = 93

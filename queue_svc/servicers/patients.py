@@ -4,11 +4,13 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from sqlalchemy.orm import Session
 
 from mesh.contract import pagination
+from mesh.idempotency import key_of
 from mesh.rpc.pipeline import Context
+from queue_svc.application.ticket_reads import described
+from queue_svc.messages.tickets import history_message
 from queue_svc.servicers.base import Part
 from queue_svc.servicers.changes import SERVICE
 from queue_svc.servicers.tickets import owner_key
-from queue_svc.translation import described, history_message
 
 
 class Patients(Part):
@@ -39,9 +41,10 @@ class Patients(Part):
         self, request: requests.ErasePatientTicketsRequest, context: Context
     ) -> requests.ErasePatientTicketsResponse:
         erased: list[str] = []
+        patient_id = request.patient_id.lower()
 
         def erase(session: Session) -> requests.ErasePatientTicketsResponse:
-            erased[:] = self._parts.patients(session).erase(request.patient_id.lower())
+            erased[:] = self._parts.patients(session).erase(patient_id, answer_scopes(patient_id))
             return requests.ErasePatientTicketsResponse(tickets=len(erased))
 
         answer = await self._parts.idempotency.once(
@@ -50,3 +53,9 @@ class Patients(Part):
         for ticket_id in erased:
             await self._parts.cache.delete(owner_key(ticket_id))
         return answer
+
+
+def answer_scopes(patient_id: str) -> list[str]:
+    """Returns where the answers to a person's own requests are kept: the account is the caller."""
+    own = (requests.CreateTicketRequest(), requests.CancelTicketRequest())
+    return [key_of(request, patient_id)[0] for request in own]

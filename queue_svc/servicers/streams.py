@@ -7,11 +7,11 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mesh.contract.call import principal
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
-from queue_svc.clients import counter_of
-from queue_svc.live import Place, ended
-from queue_svc.overview import FacilityReader
+from queue_svc.adapters.facilities import counter_of
+from queue_svc.messages.tickets import board_message
+from queue_svc.persistence.facility_queries import FacilityReader
 from queue_svc.servicers.base import Part
-from queue_svc.translation import board_message
+from queue_svc.streaming.stream_service import Place, ended
 
 LAST_EVENT_ID = "last-event-id"
 """The header in which a browser says what it saw last (WHATWG HTML, Server-Sent Events)."""

@@ -12,13 +12,14 @@ from mesh.contract.call import principal
 from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
+from queue_svc.application.ticket_reads import described
 from queue_svc.domain.order import pick
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import Reach, queue_empty
-from queue_svc.lines import rates_of
-from queue_svc.reading import TicketReader
+from queue_svc.messages.tickets import history_message, journey_message, position_message
+from queue_svc.persistence.ticket_queries import TicketReader
+from queue_svc.persistence.waiting_lists import rates_of
 from queue_svc.servicers.base import Part, page_of, reach_of
-from queue_svc.translation import described, history_message, journey_message, position_message
 
 OWNER_SECONDS = 3600.0
 """How long a ticket's facility and patient are remembered. Only an erasure changes the patient: it
@@ -146,7 +147,7 @@ class TicketReads(Part):
                 "EXPORT_OFF",
             )
         # The library behind it is large, and few installations use it.
-        from queue_svc.fhir import CONTENT_TYPE, encounter
+        from queue_svc.adapters.fhir_encounter import CONTENT_TYPE, encounter
 
         journey = await self._journey(request.id)
         annotate(persons=[journey.patient_id])

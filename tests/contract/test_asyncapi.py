@@ -17,7 +17,7 @@ from mediq.queue.v1.queue_pb2 import Priority, TicketStatus
 
 from mesh.messaging.events import Event
 from mesh.messaging.rabbit import message_of
-from queue_svc.event_words import FEED, routing_key, words
+from queue_svc.messages.routing_keys import FEED, routing_key, words
 from tools import asyncapi
 
 DOCUMENT: dict[str, Any] = asyncapi.document()

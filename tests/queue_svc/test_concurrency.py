@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 
+from queue_svc.application.ticket_commands import Changing
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import Reach
 from queue_svc.domain.tickets import Ticket as Changed
-from queue_svc.store import TicketStore
-from queue_svc.writer import Changing
+from queue_svc.persistence.ticket_repository import TicketStore
 from tests.queue_svc.conftest import CANCELLED, SERVING, WAITING, World, uid
 from tests.support.mesh import problem
 

@@ -1,0 +1,324 @@
+"""Who waits for each service, kept in memory and brought up to date from the queues' histories.
+
+A queue's `revision` counts its changes, so a copy knows what it has missed: reading a line costs
+what has changed since, not what waits. Copies are per process and hold nothing that the database
+does not.
+"""
+
+import datetime
+import threading
+from bisect import bisect_left, insort
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from queue_svc.domain.days import active_days, seconds_until
+from queue_svc.domain.estimates import (
+    ARRIVAL_WINDOW_SECONDS,
+    Line,
+    arrival_rates,
+    service_seconds,
+)
+from queue_svc.domain.order import Rates, Waiting
+from queue_svc.domain.rules import Rules
+from queue_svc.domain.states import Act, Priority, Status
+from queue_svc.domain.tickets import Entry, Key, Queue, Service, Ticket
+from queue_svc.persistence.mapping import CHANGE, TICKET, queue_of
+from queue_svc.persistence.models import QueueRow, TicketRow
+
+COPIES = 500
+"""Queues that are kept; the one that was read longest ago goes first."""
+CATCH_UP = 2000
+"""Changes that are replayed; who has missed more reads the queue anew."""
+CALLS = frozenset({Act.CALLED, Act.RECALLED})
+RECENT = 2000
+"""Changes among which open counters are looked for: a day's history is not read for them."""
+
+
+@dataclass
+class _Copy:
+    """The waiting tickets of one queue at one revision."""
+
+    revision: int
+    classes: dict[Priority, list[Waiting]] = field(
+        default_factory=lambda: {priority: [] for priority in Priority}
+    )
+    places: dict[str, Waiting] = field(default_factory=dict)
+    arrivals: dict[Priority, list[float]] = field(
+        default_factory=lambda: {priority: [] for priority in Priority}
+    )
+    """When tickets were issued, by their class now, oldest first."""
+    arrived: dict[str, tuple[float, Priority]] = field(default_factory=dict)
+    """The same by ticket, oldest first."""
+    since: float | None = None
+    """When the first ticket was issued; None when there was none."""
+    counters: dict[str, float] = field(default_factory=dict)
+    """Last call of each counter."""
+
+    def place(self, ticket_id: str, waiting: Waiting | None) -> None:
+        """Puts a ticket where it belongs now; None: it does not wait."""
+        old = self.places.pop(ticket_id, None)
+        if old is not None:
+            line = self.classes[old.priority]
+            del line[bisect_left(line, old)]
+        if waiting is not None:
+            self.places[ticket_id] = waiting
+            insort(self.classes[waiting.priority], waiting)
+
+    def arrive(self, ticket_id: str, priority: Priority, moment: float) -> None:
+        """Counts an arrival, once, for the class that the ticket has now."""
+        known = self.arrived.get(ticket_id)
+        if known is not None:
+            moment = known[0]
+            times = self.arrivals[known[1]]
+            del times[bisect_left(times, moment)]
+        self.arrived[ticket_id] = moment, priority
+        insort(self.arrivals[priority], moment)
+        if self.since is None:
+            self.since = moment
+
+    def forget(self, before: float) -> None:
+        """Drops the arrivals before a moment."""
+        for ticket_id in list(takewhile(lambda one: self.arrived[one][0] < before, self.arrived)):
+            del self.arrived[ticket_id]
+        for times in self.arrivals.values():
+            del times[: bisect_left(times, before)]
+
+    def change(
+        self,
+        ticket_id: str,
+        act: Act,
+        priority: Priority,
+        time: datetime.datetime,
+        waiting: Waiting | None,
+    ) -> None:
+        """Follows a change of a ticket; `waiting` says where it stands now."""
+        if act is Act.ISSUED or (act is Act.UPDATED and ticket_id in self.arrived):
+            self.arrive(ticket_id, priority, time.timestamp())
+        self.place(ticket_id, waiting)
+
+    def call(self, counter_id: str, moment: float) -> None:
+        """Notes the call of a counter."""
+        self.counters[counter_id] = max(moment, self.counters.get(counter_id, 0.0))
+
+
+class Lines:
+    """The lines of all services that this process was asked about."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Starts without a copy."""
+        self._rules = rules
+        self._copies: OrderedDict[int, _Copy] = OrderedDict()
+        # Units of work run in threads.
+        self._lock = threading.Lock()
+
+    def read(
+        self, session: Session, services: Iterable[Service], now: datetime.datetime
+    ) -> dict[Key, Line]:
+        """The lines of services as they are committed: not for a session that has written.
+
+        Args:
+            session: Where missed changes are read.
+            services: The services; one without a queue has no line.
+            now: The moment of the next call.
+        """
+        wanted = {
+            (service.institution_id, service.service_id, day)
+            for service in services
+            for day in active_days(now, service.time_zone, self._rules.carry_hours)
+        }
+        if not wanted:
+            return {}
+        key = tuple_(QueueRow.institution_id, QueueRow.service_id, QueueRow.day)
+        rows = session.scalars(select(QueueRow).where(key.in_(wanted)).order_by(QueueRow.day)).all()
+        groups: dict[Key, list[QueueRow]] = defaultdict(list)
+        for row in rows:
+            groups[row.institution_id, row.service_id].append(row)
+        with self._lock:
+            for row in rows:
+                self._refresh(session, row, now)
+            lines = {key: self._line(days, now) for key, days in groups.items()}
+            while len(self._copies) > COPIES:
+                self._copies.popitem(last=False)
+            return lines
+
+    def committed(self, changes: Iterable[tuple[Entry, Ticket]]) -> None:
+        """Takes what this process has just committed, so that it need not be read.
+
+        What does not follow what is known here is read with the next line.
+        """
+        with self._lock:
+            for entry, ticket in changes:
+                copy = self._copies.get(entry.queue_id)
+                if copy is not None and copy.revision == entry.revision - 1:
+                    copy.revision = entry.revision
+                    waiting = waiting_of(ticket) if ticket.waits else None
+                    copy.change(ticket.id, entry.act, ticket.priority, entry.time, waiting)
+                    if entry.act in CALLS and entry.counter is not None:
+                        copy.call(entry.counter.id, entry.time.timestamp())
+
+    def fresh(self, session: Session, service: Service, now: datetime.datetime) -> Line | None:
+        """The line of one service, read whole: also for a session that has written.
+
+        Args:
+            session: The unit of work.
+            service: The service.
+            now: The moment of the next call.
+        """
+        rows = session.scalars(
+            select(QueueRow)
+            .where(
+                QueueRow.institution_id == service.institution_id,
+                QueueRow.service_id == service.service_id,
+                QueueRow.day.in_(active_days(now, service.time_zone, self._rules.carry_hours)),
+            )
+            .order_by(QueueRow.day)
+        ).all()
+        if not rows:
+            return None
+        return _merged(
+            [queue_of(row) for row in rows],
+            [self._load(session, row, now) for row in rows],
+            self._rules,
+            now,
+        )
+
+    def _refresh(self, session: Session, row: QueueRow, now: datetime.datetime) -> None:
+        copy = self._copies.get(row.id)
+        if copy is None or row.revision - copy.revision > CATCH_UP:
+            self._copies[row.id] = self._load(session, row, now)
+        elif row.revision > copy.revision:
+            _catch_up(session, row.id, copy)
+        self._copies.move_to_end(row.id)
+
+    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Copy:
+        copy = _Copy(row.revision)
+        ticket = TICKET.c
+        waiting = select(ticket.id, ticket.priority, ticket.queue_time, ticket.sequence).where(
+            ticket.queue_id == row.id, ticket.status == Status.WAITING
+        )
+        for identifier, priority, queue_time, sequence in session.execute(waiting):
+            one = Waiting(queue_time.timestamp(), sequence, identifier, Priority(priority))
+            copy.places[identifier] = one
+            copy.classes[one.priority].append(one)
+        for line in copy.classes.values():
+            line.sort()
+        window = datetime.timedelta(seconds=ARRIVAL_WINDOW_SECONDS)
+        arrivals = (
+            select(ticket.id, ticket.priority, ticket.create_time)
+            .where(ticket.queue_id == row.id, ticket.create_time >= now - window)
+            .order_by(ticket.create_time)
+        )
+        for identifier, priority, create_time in session.execute(arrivals):
+            copy.arrive(identifier, Priority(priority), create_time.timestamp())
+        first = session.scalar(
+            select(ticket.create_time).where(ticket.queue_id == row.id, ticket.sequence == 1)
+        )
+        copy.since = None if first is None else first.timestamp()
+        change = CHANGE.c
+        calls = select(change.counter_id, change.time).where(
+            change.queue_id == row.id,
+            change.revision > row.revision - RECENT,
+            change.act.in_(CALLS),
+            change.time >= now - self._rules.counter_window,
+        )
+        for counter_id, call_time in session.execute(calls):
+            copy.call(counter_id, call_time.timestamp())
+        return copy
+
+    def _line(self, rows: Sequence[QueueRow], now: datetime.datetime) -> Line:
+        return _merged(
+            [queue_of(row) for row in rows],
+            [self._copies[row.id] for row in rows],
+            self._rules,
+            now,
+        )
+
+
+def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
+    change, ticket = CHANGE.c, TICKET.c
+    missed = (
+        select(
+            change.revision,
+            change.act,
+            change.time,
+            change.counter_id,
+            ticket.id,
+            ticket.status,
+            ticket.priority.label("class_now"),
+            ticket.queue_time,
+            ticket.sequence,
+        )
+        .join(TicketRow, ticket.id == change.ticket_id)
+        .where(change.queue_id == queue_id, change.revision > copy.revision)
+        .order_by(change.revision)
+    )
+    for row in session.execute(missed):
+        copy.revision = row.revision
+        priority = Priority(row.class_now)
+        waiting = None
+        if row.status == Status.WAITING:
+            waiting = Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority)
+        copy.change(row.id, Act(row.act), priority, row.time, waiting)
+        if row.act in CALLS and row.counter_id is not None:
+            copy.call(row.counter_id, row.time.timestamp())
+
+
+def _merged(
+    queues: Sequence[Queue], copies: Sequence[_Copy], rules: Rules, now: datetime.datetime
+) -> Line:
+    """One line from the queues of a service around midnight, the older day first."""
+    moment = now.timestamp()
+    newest = queues[-1]
+    for copy in copies:
+        copy.forget(moment - ARRIVAL_WINDOW_SECONDS)
+    arrivals: Mapping[Priority, Sequence[float]] = copies[-1].arrivals
+    if len(copies) > 1:
+        arrivals = {
+            priority: sorted(time for copy in copies for time in copy.arrivals[priority])
+            for priority in Priority
+        }
+    opened = moment - rules.counter_window.total_seconds()
+    counters = {
+        counter for copy in copies for counter, called in copy.counters.items() if called >= opened
+    }
+    since = [copy.since for copy in copies if copy.since is not None]
+    return Line(
+        classes=_classes(copies),
+        rates=rates_of(newest.service),
+        now=moment,
+        service_seconds=service_seconds(newest),
+        counters=max(1, len(counters)),
+        arrival_rates=arrival_rates(arrivals, moment, min(since, default=moment)),
+        open_seconds=seconds_until(now, newest.service.time_zone, newest.service.closes),
+        last_called_number=max(queues, key=last_call).last_called_number,
+    )
+
+
+def _classes(copies: Collection[_Copy]) -> Mapping[Priority, Sequence[Waiting]]:
+    if len(copies) == 1:
+        (only,) = copies
+        return {priority: tuple(line) for priority, line in only.classes.items()}
+    return {
+        priority: sorted(one for copy in copies for one in copy.classes[priority])
+        for priority in Priority
+    }
+
+
+def waiting_of(ticket: Ticket) -> Waiting:
+    """A waiting ticket as far as the order depends on it."""
+    return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
+
+
+def rates_of(service: Service) -> Rates:
+    """How fast priority grows in the queues of a service."""
+    return Rates(service.rate_high, service.rate_normal, service.rate_low)
+
+
+def last_call(queue: Queue) -> datetime.datetime:
+    """When a queue was last called from; long ago when never."""
+    return queue.last_call_time or datetime.datetime.min.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,268 @@
+"""The histories of facilities' queues, followed for the live streams of this process.
+
+An event of the bus only says that there is something to read: the truth is in the database. One
+read serves all streams of a facility, however many there are.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from mediq.queue.v1.event_pb2 import TicketEvent
+from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
+from sqlalchemy.orm import Session
+
+from mesh.messaging.events import GAP, Event, EventBus
+from mesh.observability.logs import logger
+from mesh.persistence.database import Database
+from mesh.shared_state.cache import Cache
+from queue_svc.domain.tickets import Entry, Reach
+from queue_svc.messages.tickets import entry_message
+from queue_svc.persistence.facility_queries import OpenFacilities
+
+KEPT = 2000
+"""Changes of a facility that are kept for streams that are behind."""
+READ = 500
+"""Changes that are read at once."""
+LOOK_SECONDS = 5.0
+"""How often the histories are looked at when the bus is silent."""
+RETRY_SECONDS = 1.0
+"""Pause after a read that failed."""
+Days = Callable[[], tuple[str, ...]]
+"""Gives the active days of a facility now."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A change as the boards of a facility are told it."""
+
+    entry: Entry
+    seen: Mapping[int, int]
+    """Revision of each queue after it."""
+    message: WatchQueueResponse
+    """The same object for every board: most are told the same."""
+
+
+def cursor_of(seen: Mapping[int, int]) -> str:
+    """Where a stream can be taken up again: how far each queue's history was seen."""
+    return "_".join(f"{queue_id}.{revision}" for queue_id, revision in sorted(seen.items()))
+
+
+def parse_cursor(cursor: str) -> dict[int, int] | None:
+    """The revisions that a cursor names; None when it is none of ours."""
+    try:
+        parts = [part.split(".") for part in cursor.split("_")]
+        return {int(queue_id): int(revision) for queue_id, revision in parts}
+    except ValueError:
+        return None
+
+
+def told(entry: Entry, seen: Mapping[int, int]) -> WatchQueueResponse:
+    """A change as a message of a board's stream."""
+    return WatchQueueResponse(event=entry_message(entry), cursor=cursor_of(seen))
+
+
+@dataclass(eq=False)
+class _Facility:
+    """What happened at a facility since somebody follows it."""
+
+    days: Days
+    seen: dict[int, int] = field(default_factory=dict)
+    log: list[Told] = field(default_factory=list)
+    first: int = 0
+    """Position of the oldest change in the log."""
+    followers: set["Follower"] = field(default_factory=set)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stale: bool = True
+    """Whether something may have happened since the last read began."""
+    begun: bool = False
+    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Revision of the last change in the log, by service and day."""
+
+    @property
+    def end(self) -> int:
+        """Position after the newest change."""
+        return self.first + len(self.log)
+
+    def add(self, entry: Entry) -> None:
+        """Adds the next change of a queue, and tells everyone."""
+        self.seen[entry.queue_id] = entry.revision
+        self.told[entry.service_id, entry.day] = entry.revision
+        seen = dict(self.seen)
+        self.log.append(Told(entry, seen, told(entry, seen)))
+        if len(self.log) > KEPT:
+            self.first += 1
+            del self.log[0]
+        for follower in self.followers:
+            follower.wake()
+
+
+def _event(event: Event) -> TicketEvent:
+    return TicketEvent.FromString(event.payload)
+
+
+class Follower:
+    """One stream that follows a facility."""
+
+    def __init__(self, facility: _Facility) -> None:
+        """Begins behind what the facility's log holds now."""
+        self._facility = facility
+        self._position = facility.end
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that there is something to take."""
+        self._news.set()
+
+    def take(self) -> Sequence[Told] | None:
+        """What happened since the last time; None when it is too much to be kept."""
+        self._news.clear()
+        facility, start = self._facility, self._position
+        self._position = facility.end
+        if start < facility.first:
+            return None
+        return facility.log[start - facility.first :]
+
+    async def wait(self, seconds: float, stop: asyncio.Task[bool]) -> bool:
+        """Waits for something to take; False when the time is over or the server stops."""
+        if self._news.is_set():
+            return True
+        news = asyncio.create_task(self._news.wait())
+        try:
+            await asyncio.wait({news, stop}, timeout=seconds, return_when="FIRST_COMPLETED")
+            return news.done()
+        finally:
+            news.cancel()
+
+
+class Histories:
+    """The facilities that streams of this process follow."""
+
+    def __init__(
+        self, database: Database, reader: OpenFacilities, bus: EventBus, cache: Cache
+    ) -> None:
+        """Reads from `database` when the bus says so.
+
+        Args:
+            database: Holds the histories.
+            reader: Opens the reader of facilities.
+            bus: Says that something happened.
+            cache: Copies of a facility's state become old with an event, whoever made it.
+        """
+        self._database = database
+        self._reader = reader
+        self._bus = bus
+        self._cache = cache
+        self._facilities: dict[str, _Facility] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Listens to the bus, for ever."""
+        async with self._bus.subscribe("#") as subscription:
+            while True:
+                event = await subscription.next(LOOK_SECONDS)
+                if event is None:
+                    # In silence too: the bus may be away, or a stream was there before it.
+                    for institution_id in self._facilities:
+                        self._look(institution_id)
+                    continue
+                events = [event]
+                while not subscription.queue.empty():
+                    events.append(subscription.queue.get_nowait())
+                if any(event.topic == GAP for event in events):
+                    touched = set(self._facilities)
+                else:
+                    touched = {one.institution_id for one in map(_event, events) if self._new(one)}
+                for institution_id in touched:
+                    self._look(institution_id)
+                    await self._cache.invalidate(institution_id)
+
+    def tell(self, entries: Sequence[Entry]) -> None:
+        """Says what this process has just committed: its streams need not wait for the bus.
+
+        What does not follow what is known here is read instead: another one was faster.
+        """
+        for entry in entries:
+            facility = self._facilities.get(entry.institution_id)
+            if facility is None:
+                continue
+            if facility.begun and entry.revision == facility.seen.get(entry.queue_id, 0) + 1:
+                facility.add(entry)
+            elif entry.revision > facility.seen.get(entry.queue_id, 0):
+                self._look(entry.institution_id)
+
+    def _look(self, institution_id: str) -> None:
+        facility = self._facilities.get(institution_id)
+        if facility is None:
+            return
+        facility.stale = True
+        task = asyncio.create_task(self._read(institution_id, facility))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _new(self, event: TicketEvent) -> bool:
+        """Whether an event tells what no stream of this process has been told."""
+        facility = self._facilities.get(event.institution_id)
+        known = facility.told if facility is not None else {}
+        return event.revision > known.get((event.service_id, event.service_day), 0)
+
+    @asynccontextmanager
+    async def follow(self, institution_id: str, days: Days) -> AsyncIterator[Follower]:
+        """Follows a facility for as long as the block runs.
+
+        What happens after the block has begun is taken by the follower, or was there before.
+        """
+        facility = self._facilities.get(institution_id)
+        if facility is None:
+            facility = self._facilities[institution_id] = _Facility(days)
+        follower = Follower(facility)
+        facility.followers.add(follower)
+        try:
+            if not facility.begun:
+                await self._read(institution_id, facility)
+            yield follower
+        finally:
+            facility.followers.discard(follower)
+            if not facility.followers and self._facilities.get(institution_id) is facility:
+                del self._facilities[institution_id]
+
+    async def _read(self, institution_id: str, facility: _Facility) -> None:
+        """Reads what happened. Of those who wait for the lock, the next one reads for all."""
+        async with facility.reading:
+            while facility.stale and facility.followers:
+                facility.stale = False
+                try:
+                    await self._read_on(institution_id, facility)
+                except Exception as error:
+                    facility.stale = True
+                    if not facility.begun:
+                        raise
+                    logger().warning("a facility's history was not read", exc_info=error)
+                    await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read_on(self, institution_id: str, facility: _Facility) -> None:
+        days, known = facility.days(), dict(facility.seen)
+        first = not facility.begun
+
+        def read(session: Session) -> tuple[dict[int, int], list[Entry]]:
+            reader = self._reader(session, Reach(institution_id=institution_id))
+            revisions = reader.revisions(institution_id, days)
+            behind = {
+                queue_id: known.get(queue_id, 0)
+                for queue_id, revision in revisions.items()
+                if revision > known.get(queue_id, 0)
+            }
+            return revisions, [] if first else reader.entries(behind, READ)
+
+        revisions, entries = await self._database.read(read)
+        if not facility.begun:
+            facility.seen.update(revisions)
+            facility.begun = True
+            return
+        for queue_id in set(known) - set(revisions):
+            del facility.seen[queue_id]
+        for entry in entries:
+            if entry.revision > facility.seen.get(entry.queue_id, 0):
+                facility.add(entry)
+        facility.stale = facility.stale or len(entries) == READ

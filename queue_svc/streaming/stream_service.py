@@ -1,0 +1,379 @@
+"""Live streams: boards, tickets and counters.
+
+Each begins with what is, goes on with what happens, and ends with a message that says why. A
+cursor in every message lets a client go on where it was, here or at another replica.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeVar
+
+from mediq.queue.v1 import queue_pb2 as messages
+from mediq.queue.v1.queue_service_pb2 import (
+    CounterState,
+    Heartbeat,
+    WatchCounterResponse,
+    WatchQueueResponse,
+    WatchTicketResponse,
+)
+from sqlalchemy.orm import Session
+
+from mesh.clock import timestamp
+from mesh.errors import MeshError, StatusCode, not_found
+from mesh.observability.logs import logger
+from mesh.persistence.batching import KeyedBatcher
+from mesh.persistence.database import Database
+from queue_svc.application.ticket_reads import described
+from queue_svc.domain.days import Clock
+from queue_svc.domain.estimates import Line
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import Entry, Reach, Service, Ticket, as_issued, changed
+from queue_svc.messages.tickets import THREE, board_message, ticket_message
+from queue_svc.persistence.facility_queries import OpenFacilities
+from queue_svc.persistence.ticket_queries import OpenReader, TicketReader
+from queue_svc.streaming.change_feed import Days, Histories, cursor_of, parse_cursor, told
+from queue_svc.streaming.stream_session import Stream, end
+
+MISSED = 1000
+"""Changes that are told one by one after a reconnect; who missed more gets the whole anew."""
+TRIES = 5
+"""Reads of a board between which something changed, before the last one is shown all the same."""
+MOST_STREAMS = 5000
+"""Streams of one process: each holds some 50 kB, and an event must reach all of them."""
+ROWS = 20
+"""Tickets that a counter's stream lists."""
+_AGAIN = frozenset(
+    {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+)
+"""Errors that pass: the client should connect again."""
+Result = TypeVar("Result")
+Update = TypeVar("Update", WatchTicketResponse, WatchQueueResponse, WatchCounterResponse)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The facility that a stream shows."""
+
+    institution_id: str
+    name: str
+    time_zone: str
+    days: Days
+    """Gives its active days now."""
+
+
+class Live:
+    """Serves the streams of this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        reader: OpenReader,
+        facilities: OpenFacilities,
+        histories: Histories,
+        draining: asyncio.Event,
+        clock: Clock,
+        heartbeat_seconds: float,
+    ) -> None:
+        """Wires the streams.
+
+        Args:
+            database: Where tickets are read.
+            reader: Opens the reader of tickets.
+            facilities: Opens the reader of facilities.
+            histories: Say what happens.
+            draining: Set when the server stops.
+            clock: Gives the time.
+            heartbeat_seconds: Longest silence of a stream.
+        """
+        self._database = database
+        self._reader = reader
+        self._facilities = facilities
+        self._histories = histories
+        self._draining = draining
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+        self._streams = 0
+        # An event wakes everyone who watches a queue: what they ask for is read together.
+        self._tickets: KeyedBatcher[str, Ticket] = KeyedBatcher(self._read_tickets, MISSED)
+        self._lines: KeyedBatcher[Service, Line | None] = KeyedBatcher(self._read_lines, MISSED)
+
+    async def watch_queue(
+        self, place: Place, service_id: str, cursor: str
+    ) -> AsyncIterator[WatchQueueResponse]:
+        """What a board shows, then every event.
+
+        Args:
+            place: The facility.
+            service_id: Only this service. Empty: all.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._following(place, math.inf) as stream:
+            days = place.days()
+            seen = parse_cursor(cursor)
+            missed = None if seen is None else await self._missed(place, seen)
+            if seen is None or missed is None:
+                first, seen = await self._board(place, service_id)
+                yield first
+            else:
+                for entry in missed:
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield told(entry, seen)
+            while True:
+                for one in stream.news():
+                    entry = one.entry
+                    if entry.revision <= seen.get(entry.queue_id, 0):
+                        continue
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield one.message if seen == one.seen else told(entry, seen)
+                        stream.sent()
+                if (reason := stream.over()) is not None:
+                    yield WatchQueueResponse(end=reason, cursor=cursor_of(seen))
+                    return
+                if place.days() != days:
+                    days = place.days()
+                    first, seen = await self._board(place, service_id)
+                    yield first
+                if not await stream.wait():
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchQueueResponse(heartbeat=beat, cursor=cursor_of(seen))
+                    stream.sent()
+
+    async def watch_ticket(
+        self, ticket: Ticket, place: Place, until: float, cursor: str
+    ) -> AsyncIterator[WatchTicketResponse]:
+        """A ticket as it is, then every change of it and of its place.
+
+        Args:
+            ticket: A ticket that the caller may see.
+            place: Its facility.
+            until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
+        """
+        version = cursor.partition(".")[0]
+        shown = int(version) if version.isdecimal() and len(version) < 7 else None
+        async with self._following(place, until) as stream:
+            touched, woken = True, True
+            while True:
+                if touched:
+                    ticket = await self._tickets.submit("all", ticket.id)
+                line = await self._line(ticket)
+                for passed in await self._passed(shown, ticket):
+                    yield _ticket_update(ticket_message(passed, None))
+                update = _ticket_update(ticket_message(ticket, line))
+                if update.cursor != cursor:
+                    yield update
+                elif not woken:
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchTicketResponse(heartbeat=beat, cursor=cursor)
+                if woken is False or update.cursor != cursor:
+                    stream.sent()
+                shown, cursor = ticket.version, update.cursor
+                if not ticket.open:
+                    yield WatchTicketResponse(end=end("CLOSED", retry=False), cursor=cursor)
+                    return
+                if (reason := stream.over()) is not None:
+                    yield WatchTicketResponse(end=reason, cursor=cursor)
+                    return
+                touched, woken = await self._news_of(stream, ticket)
+
+    async def watch_counter(
+        self, place: Place, service_id: str, counter_id: str, until: float, cursor: str
+    ) -> AsyncIterator[WatchCounterResponse]:
+        """What an operator sees, whenever it changes.
+
+        Args:
+            place: The facility.
+            service_id: The service that the counter calls.
+            counter_id: The counter.
+            until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._following(place, until) as stream:
+            changed_here, woken = True, True
+            while True:
+                if changed_here:
+                    state = await self._counter(place, service_id, counter_id)
+                    now = _digest(state)
+                    if now != cursor:
+                        cursor = now
+                        yield WatchCounterResponse(counter=state, cursor=cursor)
+                        stream.sent()
+                if not woken:
+                    beat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchCounterResponse(heartbeat=beat, cursor=cursor)
+                    stream.sent()
+                if (reason := stream.over()) is not None:
+                    yield WatchCounterResponse(end=reason, cursor=cursor)
+                    return
+                woken = await stream.wait()
+                news = any(one.entry.service_id == service_id for one in stream.news())
+                # In silence too: the order shifts as priority grows.
+                changed_here = news or not woken
+
+    @asynccontextmanager
+    async def _following(self, place: Place, until: float) -> AsyncIterator[Stream]:
+        if self._streams >= MOST_STREAMS:
+            raise MeshError(
+                "too many live streams", StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
+            )
+        self._streams += 1
+        stop = asyncio.create_task(self._draining.wait())
+        try:
+            # The following comes first: what happens after the read finds it open.
+            async with self._histories.follow(place.institution_id, place.days) as follower:
+                yield Stream(follower, stop, until, self._heartbeat_seconds)
+        finally:
+            self._streams -= 1
+            stop.cancel()
+
+    async def _news_of(self, stream: Stream, ticket: Ticket) -> tuple[bool, bool]:
+        """Waits until the ticket or its line changed, or time is over: touched, woken."""
+        place = ticket.queue.service.service_id
+        while await stream.wait():
+            entries = [one.entry for one in stream.news()]
+            if any(entry.ticket_id == ticket.id for entry in entries):
+                return True, True
+            if stream.over() or any(entry.service_id == place for entry in entries):
+                return False, True
+        return False, False
+
+    async def _line(self, ticket: Ticket) -> Line | None:
+        if not ticket.waits:
+            return None
+        return await self._lines.submit("all", ticket.queue.service)
+
+    async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
+        """The states between the version that was shown and the one that is seen now."""
+        if shown is None or ticket.version <= shown + 1:
+            return ()
+        history = await self._read(lambda reader: reader.history(ticket.id), Reach())
+        first = as_issued(ticket, history[0].priority)
+        changes = [one.change for one in history[1:]]
+        return [
+            reduce(changed, changes[: version - 1], first)
+            for version in range(shown + 1, ticket.version)
+        ]
+
+    async def _missed(self, place: Place, seen: dict[int, int]) -> list[Entry] | None:
+        """What happened after a cursor; None when it cannot be told from there."""
+        reach = Reach(institution_id=place.institution_id)
+
+        def read(session: Session) -> list[Entry] | None:
+            reader = self._facilities(session, reach)
+            revisions = reader.revisions(place.institution_id, place.days())
+            known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
+            if not set(seen) <= set(revisions):
+                return None
+            if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
+                return None
+            if sum(revisions.values()) - sum(known.values()) > MISSED:
+                return None
+            return reader.entries(known, 2 * MISSED)
+
+        return await self._database.read(read)
+
+    async def _board(
+        self, place: Place, service_id: str
+    ) -> tuple[WatchQueueResponse, dict[int, int]]:
+        """The board and the revisions at which it is right."""
+        days, now = place.days(), self._clock()
+
+        def read(session: Session) -> tuple[WatchQueueResponse, dict[int, int]]:
+            reader = self._facilities(session, Reach(institution_id=place.institution_id))
+            for _ in range(TRIES):
+                services, shown = reader.board(place.institution_id, days, service_id)
+                every = reader.revisions(place.institution_id, days)
+                mine = reader.revisions(place.institution_id, days, service_id)
+                if mine == shown:
+                    break
+            board = board_message(place.institution_id, place.name, place.time_zone, services, now)
+            # A queue that began meanwhile is not shown: its events are still to be told.
+            others = {one: revision for one, revision in every.items() if one not in mine}
+            seen = others | shown
+            return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
+
+        return await self._database.read(read)
+
+    async def _counter(self, place: Place, service_id: str, counter_id: str) -> CounterState:
+        days, now = place.days(), self._clock()
+
+        def read(reader: TicketReader) -> CounterState:
+            waiting = reader.listed(place.institution_id, service_id, days, Status.WAITING, now)
+            held = reader.by_ids(reader.current(place.institution_id, service_id, days))
+            current = [one for one in held if one.counter and one.counter.id == counter_id]
+            skipped = reader.skipped(place.institution_id, service_id, days)[:ROWS]
+            return CounterState(
+                counter_id=counter_id,
+                current=described(reader, current, now),
+                next=described(reader, reader.by_ids(waiting[:ROWS]), now),
+                skipped=described(reader, reader.by_ids(skipped), now),
+                waiting=len(waiting),
+            )
+
+        return await self._read(read, Reach(institution_id=place.institution_id))
+
+    async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
+        found = {
+            one.id: one
+            for one in await self._read(lambda reader: reader.by_ids(identifiers), Reach())
+        }
+        return [found.get(one) or not_found("ticket", one) for one in identifiers]
+
+    async def _read_lines(self, services: Sequence[Service]) -> Sequence[Line | None]:
+        now = self._clock()
+        lines = await self._read(lambda reader: reader.lines(services, now), Reach())
+        return [lines.get(service.key) for service in services]
+
+    async def _read(self, work: Callable[[TicketReader], Result], reach: Reach) -> Result:
+        return await self._database.read(lambda session: work(self._reader(session, reach)))
+
+
+async def ended(
+    updates: AsyncIterator[Update], response: Callable[..., Update]
+) -> AsyncIterator[Update]:
+    """A stream that says in-band when it fails.
+
+    Args:
+        updates: The stream.
+        response: Type of its messages.
+    """
+    try:
+        async for update in updates:
+            yield update
+    except MeshError as error:
+        yield response(end=end(error.reason, retry=error.kind in _AGAIN))
+    except Exception as error:
+        logger().error("a live stream failed", exc_info=error)
+        yield response(end=end("INTERNAL", retry=True))
+
+
+def _ticket_update(message: messages.Ticket) -> WatchTicketResponse:
+    parts = (
+        message.version,
+        message.people_ahead,
+        message.estimated_wait_low.seconds,
+        message.estimated_wait_high.seconds,
+        message.last_called_number,
+    )
+    waits = message.status == messages.TicketStatus.TICKET_STATUS_WAITING
+    return WatchTicketResponse(
+        ticket=message,
+        cursor=".".join(map(str, parts)),
+        three_ahead=waits and message.people_ahead <= THREE,
+    )
+
+
+def _digest(state: CounterState) -> str:
+    """Names a counter's state; the seconds of a wait, which pass by themselves, left out."""
+    steady = CounterState()
+    steady.CopyFrom(state)
+    for ticket in (*steady.current, *steady.next, *steady.skipped):
+        ticket.ClearField("estimated_wait")
+    return hashlib.sha256(steady.SerializeToString(deterministic=True)).hexdigest()[:20]
