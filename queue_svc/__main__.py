@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from mesh.backends import make_bus, make_cache
 from mesh.clock import utc_now
+from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -17,23 +18,22 @@ from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
 from queue_svc.adapters.facilities import Facilities
-from queue_svc.application.ticket_commands import Writer
+from queue_svc.application.ticket_commands import TicketCommandHandler
 from queue_svc.domain.days import Clock
-from queue_svc.domain.tickets import Reach
 from queue_svc.messages.routing_keys import FEED
 from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
-from queue_svc.persistence.facility_queries import FacilityReader
+from queue_svc.persistence.facility_queries import FacilityQueries
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.persistence.patient_tickets import PatientTickets
-from queue_svc.persistence.ticket_queries import TicketReader
-from queue_svc.persistence.ticket_repository import TicketStore
-from queue_svc.persistence.waiting_lists import Lines
-from queue_svc.servicers.base import Parts
+from queue_svc.persistence.ticket_queries import TicketQueries
+from queue_svc.persistence.ticket_repository import TicketRepository
+from queue_svc.persistence.waiting_lists import WaitingListProjection
+from queue_svc.servicers.base import Dependencies
 from queue_svc.servicers.queue import QueueServicer
 from queue_svc.settings import QueueSettings
-from queue_svc.streaming.change_feed import Histories
-from queue_svc.streaming.event_tail import tail
-from queue_svc.streaming.stream_service import Live
+from queue_svc.streaming.change_feed import ChangeFeed
+from queue_svc.streaming.event_tail import tail_events
+from queue_svc.streaming.stream_service import StreamService
 
 
 async def build(server: Server) -> None:
@@ -45,7 +45,7 @@ async def build(server: Server) -> None:
     wire(server, Channels(settings.tls, settings.service), bus, utc_now)
 
 
-def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Parts:
+def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dependencies:
     """Wires the service with its surroundings.
 
     Args:
@@ -64,36 +64,46 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
     outbox = Outbox(OUTBOX, database, bus, server.meter)
-    lines = Lines(rules)
+    waiting_lists = WaitingListProjection(rules)
 
-    def reader(session: Session, reach: Reach) -> TicketReader:
-        return TicketReader(session, reach, rules, cipher, lines)
+    def reader(session: Session, scope: AccessScope) -> TicketQueries:
+        return TicketQueries(session, scope, rules, cipher, waiting_lists)
 
-    def overview(session: Session, reach: Reach) -> FacilityReader:
-        return FacilityReader(session, reach, rules, cipher, lines)
+    def overview(session: Session, scope: AccessScope) -> FacilityQueries:
+        return FacilityQueries(session, scope, rules, cipher, waiting_lists)
 
     def patients(session: Session) -> PatientTickets:
-        return PatientTickets(session, Reach(), rules, cipher, lines)
+        return PatientTickets(session, AccessScope(), rules, cipher, waiting_lists)
 
-    def store(session: Session, reach: Reach) -> TicketStore:
-        return TicketStore(session, reach, rules, cipher, lines)
+    def store(session: Session, scope: AccessScope) -> TicketRepository:
+        return TicketRepository(session, scope, rules, cipher, waiting_lists)
 
-    histories = Histories(database, overview, bus, cache)
+    feed = ChangeFeed(database, overview, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
-    parts = Parts(
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    parts = Dependencies(
         database=database,
-        writer=Writer(
-            database, idempotency, outbox, trail, store, lines, cache, clock, histories.tell
+        commands=TicketCommandHandler(
+            database,
+            idempotency,
+            outbox,
+            recorder,
+            store,
+            waiting_lists,
+            cache,
+            clock,
+            feed.publish_local,
         ),
         reader=reader,
         overview=overview,
         patients=patients,
         idempotency=idempotency,
         facilities=Facilities(channels, cache, settings.facts_seconds),
-        live=Live(database, reader, overview, histories, server.draining, clock, heartbeat),
-        tail=partial(tail, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat),
+        streams=StreamService(database, reader, overview, feed, server.draining, clock, heartbeat),
+        tail_events=partial(
+            tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
+        ),
         cache=cache,
         rules=rules,
         clock=clock,
@@ -102,7 +112,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     )
     server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
     server.add_background_task(outbox.relay)
-    server.add_background_task(histories.run)
+    server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
     server.on_close(channels.close)

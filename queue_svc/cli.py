@@ -21,7 +21,7 @@ from mesh.observability import logs
 from mesh.rpc.client import Channels
 from queue_svc.messages.routing_keys import FEED, routing_key
 from queue_svc.settings import QueueSettings
-from queue_svc.streaming.event_tail import ALL, tail
+from queue_svc.streaming.event_tail import ALL, tail_events
 
 AGAIN_SECONDS = 1.0
 """Pause before a stream that ended is asked for again."""
@@ -86,7 +86,7 @@ async def _from_broker(url: str, pattern: str, *, as_json: bool) -> None:
     try:
         await bus.ping()
         never = asyncio.Event()
-        await _follow(lambda: tail(bus, pattern, never, utc_now, 60.0), as_json=as_json)
+        await _follow(lambda: tail_events(bus, pattern, never, utc_now, 60.0), as_json=as_json)
     finally:
         await bus.close()
 

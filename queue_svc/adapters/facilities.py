@@ -14,7 +14,7 @@ from mesh.rpc.client import Channels
 from mesh.shared_state.cache import Cache
 from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
 from queue_svc.domain.order import Rates
-from queue_svc.domain.states import Ground, Priority, ServiceKind
+from queue_svc.domain.states import Priority, PriorityReason, ServiceKind
 from queue_svc.domain.tickets import Counter, Service
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 24 * 3600.0
 """How long an old copy may stand in for an institution_svc that does not answer."""
-PATIENCE_SECONDS = 0.5
+ANSWER_SECONDS = 0.5
 """How long an answer is waited for when there is an old copy."""
 STANDARD_MINUTES = 60
 """The wait that an outpatient service should not pass (Kepmenkes 129/2008)."""
@@ -70,7 +70,7 @@ class Facilities:
         copy = copy or await self._cache.get(f"stale/{key}")
         request = GetFacilityFactsRequest(institution_id=institution_id, service_id=service_id)
         try:
-            async with asyncio.timeout(None if copy is None else PATIENCE_SECONDS):
+            async with asyncio.timeout(None if copy is None else ANSWER_SECONDS):
                 found = await self._stub.GetFacilityFacts(request)
         except (MeshError, TimeoutError) as error:
             if isinstance(error, MeshError) and error.kind is StatusCode.NOT_FOUND:
@@ -118,7 +118,7 @@ def class_rules_of(facts: FacilityFacts) -> ClassRules:
     rules = facts.institution.priority_rules
     return ClassRules(
         rules.elderly_age or ELDERLY_AGE,
-        {Ground(rule.ground): Priority(rule.priority) for rule in rules.rules},
+        {PriorityReason(rule.ground): Priority(rule.priority) for rule in rules.rules},
     )
 
 

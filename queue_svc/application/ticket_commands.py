@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder, call_event
+from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import Call, current_call
 from mesh.errors import MeshError, StatusCode
 from mesh.idempotency import Idempotency, key_of, reused
@@ -19,50 +20,54 @@ from mesh.persistence.database import Database
 from mesh.persistence.outbox import Outbox
 from mesh.shared_state.cache import Cache
 from queue_svc.domain.days import Clock
-from queue_svc.domain.tickets import Entry, Reach, Service, Ticket
+from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket
 from queue_svc.messages.tickets import event_of, ticket_message
-from queue_svc.persistence.ticket_repository import Issue, OpenStore, TicketStore
-from queue_svc.persistence.waiting_lists import Lines
+from queue_svc.persistence.ticket_repository import (
+    NewTicket,
+    OpenTicketRepository,
+    TicketRepository,
+)
+from queue_svc.persistence.waiting_lists import WaitingListProjection
 
 BATCH = 64
 """Most changes in one transaction."""
-PATIENCE_SECONDS = 0.006
+LINGER_SECONDS = 0.006
 """How long the tickets of a busy service wait for each other: less than one write to the disk."""
 RIVALS = 2
 """Unique keys that a change may lose to another replica: one of its effect, and the request's."""
 Outcome = messages.Ticket | MeshError
-Asked = TypeVar("Asked", "Joining", "Changing")
+Command = TypeVar("Command", "IssueTicket", "ChangeTicket")
 
 
 @dataclass(frozen=True)
-class Joining:
+class IssueTicket:
     """A request for a new ticket."""
 
     caller: str
     """Who asks; two callers may choose the same request_id."""
     request: Message
-    plan: Callable[[], tuple[Service, Issue]]
+    plan: Callable[[], tuple[Service, NewTicket]]
     """Says what to issue; raises what the facility's facts failed with."""
     call: Call | None = field(default_factory=current_call)
     """The call that asks, for the audit trail."""
 
 
 @dataclass(frozen=True)
-class Changing:
+class ChangeTicket:
     """A request for a change of a ticket."""
 
     caller: str
     """Who asks; two callers may choose the same request_id."""
     request: Message
-    reach: Reach
-    work: Callable[[TicketStore], Ticket]
+    scope: AccessScope
+    work: Callable[[TicketRepository], Ticket]
     """Makes the change. It refuses before it writes: others share its transaction."""
     call: Call | None = field(default_factory=current_call)
     """The call that asks, for the audit trail."""
 
 
 @dataclass(frozen=True)
-class Effect:
+class CommandResult:
     """What became of a request."""
 
     outcome: Outcome
@@ -70,7 +75,7 @@ class Effect:
     """The tickets that it changed, more than the answer shows."""
 
 
-class Writer:
+class TicketCommandHandler:
     """Puts changes of the same queue together and does them."""
 
     def __init__(
@@ -78,12 +83,12 @@ class Writer:
         database: Database,
         idempotency: Idempotency,
         outbox: Outbox,
-        trail: AuditRecorder,
-        store: OpenStore,
-        lines: Lines,
+        recorder: AuditRecorder,
+        store: OpenTicketRepository,
+        waiting_lists: WaitingListProjection,
         cache: Cache,
         clock: Clock,
-        tell: Callable[[Sequence[Entry]], None],
+        publish_local: Callable[[Sequence[ChangeLogEntry]], None],
     ) -> None:
         """Writes to `database`.
 
@@ -91,59 +96,59 @@ class Writer:
             database: The tickets.
             idempotency: Remembers answers.
             outbox: Takes events.
-            trail: Where changes are written down.
+            recorder: Where changes are written down.
             store: Opens the store.
-            lines: Who waits.
+            waiting_lists: Who waits.
             cache: Holds copies of what a change makes old.
             clock: Gives the time.
-            tell: Takes what was committed, before the bus does.
+            publish_local: Takes what was committed, before the bus does.
         """
         self._database = database
         self._idempotency = idempotency
         self._outbox = outbox
-        self._trail = trail
+        self._recorder = recorder
         self._store = store
-        self._lines = lines
+        self._waiting_lists = waiting_lists
         self._cache = cache
         self._clock = clock
-        self._tell = tell
-        self._joining = KeyedBatcher(self._join_all, BATCH, PATIENCE_SECONDS)
+        self._publish_local = publish_local
+        self._joining = KeyedBatcher(self._join_all, BATCH, LINGER_SECONDS)
         self._changing = KeyedBatcher(self._change_all, BATCH)
 
-    async def issue(self, lane: Hashable, joining: Joining) -> messages.Ticket:
-        """Issues a ticket, together with others of the lane.
+    async def issue(self, key: Hashable, joining: IssueTicket) -> messages.Ticket:
+        """Issues a ticket, together with others of the key.
 
         Args:
-            lane: Facility and service.
+            key: Facility and service.
             joining: The request.
 
         Raises:
             MeshError: What the plan raises, ACTIVE_TICKET_EXISTS, REQUEST_ID_REUSED.
         """
-        return await self._joining.submit(lane, joining)
+        return await self._joining.submit(key, joining)
 
-    async def change(self, lane: Hashable, changing: Changing) -> messages.Ticket:
-        """Changes a ticket, together with others of the lane.
+    async def change(self, key: Hashable, changing: ChangeTicket) -> messages.Ticket:
+        """Changes a ticket, together with others of the key.
 
         Args:
-            lane: What is changed together: a service, or a ticket.
+            key: What is changed together: a service, or a ticket.
             changing: The request.
 
         Raises:
             MeshError: What the work raises, REQUEST_ID_REUSED.
         """
-        return await self._changing.submit(lane, changing)
+        return await self._changing.submit(key, changing)
 
-    async def _join_all(self, asked: Sequence[Joining]) -> Sequence[Outcome | Exception]:
+    async def _join_all(self, asked: Sequence[IssueTicket]) -> Sequence[Outcome | Exception]:
         return await self._commit(asked, self._join)
 
-    async def _change_all(self, asked: Sequence[Changing]) -> Sequence[Outcome | Exception]:
+    async def _change_all(self, asked: Sequence[ChangeTicket]) -> Sequence[Outcome | Exception]:
         return await self._commit(asked, self._change)
 
     async def _commit(
         self,
-        asked: Sequence[Asked],
-        effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]],
+        asked: Sequence[Command],
+        effect: Callable[[TicketRepository, Sequence[Command]], list[CommandResult]],
     ) -> Sequence[Outcome | Exception]:
         """Does a batch in one transaction; each alone when that fails for a reason not foreseen."""
         for _ in range(RIVALS + 1):
@@ -165,9 +170,9 @@ class Writer:
                     raise
             else:
                 self._outbox.wake()
-                self._lines.committed(made)
+                self._waiting_lists.committed(made)
                 entries = [entry for entry, _ in made]
-                self._tell(entries)
+                self._publish_local(entries)
                 for institution_id in {entry.institution_id for entry in entries}:
                     await self._cache.invalidate(institution_id)
                 return await self._settled(asked, outcomes)
@@ -175,7 +180,9 @@ class Writer:
         raise failure
 
     async def _alone(
-        self, one: Asked, effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]]
+        self,
+        one: Command,
+        effect: Callable[[TicketRepository, Sequence[Command]], list[CommandResult]],
     ) -> Outcome | Exception:
         try:
             return (await self._commit([one], effect))[0]
@@ -183,7 +190,7 @@ class Writer:
             return error
 
     async def _settled(
-        self, asked: Sequence[Asked], outcomes: Sequence[Outcome]
+        self, asked: Sequence[Command], outcomes: Sequence[Outcome]
     ) -> Sequence[Outcome]:
         """The outcomes; for one that was refused because of an equal request, that one's answer."""
         refused = [
@@ -206,9 +213,9 @@ class Writer:
     def _once(
         self,
         session: Session,
-        asked: Sequence[Asked],
-        effect: Callable[[TicketStore, Sequence[Asked]], list[Effect]],
-    ) -> tuple[list[Outcome], Sequence[tuple[Entry, Ticket]]]:
+        asked: Sequence[Command],
+        effect: Callable[[TicketRepository, Sequence[Command]], list[CommandResult]],
+    ) -> tuple[list[Outcome], Sequence[tuple[ChangeLogEntry, Ticket]]]:
         """Does what was not done before; gives the outcomes, and what happened."""
         known = self._idempotency.replay_all(
             session, [(one.caller, one.request) for one in asked], messages.Ticket
@@ -219,9 +226,9 @@ class Writer:
             key = key_of(one.request, one.caller)
             if known[index] is None and (not key[1] or first.setdefault(key, index) == index):
                 fresh.append(index)
-        store = self._store(session, Reach())
+        store = self._store(session, AccessScope())
         made = effect(store, [asked[index] for index in fresh])
-        self._trail.record_in(session, _events([asked[index] for index in fresh], made))
+        self._recorder.record_in(session, _events([asked[index] for index in fresh], made))
         outcomes = {index: one.outcome for index, one in zip(fresh, made, strict=True)}
         self._outbox.add_all(session, [event_of(entry) for entry, _ in store.made])
         self._idempotency.remember_all(
@@ -242,27 +249,29 @@ class Writer:
             answers.append(answer)
         return answers, store.made
 
-    def _join(self, store: TicketStore, asked: Sequence[Joining]) -> list[Effect]:
+    def _join(self, store: TicketRepository, asked: Sequence[IssueTicket]) -> list[CommandResult]:
         """Issues the tickets of a batch, which are all of one service."""
         now = self._clock()
-        planned: list[tuple[Service, Issue] | MeshError] = [_planned(one) for one in asked]
+        planned: list[tuple[Service, NewTicket] | MeshError] = [_planned(one) for one in asked]
         plans = [one for one in planned if not isinstance(one, MeshError)]
         if not plans:
-            return [Effect(one) for one in planned if isinstance(one, MeshError)]
+            return [CommandResult(one) for one in planned if isinstance(one, MeshError)]
         results, line = store.issue(plans[-1][0], [issue for _, issue in plans], now)
         store.finish()
         made = iter(
-            Effect(one if isinstance(one, MeshError) else ticket_message(one, line))
+            CommandResult(one if isinstance(one, MeshError) else ticket_message(one, line))
             for one in results
         )
-        return [Effect(one) if isinstance(one, MeshError) else next(made) for one in planned]
+        return [CommandResult(one) if isinstance(one, MeshError) else next(made) for one in planned]
 
-    def _change(self, store: TicketStore, asked: Sequence[Changing]) -> list[Effect]:
+    def _change(
+        self, store: TicketRepository, asked: Sequence[ChangeTicket]
+    ) -> list[CommandResult]:
         """Makes the changes of a batch, one after the other."""
         results: list[tuple[Ticket | MeshError, Sequence[Ticket]]] = []
         store.calls_expected = len(asked)
         for one in asked:
-            store.reach = one.reach
+            store.scope = one.scope
             before = len(store.made)
             try:
                 ticket = one.work(store)
@@ -274,14 +283,18 @@ class Writer:
                 results.append((ticket, [made for _, made in store.made[before:]]))
         store.finish()
         return [
-            Effect(one)
+            CommandResult(one)
             if isinstance(one, MeshError)
-            else Effect(ticket_message(one, store.fresh_line(one, self._clock())), touched)
+            else CommandResult(
+                ticket_message(one, store.uncached_waiting_list(one, self._clock())), touched
+            )
             for one, touched in results
         ]
 
 
-def _events(asked: Sequence[Joining | Changing], made: Sequence[Effect]) -> list[AuditEvent]:
+def _events(
+    asked: Sequence[IssueTicket | ChangeTicket], made: Sequence[CommandResult]
+) -> list[AuditEvent]:
     """What the audit trail is told of a batch; refusals are not in it."""
     return [
         call_event(
@@ -296,7 +309,7 @@ def _events(asked: Sequence[Joining | Changing], made: Sequence[Effect]) -> list
     ]
 
 
-def _planned(joining: Joining) -> tuple[Service, Issue] | MeshError:
+def _planned(joining: IssueTicket) -> tuple[Service, NewTicket] | MeshError:
     try:
         return joining.plan()
     except MeshError as error:

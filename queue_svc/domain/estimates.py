@@ -95,7 +95,7 @@ class Wait(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class WaitingList:
     """Everyone who waits for one service at one moment."""
 
     classes: Mapping[Priority, Sequence[Waiting]]
@@ -125,7 +125,7 @@ class Line:
         order = calling_order(self.classes, self.rates, self.now, self.pace_seconds)
         return [one.id for one in order]
 
-    def joining(self, newcomers: Sequence[Waiting]) -> "Line":
+    def joining(self, newcomers: Sequence[Waiting]) -> "WaitingList":
         """The same line with new tickets at the end of their classes."""
         classes = dict(self.classes)
         for kind in {one.priority for one in newcomers}:

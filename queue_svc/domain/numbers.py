@@ -26,7 +26,7 @@ class Sample(IntEnum):
 
 
 @dataclass(frozen=True)
-class Part:
+class DayPart:
     """A part of a queue's day."""
 
     hour: int
@@ -42,7 +42,7 @@ class Part:
 class Effect:
     """What a change adds to the numbers of one part, or takes back."""
 
-    part: Part
+    part: DayPart
     counts: Mapping[str, int]
     """By name of a count or a sum of `Tally`."""
     samples: Mapping[Sample, int]
@@ -170,12 +170,12 @@ def _called(ticket: Ticket | None) -> Effect | None:
     return Effect(_part(ticket, moment, at_counter=True), counts, samples)
 
 
-def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> Part:
+def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> DayPart:
     hour = moment.astimezone(ZoneInfo(ticket.queue.service.time_zone)).hour
     counter = ticket.counter if at_counter else None
     if counter is None:
-        return Part(hour, ticket.priority, "")
-    return Part(hour, ticket.priority, counter.id, counter.name)
+        return DayPart(hour, ticket.priority, "")
+    return DayPart(hour, ticket.priority, counter.id, counter.name)
 
 
 def _mean(total: int, count: int) -> int | None:

@@ -10,17 +10,17 @@ from queue_svc.domain.states import (
     FINAL,
     SERVED,
     TRANSITIONS,
-    Act,
-    Ground,
     Priority,
+    PriorityReason,
     ServiceKind,
     Status,
+    TicketEventType,
 )
 
 LONGEST_MS = 2**31 - 1
 """Longest time that is kept, some 25 days: what a column of 32 bits holds. A ticket that was
 forgotten may be closed later than that."""
-Key = tuple[str, str]
+ServiceKey = tuple[str, str]
 """Facility and service."""
 
 
@@ -122,7 +122,7 @@ class Ticket:
     """The visit; it begins with a ticket of its own."""
     arrive_time: datetime.datetime | None = None
     """When the visit began."""
-    ground: Ground = Ground.NONE
+    ground: PriorityReason = PriorityReason.NONE
     """Why the ticket has its class."""
     previous_id: str = ""
     """The ticket from which the patient was sent here; empty on the first one."""
@@ -165,10 +165,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class TicketChange:
     """One change as it was written down."""
 
-    act: Act
+    act: TicketEventType
     version: int
     """Version after it, as is the class."""
     priority: Priority
@@ -176,13 +176,13 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChangeLogEntry:
     """One line of a queue's history. Tells nobody's name."""
 
     queue_id: int
     revision: int
     """Place in the history, from 1, without gap."""
-    act: Act
+    act: TicketEventType
     ticket_id: str
     number: str
     journey_id: str
@@ -197,23 +197,6 @@ class Entry:
     """Tickets of the queue that wait after it."""
     time: datetime.datetime
     counter: Counter | None
-
-
-@dataclass(frozen=True)
-class Reach:
-    """The tickets that a caller can reach; all others do not exist for them."""
-
-    institution_id: str | None = None
-    """Only tickets of this facility. None: of any."""
-    patient_id: str | None = None
-    """Only tickets of this patient. None: of anyone."""
-
-    def covers(self, institution_id: str, patient_id: str) -> bool:
-        """Whether the caller can reach a patient's tickets at a facility."""
-        return self.institution_id in (None, institution_id) and self.patient_id in (
-            None,
-            patient_id,
-        )
 
 
 def number_of(prefix: str, sequence: int) -> str:
@@ -234,7 +217,7 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
     time = max(change.time, ticket.update_time)
     after = replace(ticket, status=change.status, version=ticket.version + 1, update_time=time)
     if change.priority is not None:
-        return replace(after, priority=change.priority, ground=Ground.STAFF)
+        return replace(after, priority=change.priority, ground=PriorityReason.STAFF)
     if change.status is Status.CALLED:
         return _called(after, change.counter)
     if change.status is Status.SERVING:
@@ -270,7 +253,7 @@ def _closed(ticket: Ticket, change: Change) -> Ticket:
     return replace(ticket, close_time=time, service_ms=service_ms, next_id=change.next_id)
 
 
-def act_of(before: Ticket | None, after: Ticket) -> Act:
+def event_type_of(before: Ticket | None, after: Ticket) -> TicketEventType:
     """What made a ticket what it is.
 
     Args:
@@ -278,8 +261,8 @@ def act_of(before: Ticket | None, after: Ticket) -> Act:
         after: The ticket after.
     """
     if before is None:
-        return Act.ISSUED
-    return TRANSITIONS.get((before.status, after.status), Act.UPDATED)
+        return TicketEventType.ISSUED
+    return TRANSITIONS.get((before.status, after.status), TicketEventType.UPDATED)
 
 
 def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:

@@ -9,12 +9,12 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from queue_svc.domain.numbers import Moment, Part, Sample, Tally
+from queue_svc.domain.numbers import DayPart, Moment, Sample, Tally
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Queue
 
 Grouping = TypeVar("Grouping", bound=Hashable)
-Tallies = Mapping[int, Mapping[Part, Tally]]
+Tallies = Mapping[int, Mapping[DayPart, Tally]]
 """Numbers by queue and part."""
 Days = Mapping[str, tuple[Sequence[Queue], Tallies]]
 """Queues of a day and their numbers, by day."""
@@ -116,7 +116,9 @@ def csv_document(days: Days) -> bytes:
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 
-def _stats(day: str, numbers: Sequence[tuple[Queue, Mapping[Part, Tally]]]) -> requests.DailyStats:
+def _stats(
+    day: str, numbers: Sequence[tuple[Queue, Mapping[DayPart, Tally]]]
+) -> requests.DailyStats:
     every = [(queue, *one) for queue, parts in numbers for one in _filled(parts)]
     whole = Tally.total(tally for _, _, tally in every)
     answer = requests.DailyStats(day=day)
@@ -182,7 +184,7 @@ def _last_called(queues: Iterable[Queue]) -> str:
 
 
 def _grouped(
-    every: Iterable[tuple[Queue, Part, Tally]], key: Callable[[Queue, Part], Grouping]
+    every: Iterable[tuple[Queue, DayPart, Tally]], key: Callable[[Queue, DayPart], Grouping]
 ) -> dict[Grouping, Tally]:
     groups: dict[Grouping, list[Tally]] = defaultdict(list)
     for queue, part, tally in every:
@@ -199,17 +201,17 @@ def _groups(
     return groups
 
 
-def _filled(parts: Mapping[Part, Tally]) -> list[tuple[Part, Tally]]:
+def _filled(parts: Mapping[DayPart, Tally]) -> list[tuple[DayPart, Tally]]:
     """The parts in which something happened that was not taken back, the earlier hour first."""
     filled = [(part, tally) for part, tally in parts.items() if not tally.empty]
     return sorted(filled, key=lambda one: _order(one[0]))
 
 
-def _order(part: Part) -> tuple[int, str, str, int]:
+def _order(part: DayPart) -> tuple[int, str, str, int]:
     return part.hour, part.counter_name, part.counter_id, -part.priority
 
 
-def _row(day: str, queue: Queue, part: Part, tally: Tally) -> list[str | int]:
+def _row(day: str, queue: Queue, part: DayPart, tally: Tally) -> list[str | int]:
     counts = tally.counts
     return [
         day,

@@ -9,7 +9,7 @@ FEED = Feed("mediq.queue.events", "/mediq/queue_svc", TicketEvent.DESCRIPTOR.ful
 _PREFIX = "TICKET_EVENT_TYPE_"
 
 
-def word_of(kind: TicketEventType.ValueType) -> str:
+def event_name(kind: TicketEventType.ValueType) -> str:
     """The last word of the routing key of a kind of event, such as no_show.
 
     Raises:
@@ -18,11 +18,11 @@ def word_of(kind: TicketEventType.ValueType) -> str:
     return TicketEventType.Name(kind).removeprefix(_PREFIX).lower()
 
 
-def words() -> list[str]:
+def event_names() -> list[str]:
     """The words of all kinds of events, in the order of the contract."""
-    return [word_of(kind) for kind in TicketEventType.values() if kind]
+    return [event_name(kind) for kind in TicketEventType.values() if kind]
 
 
 def routing_key(event: TicketEvent) -> str:
     """The routing key of an event: institution.service.word."""
-    return f"{event.institution_id}.{event.service_id}.{word_of(event.type)}"
+    return f"{event.institution_id}.{event.service_id}.{event_name(event.type)}"

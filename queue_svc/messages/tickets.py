@@ -13,9 +13,9 @@ from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 from mesh.clock import timestamp
 from mesh.messaging.events import Event
 from queue_svc.domain.boards import Called, ServiceBoard
-from queue_svc.domain.estimates import Line
+from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.journeys import bpjs_tasks, status_history
-from queue_svc.domain.tickets import Entry, Recorded, Ticket
+from queue_svc.domain.tickets import ChangeLogEntry, Ticket, TicketChange
 from queue_svc.messages.routing_keys import routing_key
 
 _EVENTS = uuid.UUID("5c3c1c33-8f0b-4c0e-9a60-6a3b1f3f4b52")
@@ -33,7 +33,7 @@ def status_of(ticket: Ticket) -> messages.TicketStatus.ValueType:
     return messages.TicketStatus.ValueType(ticket.status)
 
 
-def ticket_message(ticket: Ticket, line: Line | None) -> messages.Ticket:
+def ticket_message(ticket: Ticket, line: WaitingList | None) -> messages.Ticket:
     """A ticket with its place in the line; None when there is no line to stand in."""
     service = ticket.queue.service
     message = messages.Ticket(
@@ -61,12 +61,12 @@ def ticket_message(ticket: Ticket, line: Line | None) -> messages.Ticket:
         next_ticket_id=ticket.next_id,
         calls=ticket.calls,
     )
-    stand(message, ticket, line)
+    fill_position(message, ticket, line)
     return message
 
 
-def stand(
-    message: messages.Ticket | requests.TicketPosition, ticket: Ticket, line: Line | None
+def fill_position(
+    message: messages.Ticket | requests.TicketPosition, ticket: Ticket, line: WaitingList | None
 ) -> None:
     """Fills in where a ticket stands in the line; nothing but the last call unless it waits."""
     message.last_called_number = (line or ticket.queue).last_called_number
@@ -82,14 +82,14 @@ def stand(
     message.estimated_wait_high.CopyFrom(Duration(seconds=wait.high_seconds))
 
 
-def position_message(ticket: Ticket, line: Line | None) -> requests.TicketPosition:
+def position_message(ticket: Ticket, line: WaitingList | None) -> requests.TicketPosition:
     """The place of a ticket in the line, and the last number called."""
     message = requests.TicketPosition(ticket_id=ticket.id, status=status_of(ticket))
-    stand(message, ticket, line)
+    fill_position(message, ticket, line)
     return message
 
 
-def entry_message(entry: Entry) -> TicketEvent:
+def entry_message(entry: ChangeLogEntry) -> TicketEvent:
     """A line of a queue's history as an event."""
     return TicketEvent(
         id=str(uuid.uuid5(_EVENTS, f"{entry.ticket_id}/{entry.version}")),
@@ -110,7 +110,7 @@ def entry_message(entry: Entry) -> TicketEvent:
     )
 
 
-def event_of(entry: Entry) -> Event:
+def event_of(entry: ChangeLogEntry) -> Event:
     """A line of a queue's history on its way to the bus."""
     message = entry_message(entry)
     return Event(message.id, routing_key(message), message.SerializeToString(), entry.time)
@@ -153,7 +153,7 @@ def board_message(
     )
 
 
-def history_message(ticket: Ticket, history: Sequence[Recorded]) -> requests.TicketHistory:
+def history_message(ticket: Ticket, history: Sequence[TicketChange]) -> requests.TicketHistory:
     """What happened to a ticket."""
     return requests.TicketHistory(
         changes=[

@@ -5,10 +5,12 @@ from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.idempotency import encrypted_answers
 from queue_svc.persistence.mapping import CHANGE
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY
-from queue_svc.persistence.ticket_queries import reason_place
+from queue_svc.persistence.ticket_queries import reason_associated_data
 
 ENCRYPTED_COLUMNS = (
-    EncryptedColumn(CHANGE, "reason", lambda row: reason_place(row.ticket_id, row.version)),
+    EncryptedColumn(
+        CHANGE, "reason", lambda row: reason_associated_data(row.ticket_id, row.version)
+    ),
     encrypted_answers(IDEMPOTENCY),
     encrypted_events(AUDIT),
 )

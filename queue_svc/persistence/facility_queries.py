@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from queue_svc.domain.boards import Called, ServiceBoard
-from queue_svc.domain.numbers import Moment, Part, Tally
+from queue_svc.domain.numbers import DayPart, Moment, Tally
 from queue_svc.domain.states import AT_COUNTER, Status
-from queue_svc.domain.tickets import Entry, Key, Queue, Reach
+from queue_svc.domain.tickets import ChangeLogEntry, Queue, ServiceKey
 from queue_svc.persistence.mapping import CHANGE, TICKET, entry_of, queue_of
 from queue_svc.persistence.models import ChangeRow, QueueRow, TicketRow
-from queue_svc.persistence.query_base import Reader
+from queue_svc.persistence.query_base import QueryBase
 from queue_svc.persistence.statistics_rollups import tallies
 
 HISTORY = (
@@ -40,7 +41,7 @@ CALLS_SHOWN = 5
 """Earlier calls of a service that a board shows."""
 
 
-class FacilityReader(Reader):
+class FacilityQueries(QueryBase):
     """The queues of facilities that one caller can reach, in one unit of work."""
 
     def queues(self, institution_id: str, days: Collection[str]) -> list[Queue]:
@@ -57,8 +58,8 @@ class FacilityReader(Reader):
             now: The moment.
         """
         keys = {queue.id: queue.key for queue in queues}
-        in_service: Counter[Key] = Counter()
-        open_counters: dict[Key, set[str]] = defaultdict(set)
+        in_service: Counter[ServiceKey] = Counter()
+        open_counters: dict[ServiceKey, set[str]] = defaultdict(set)
         held = (
             select(TICKET.c.queue_id, func.count())
             .where(TICKET.c.queue_id.in_(keys), TICKET.c.status.in_(AT_COUNTER))
@@ -77,7 +78,7 @@ class FacilityReader(Reader):
         )
         for queue_id, counter_id in self._session.execute(called):
             open_counters[keys[queue_id]].add(counter_id)
-        oldest: dict[Key, float] = {}
+        oldest: dict[ServiceKey, float] = {}
         for row in self._heads(list(keys)):
             waited = (now - row.create_time).total_seconds()
             key = keys[row.queue_id]
@@ -89,7 +90,7 @@ class FacilityReader(Reader):
 
     def tallies(
         self, queues: Sequence[Queue], *, samples: bool = True
-    ) -> dict[int, dict[Part, Tally]]:
+    ) -> dict[int, dict[DayPart, Tally]]:
         """The numbers of queues, by queue; without the measured times unless they are needed."""
         return tallies(self._session, [queue.id for queue in queues], samples=samples)
 
@@ -104,7 +105,7 @@ class FacilityReader(Reader):
             service_id: The service. Empty: all of them.
         """
         rows = self._queue_rows(institution_id, days, service_id)
-        groups: dict[Key, list[Queue]] = {}
+        groups: dict[ServiceKey, list[Queue]] = {}
         for row in rows:
             groups.setdefault((row.institution_id, row.service_id), []).append(queue_of(row))
         boards: list[ServiceBoard] = []
@@ -125,7 +126,7 @@ class FacilityReader(Reader):
         )
         return {row[0]: row[1] for row in self._session.execute(query)}
 
-    def entries(self, seen: Mapping[int, int], limit: int) -> list[Entry]:
+    def entries(self, seen: Mapping[int, int], limit: int) -> list[ChangeLogEntry]:
         """What happened in queues after some revisions, in the order of their histories.
 
         Args:
@@ -173,5 +174,5 @@ class FacilityReader(Reader):
         )
 
 
-OpenFacilities = Callable[[Session, Reach], FacilityReader]
+OpenFacilityQueries = Callable[[Session, AccessScope], FacilityQueries]
 """Opens the reader of facilities for a caller in a unit of work."""

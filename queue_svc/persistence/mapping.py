@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from sqlalchemy import Row, Table
 
-from queue_svc.domain.states import Act, Ground, Priority, ServiceKind, Status
-from queue_svc.domain.tickets import Counter, Entry, Prediction, Queue, Service, Ticket
+from queue_svc.domain.states import Priority, PriorityReason, ServiceKind, Status, TicketEventType
+from queue_svc.domain.tickets import ChangeLogEntry, Counter, Prediction, Queue, Service, Ticket
 from queue_svc.persistence.models import ChangeRow, QueueRow, TicketRow
 
 TICKET = cast(Table, TicketRow.__table__)
@@ -85,7 +85,7 @@ def ticket_of(row: Row[Any], queue: Queue) -> Ticket:
         service_ms=row.service_ms,
         journey_id=row.journey_id,
         arrive_time=row.arrive_time,
-        ground=Ground(row.ground),
+        ground=PriorityReason(row.ground),
         previous_id=row.previous_id or "",
         next_id=row.next_id or "",
         prediction=None
@@ -143,12 +143,12 @@ def ticket_values(ticket: Ticket) -> dict[str, object]:
     }
 
 
-def entry_of(row: Any) -> Entry:
+def entry_of(row: Any) -> ChangeLogEntry:
     """A line of a queue's history, from the columns of `reading.HISTORY`."""
-    return Entry(
+    return ChangeLogEntry(
         queue_id=row.queue_id,
         revision=row.revision,
-        act=Act(row.act),
+        act=TicketEventType(row.act),
         ticket_id=row.ticket_id,
         number=row.number,
         journey_id=row.journey_id,

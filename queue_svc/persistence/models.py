@@ -19,7 +19,7 @@ from mesh.audit_trail.recorder import audit_table
 from mesh.idempotency import idempotency_table
 from mesh.persistence.database import UtcDateTime
 from mesh.persistence.outbox import outbox_table
-from queue_svc.domain.states import Act, Ground, Priority, ServiceKind, Status
+from queue_svc.domain.states import Priority, PriorityReason, ServiceKind, Status, TicketEventType
 
 
 class Base(DeclarativeBase):
@@ -93,7 +93,7 @@ class TicketRow(Base):
     open_patient_id: Mapped[str | None] = mapped_column(String(36))
     """The patient as long as the ticket is open: one open ticket each and queue."""
     priority: Mapped[Priority] = mapped_column(SmallInteger())
-    ground: Mapped[Ground] = mapped_column(SmallInteger())
+    ground: Mapped[PriorityReason] = mapped_column(SmallInteger())
     status: Mapped[Status] = mapped_column(SmallInteger())
     version: Mapped[int]
     calls: Mapped[int]
@@ -131,7 +131,7 @@ class ChangeRow(Base):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     queue_id: Mapped[int] = mapped_column(ForeignKey("queues.id"))
     revision: Mapped[int]
-    act: Mapped[Act] = mapped_column(SmallInteger())
+    act: Mapped[TicketEventType] = mapped_column(SmallInteger())
     status: Mapped[Status] = mapped_column(SmallInteger())
     priority: Mapped[Priority] = mapped_column(SmallInteger())
     waiting: Mapped[int]

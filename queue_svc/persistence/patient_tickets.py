@@ -10,17 +10,17 @@ from sqlalchemy.orm import Session
 
 from mesh.contract.pagination import decode_token, encode_token
 from mesh.errors import MeshError, failed_precondition, invalid
-from queue_svc.domain.states import FINAL, Ground
-from queue_svc.domain.tickets import Recorded, Ticket
+from queue_svc.domain.states import FINAL, PriorityReason
+from queue_svc.domain.tickets import Ticket, TicketChange
 from queue_svc.persistence.mapping import CHANGE, TICKET
 from queue_svc.persistence.models import IDEMPOTENCY, ChangeRow
-from queue_svc.persistence.ticket_queries import TicketReader
+from queue_svc.persistence.ticket_queries import TicketQueries
 
 CHUNK = 500
 """Identifiers in one statement."""
 
 
-class PatientTickets(TicketReader):
+class PatientTickets(TicketQueries):
     """The tickets of one person, wherever they were issued, in one unit of work."""
 
     def page(self, patient_id: str, token: str, size: int) -> tuple[list[Ticket], str]:
@@ -44,12 +44,12 @@ class PatientTickets(TicketReader):
             return found, ""
         return found, encode_token(found[-1].create_time.isoformat(), found[-1].id)
 
-    def histories(self, ticket_ids: Collection[str]) -> dict[str, list[Recorded]]:
+    def histories(self, ticket_ids: Collection[str]) -> dict[str, list[TicketChange]]:
         """What happened to tickets, oldest first, by ticket."""
         query = (
             select(ChangeRow).where(ChangeRow.ticket_id.in_(ticket_ids)).order_by(ChangeRow.version)
         )
-        found: dict[str, list[Recorded]] = defaultdict(list)
+        found: dict[str, list[TicketChange]] = defaultdict(list)
         for row in self._session.scalars(query):
             found[row.ticket_id].append(self._recorded(row))
         return found
@@ -102,7 +102,7 @@ class PatientTickets(TicketReader):
             # The ground may tell of a pregnancy or a disability; statistics need the class alone.
             update(TICKET)
             .where(TICKET.c.id.in_(ticket_ids))
-            .values(patient_id=nobody, ground=Ground.NONE)
+            .values(patient_id=nobody, ground=PriorityReason.NONE)
         )
         # Who takes or cancels a ticket at home acts as the account.
         self._session.execute(

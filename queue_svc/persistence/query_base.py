@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, bindparam, select, union_all
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status
-from queue_svc.domain.tickets import Queue, Reach
+from queue_svc.domain.tickets import Queue
 from queue_svc.persistence.mapping import TICKET, queue_of
 from queue_svc.persistence.models import QueueRow
-from queue_svc.persistence.waiting_lists import Lines
+from queue_svc.persistence.waiting_lists import WaitingListProjection
 
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 HEADS = union_all(
@@ -37,33 +38,38 @@ HEADS = union_all(
 """The oldest waiting tickets of each class of a queue; built once, which costs more than asking."""
 
 
-class Reader:
+class QueryBase:
     """What one caller can reach, in one unit of work."""
 
     def __init__(
-        self, session: Session, reach: Reach, rules: Rules, cipher: FieldCipher, lines: Lines
+        self,
+        session: Session,
+        scope: AccessScope,
+        rules: Rules,
+        cipher: FieldCipher,
+        waiting_lists: WaitingListProjection,
     ) -> None:
         """Works in `session`.
 
         Args:
             session: The unit of work.
-            reach: Which tickets exist for the caller.
+            scope: Which tickets exist for the caller.
             rules: What the rules depend on.
             cipher: Hides reasons.
-            lines: Who waits.
+            waiting_lists: Who waits.
         """
         self._session = session
-        self.reach = reach
+        self.scope = scope
         self._rules = rules
         self._cipher = cipher
-        self._lines = lines
+        self._waiting_lists = waiting_lists
 
     def _visible(self, query: Query) -> Query:
         query = query.join(QueueRow, QueueRow.id == TICKET.c.queue_id)
-        if self.reach.institution_id is not None:
-            query = query.where(QueueRow.institution_id == self.reach.institution_id)
-        if self.reach.patient_id is not None:
-            query = query.where(TICKET.c.patient_id == self.reach.patient_id)
+        if self.scope.institution_id is not None:
+            query = query.where(QueueRow.institution_id == self.scope.institution_id)
+        if self.scope.account_id is not None:
+            query = query.where(TICKET.c.patient_id == self.scope.account_id)
         return query
 
     def _queue_rows(
@@ -78,8 +84,8 @@ class Reader:
         query = query.where(QueueRow.institution_id == institution_id, QueueRow.day.in_(days))
         if service_id:
             query = query.where(QueueRow.service_id == service_id)
-        if self.reach.institution_id is not None:
-            query = query.where(QueueRow.institution_id == self.reach.institution_id)
+        if self.scope.institution_id is not None:
+            query = query.where(QueueRow.institution_id == self.scope.institution_id)
         return query
 
     def _queues(

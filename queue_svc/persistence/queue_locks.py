@@ -13,7 +13,7 @@ from queue_svc.persistence.models import QueueRow
 from queue_svc.persistence.query_base import Query
 
 
-class Locks:
+class QueueLocks:
     """The queues that one unit of work holds. Each is locked once, and until the end."""
 
     def __init__(self, session: Session) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from queue_svc.domain.numbers import COUNTS, Part, Sample, Tally, effects
+from queue_svc.domain.numbers import COUNTS, DayPart, Sample, Tally, effects
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Ticket
@@ -104,7 +104,7 @@ class Rollups:
 
 def tallies(
     session: Session, queue_ids: Collection[int], *, samples: bool = True
-) -> dict[int, dict[Part, Tally]]:
+) -> dict[int, dict[DayPart, Tally]]:
     """The numbers of queues, by queue and part.
 
     Args:
@@ -112,10 +112,12 @@ def tallies(
         queue_ids: The queues.
         samples: Whether quantiles are asked for: the measured times are most of the rows.
     """
-    found: dict[int, dict[Part, Tally]] = {queue_id: {} for queue_id in queue_ids}
+    found: dict[int, dict[DayPart, Tally]] = {queue_id: {} for queue_id in queue_ids}
     counted = select(RollupRow.__table__).where(RollupRow.queue_id.in_(queue_ids))
     for row in session.execute(counted).mappings():
-        part = Part(row["hour"], Priority(row["priority"]), row["counter_id"], row["counter_name"])
+        part = DayPart(
+            row["hour"], Priority(row["priority"]), row["counter_id"], row["counter_name"]
+        )
         tally = found[row["queue_id"]][part] = Tally()
         tally.counts.update({name: row[name] for name in COUNTS})
     if not samples:
@@ -126,7 +128,7 @@ def tallies(
         *(sample.sample, sample.bucket, sample.count),
     ).where(sample.queue_id.in_(queue_ids), sample.count != 0)
     for queue_id, hour, priority, counter_id, kind, bucket, count in session.execute(measured):
-        part = Part(hour, Priority(priority), counter_id)
+        part = DayPart(hour, Priority(priority), counter_id)
         found[queue_id][part].samples[Sample(kind)][bucket] = count
     return found
 

@@ -7,18 +7,19 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from mesh.errors import not_found
 from queue_svc.domain.days import active_days
-from queue_svc.domain.estimates import Line
+from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.order import Waiting
-from queue_svc.domain.states import AT_COUNTER, Act, Priority, Status
-from queue_svc.domain.tickets import Change, Key, Queue, Reach, Recorded, Service, Ticket
+from queue_svc.domain.states import AT_COUNTER, Priority, Status, TicketEventType
+from queue_svc.domain.tickets import Change, Queue, Service, ServiceKey, Ticket, TicketChange
 from queue_svc.persistence.mapping import TICKET, counter_of, queue_of, ticket_of
 from queue_svc.persistence.models import ChangeRow, QueueRow
-from queue_svc.persistence.query_base import Reader
+from queue_svc.persistence.query_base import QueryBase
 
 
-class TicketReader(Reader):
+class TicketQueries(QueryBase):
     """The tickets that one caller can reach, in one unit of work."""
 
     def get(self, ticket_id: str) -> Ticket:
@@ -37,17 +38,19 @@ class TicketReader(Reader):
         found = {one.id: one for one in self._tickets(TICKET.c.id.in_(identifiers))}
         return [found[identifier] for identifier in identifiers if identifier in found]
 
-    def fresh_line(self, ticket: Ticket, now: datetime.datetime) -> Line | None:
+    def uncached_waiting_list(self, ticket: Ticket, now: datetime.datetime) -> WaitingList | None:
         """Who waits with a ticket that waits, also in a unit of work that has written."""
         if not ticket.waits:
             return None
-        return self._lines.fresh(self._session, ticket.queue.service, now)
+        return self._waiting_lists.load_uncached(self._session, ticket.queue.service, now)
 
-    def lines(self, services: Collection[Service], now: datetime.datetime) -> dict[Key, Line]:
+    def waiting_lists(
+        self, services: Collection[Service], now: datetime.datetime
+    ) -> dict[ServiceKey, WaitingList]:
         """Who waits for these services, by facility and service."""
-        return self._lines.read(self._session, services, now)
+        return self._waiting_lists.read(self._session, services, now)
 
-    def history(self, ticket_id: str) -> list[Recorded]:
+    def history(self, ticket_id: str) -> list[TicketChange]:
         """What happened to a ticket, oldest first.
 
         Raises:
@@ -96,7 +99,7 @@ class TicketReader(Reader):
         """
         queues = self._queues(institution_id, days, service_id)
         services = {queue.key: queue.service for queue in queues}
-        others: dict[Key, list[str]] = {key: [] for key in services}
+        others: dict[ServiceKey, list[str]] = {key: [] for key in services}
         if status is not Status.WAITING:
             keys = {queue.id: queue.key for queue in queues}
             query = (
@@ -108,13 +111,15 @@ class TicketReader(Reader):
                 query = query.where(TICKET.c.status == status)
             for identifier, queue_id in self._session.execute(query):
                 others[keys[queue_id]].append(identifier)
-        lines = self.lines(services.values(), now) if status in (None, Status.WAITING) else {}
+        waiting_lists = (
+            self.waiting_lists(services.values(), now) if status in (None, Status.WAITING) else {}
+        )
         ordered = sorted(services.values(), key=lambda one: (one.service_name, one.service_id))
         return [
             identifier
             for service in ordered
             for identifier in [
-                *(lines[service.key].order if service.key in lines else ()),
+                *(waiting_lists[service.key].order if service.key in waiting_lists else ()),
                 *others[service.key],
             ]
         ]
@@ -175,9 +180,9 @@ class TicketReader(Reader):
         query = select(QueueRow).where(QueueRow.id.in_(identifiers))
         return {row.id: queue_of(row) for row in self._session.scalars(query)}
 
-    def _recorded(self, row: ChangeRow) -> Recorded:
-        return Recorded(
-            act=Act(row.act),
+    def _recorded(self, row: ChangeRow) -> TicketChange:
+        return TicketChange(
+            act=TicketEventType(row.act),
             version=row.version,
             priority=Priority(row.priority),
             change=Change(
@@ -186,17 +191,19 @@ class TicketReader(Reader):
                 row.actor,
                 counter_of(row.counter_id, row.counter_name),
                 self._reason(row),
-                Priority(row.priority) if row.act == Act.UPDATED else None,
+                Priority(row.priority) if row.act == TicketEventType.UPDATED else None,
             ),
         )
 
     def _reason(self, row: ChangeRow) -> str:
         if row.reason is None:
             return ""
-        return self._cipher.decrypt(row.reason, reason_place(row.ticket_id, row.version)).decode()
+        return self._cipher.decrypt(
+            row.reason, reason_associated_data(row.ticket_id, row.version)
+        ).decode()
 
 
-def reason_place(ticket_id: str, version: int) -> str:
+def reason_associated_data(ticket_id: str, version: int) -> str:
     """What a reason is bound to, so that it cannot be moved to another change."""
     return f"ticket_changes/{ticket_id}/{version}/reason"
 
@@ -205,5 +212,5 @@ def _waiting(row: Row[Any]) -> Waiting:
     return Waiting(row.queue_time.timestamp(), row.sequence, row.id, Priority(row.priority))
 
 
-OpenReader = Callable[[Session, Reach], TicketReader]
+OpenTicketQueries = Callable[[Session, AccessScope], TicketQueries]
 """Opens the reader for a caller in a unit of work."""

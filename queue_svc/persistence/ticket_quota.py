@@ -15,7 +15,7 @@ from queue_svc.persistence.mapping import TICKET
 WINDOW = datetime.timedelta(hours=1)
 
 
-class Taken:
+class TicketQuota:
     """The tickets of some patients within the last hour, whatever became of them.
 
     Patients are not locked: those who take tickets of several services at the same moment may get

@@ -14,15 +14,23 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, StatusCode, not_found
 from queue_svc.domain import checks
 from queue_svc.domain import tickets as domain
-from queue_svc.domain.estimates import Line, rolling_mean
+from queue_svc.domain.estimates import WaitingList, rolling_mean
 from queue_svc.domain.order import Rates, Waiting, pick
 from queue_svc.domain.rules import Rules
-from queue_svc.domain.states import SERVED, Ground, Priority, Status
-from queue_svc.domain.tickets import Change, Counter, Entry, Prediction, Reach, Service, Ticket
+from queue_svc.domain.states import SERVED, Priority, PriorityReason, Status
+from queue_svc.domain.tickets import (
+    Change,
+    ChangeLogEntry,
+    Counter,
+    Prediction,
+    Service,
+    Ticket,
+)
 from queue_svc.persistence.mapping import (
     CHANGE,
     CHANGING,
@@ -33,11 +41,11 @@ from queue_svc.persistence.mapping import (
     ticket_values,
 )
 from queue_svc.persistence.models import QueueRow
-from queue_svc.persistence.queue_locks import Locks
+from queue_svc.persistence.queue_locks import QueueLocks
 from queue_svc.persistence.statistics_rollups import Rollups
-from queue_svc.persistence.ticket_queries import TicketReader, reason_place
-from queue_svc.persistence.ticket_quota import Taken
-from queue_svc.persistence.waiting_lists import Lines, waiting_of
+from queue_svc.persistence.ticket_queries import TicketQueries, reason_associated_data
+from queue_svc.persistence.ticket_quota import TicketQuota
+from queue_svc.persistence.waiting_lists import WaitingListProjection, waiting_of
 
 ONE = select(TICKET).where(TICKET.c.id == bindparam("of"))
 GUARDED = (
@@ -49,12 +57,12 @@ GUARDED = (
 
 
 @dataclass(frozen=True)
-class Issue:
+class NewTicket:
     """What a new ticket is made from."""
 
     patient_id: str
     priority: Priority = Priority.NORMAL
-    ground: Ground = Ground.NONE
+    ground: PriorityReason = PriorityReason.NONE
     actor: str = ""
     reason: str = ""
     """Why it is urgent; empty otherwise."""
@@ -62,29 +70,34 @@ class Issue:
     """Whether no staff have a hand in it: a patient takes only so many of these."""
 
 
-class TicketStore(TicketReader):
+class TicketRepository(TicketQueries):
     """The tickets that one caller can reach, and what can be done to them."""
 
     def __init__(
-        self, session: Session, reach: Reach, rules: Rules, cipher: FieldCipher, lines: Lines
+        self,
+        session: Session,
+        scope: AccessScope,
+        rules: Rules,
+        cipher: FieldCipher,
+        waiting_lists: WaitingListProjection,
     ) -> None:
-        """Works in `session`; see `TicketReader`."""
-        super().__init__(session, reach, rules, cipher, lines)
+        """Works in `session`; see `TicketQueries`."""
+        super().__init__(session, scope, rules, cipher, waiting_lists)
         # A queue's row is written once, at the end, however many changes it has seen.
         session.autoflush = False
-        self.made: list[tuple[Entry, Ticket]] = []
+        self.made: list[tuple[ChangeLogEntry, Ticket]] = []
         """What happened in this unit of work, in order, and each ticket after it."""
         self.calls_expected = 1
         """Calls of the next patient that the unit of work may make."""
         self._fronts: dict[int, dict[Priority, deque[Waiting]]] = {}
         self._rollups = Rollups(session)
         self._changes: list[dict[str, object]] = []
-        self._locks = Locks(session)
+        self._locks = QueueLocks(session)
         self._places: dict[object, Sequence[int]] = {}
 
     def issue(
-        self, service: Service, issues: Sequence[Issue], now: datetime.datetime
-    ) -> tuple[list[Ticket | MeshError], Line | None]:
+        self, service: Service, issues: Sequence[NewTicket], now: datetime.datetime
+    ) -> tuple[list[Ticket | MeshError], WaitingList | None]:
         """Makes tickets with the next numbers of a queue.
 
         Args:
@@ -99,7 +112,9 @@ class TicketStore(TicketReader):
         """
         queue = self._locks.joined(service, now)
         present = self._present(queue, {one.patient_id for one in issues})
-        taken = Taken(self._session, {one.patient_id for one in issues if one.unattended}, now)
+        taken = TicketQuota(
+            self._session, {one.patient_id for one in issues if one.unattended}, now
+        )
         results: list[Ticket | MeshError] = []
         for one in issues:
             if one.patient_id in present:
@@ -239,7 +254,7 @@ class TicketStore(TicketReader):
         present = self._present(target, {ticket.patient_id})
         if present:
             raise domain.active_ticket_exists(present[ticket.patient_id])
-        issue = Issue(ticket.patient_id, ticket.priority, ticket.ground)
+        issue = NewTicket(ticket.patient_id, ticket.priority, ticket.ground)
         # A clock that was put back does not make the second ticket older than the first.
         time = max(now, queue.last_change_time)
         joined = replace(
@@ -261,7 +276,7 @@ class TicketStore(TicketReader):
         self._rollups.flush()
         self._session.flush()
 
-    def _new(self, queue: QueueRow, what: Issue, now: datetime.datetime) -> Ticket:
+    def _new(self, queue: QueueRow, what: NewTicket, now: datetime.datetime) -> Ticket:
         queue.last_number += 1
         time = max(now, queue.last_change_time)
         identifier = str(uuid.uuid4())
@@ -285,12 +300,12 @@ class TicketStore(TicketReader):
 
     def _placed(
         self, tickets: Sequence[Ticket], now: datetime.datetime
-    ) -> tuple[dict[str, Ticket], Line | None]:
+    ) -> tuple[dict[str, Ticket], WaitingList | None]:
         """New tickets of one queue with the wait that they are told, by identifier; all saved."""
         if not tickets:
             return {}, None
         service = tickets[0].queue.service
-        line = self._lines.read(self._session, [service], now)[service.key]
+        line = self._waiting_lists.read(self._session, [service], now)[service.key]
         line = line.joining([waiting_of(ticket) for ticket in tickets])
         told = {ticket.id: _predicted(ticket, line) for ticket in tickets}
         self._session.execute(insert(TICKET), [ticket_values(one) for one in told.values()])
@@ -324,10 +339,10 @@ class TicketStore(TicketReader):
         queue.revision += 1
         queue.last_change_time = after.update_time
         queue.waiting += after.waits - (before.waits if before else False)
-        entry = Entry(
+        entry = ChangeLogEntry(
             queue_id=queue.id,
             revision=queue.revision,
-            act=domain.act_of(before, after),
+            act=domain.event_type_of(before, after),
             ticket_id=after.id,
             number=after.number,
             journey_id=after.journey_id,
@@ -343,7 +358,7 @@ class TicketStore(TicketReader):
         )
         self.made.append((entry, after))
         self._rollups.add(queue.id, before, after)
-        place = reason_place(after.id, after.version)
+        place = reason_associated_data(after.id, after.version)
         self._changes.append(
             {
                 "ticket_id": entry.ticket_id,
@@ -400,7 +415,7 @@ class TicketStore(TicketReader):
         return list(self._session.scalars(query))
 
     def _locked_queues(self, place: tuple[str, str], days: Collection[str]) -> dict[int, QueueRow]:
-        key = self.reach, place, tuple(days)
+        key = self.scope, place, tuple(days)
         if key not in self._places:
             query = self._of_facility(select(QueueRow.id), place[0], days, place[1])
             self._places[key] = self._session.scalars(query.order_by(QueueRow.id)).all()
@@ -428,7 +443,7 @@ def _rates(queues: Mapping[int, QueueRow]) -> Rates:
     return Rates(newest.rate_high, newest.rate_normal, newest.rate_low)
 
 
-def _predicted(ticket: Ticket, line: Line) -> Ticket:
+def _predicted(ticket: Ticket, line: WaitingList) -> Ticket:
     wait = line.wait(ticket.id)
     if wait is None:
         return ticket
@@ -437,5 +452,5 @@ def _predicted(ticket: Ticket, line: Line) -> Ticket:
     )
 
 
-OpenStore = Callable[[Session, Reach], TicketStore]
+OpenTicketRepository = Callable[[Session, AccessScope], TicketRepository]
 """Opens the store for a caller in a unit of work."""

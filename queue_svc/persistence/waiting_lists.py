@@ -19,28 +19,28 @@ from sqlalchemy.orm import Session
 from queue_svc.domain.days import active_days, seconds_until
 from queue_svc.domain.estimates import (
     ARRIVAL_WINDOW_SECONDS,
-    Line,
+    WaitingList,
     arrival_rates,
     service_seconds,
 )
 from queue_svc.domain.order import Rates, Waiting
 from queue_svc.domain.rules import Rules
-from queue_svc.domain.states import Act, Priority, Status
-from queue_svc.domain.tickets import Entry, Key, Queue, Service, Ticket
+from queue_svc.domain.states import Priority, Status, TicketEventType
+from queue_svc.domain.tickets import ChangeLogEntry, Queue, Service, ServiceKey, Ticket
 from queue_svc.persistence.mapping import CHANGE, TICKET, queue_of
 from queue_svc.persistence.models import QueueRow, TicketRow
 
-COPIES = 500
+MAX_SNAPSHOTS = 500
 """Queues that are kept; the one that was read longest ago goes first."""
 CATCH_UP = 2000
 """Changes that are replayed; who has missed more reads the queue anew."""
-CALLS = frozenset({Act.CALLED, Act.RECALLED})
+CALLS = frozenset({TicketEventType.CALLED, TicketEventType.RECALLED})
 RECENT = 2000
 """Changes among which open counters are looked for: a day's history is not read for them."""
 
 
 @dataclass
-class _Copy:
+class _Snapshot:
     """The waiting tickets of one queue at one revision."""
 
     revision: int
@@ -91,13 +91,15 @@ class _Copy:
     def change(
         self,
         ticket_id: str,
-        act: Act,
+        act: TicketEventType,
         priority: Priority,
         time: datetime.datetime,
         waiting: Waiting | None,
     ) -> None:
         """Follows a change of a ticket; `waiting` says where it stands now."""
-        if act is Act.ISSUED or (act is Act.UPDATED and ticket_id in self.arrived):
+        if act is TicketEventType.ISSUED or (
+            act is TicketEventType.UPDATED and ticket_id in self.arrived
+        ):
             self.arrive(ticket_id, priority, time.timestamp())
         self.place(ticket_id, waiting)
 
@@ -106,19 +108,19 @@ class _Copy:
         self.counters[counter_id] = max(moment, self.counters.get(counter_id, 0.0))
 
 
-class Lines:
+class WaitingListProjection:
     """The lines of all services that this process was asked about."""
 
     def __init__(self, rules: Rules) -> None:
         """Starts without a copy."""
         self._rules = rules
-        self._copies: OrderedDict[int, _Copy] = OrderedDict()
+        self._copies: OrderedDict[int, _Snapshot] = OrderedDict()
         # Units of work run in threads.
         self._lock = threading.Lock()
 
     def read(
         self, session: Session, services: Iterable[Service], now: datetime.datetime
-    ) -> dict[Key, Line]:
+    ) -> dict[ServiceKey, WaitingList]:
         """The lines of services as they are committed: not for a session that has written.
 
         Args:
@@ -135,18 +137,18 @@ class Lines:
             return {}
         key = tuple_(QueueRow.institution_id, QueueRow.service_id, QueueRow.day)
         rows = session.scalars(select(QueueRow).where(key.in_(wanted)).order_by(QueueRow.day)).all()
-        groups: dict[Key, list[QueueRow]] = defaultdict(list)
+        groups: dict[ServiceKey, list[QueueRow]] = defaultdict(list)
         for row in rows:
             groups[row.institution_id, row.service_id].append(row)
         with self._lock:
             for row in rows:
                 self._refresh(session, row, now)
             lines = {key: self._line(days, now) for key, days in groups.items()}
-            while len(self._copies) > COPIES:
+            while len(self._copies) > MAX_SNAPSHOTS:
                 self._copies.popitem(last=False)
             return lines
 
-    def committed(self, changes: Iterable[tuple[Entry, Ticket]]) -> None:
+    def committed(self, changes: Iterable[tuple[ChangeLogEntry, Ticket]]) -> None:
         """Takes what this process has just committed, so that it need not be read.
 
         What does not follow what is known here is read with the next line.
@@ -161,7 +163,9 @@ class Lines:
                     if entry.act in CALLS and entry.counter is not None:
                         copy.call(entry.counter.id, entry.time.timestamp())
 
-    def fresh(self, session: Session, service: Service, now: datetime.datetime) -> Line | None:
+    def load_uncached(
+        self, session: Session, service: Service, now: datetime.datetime
+    ) -> WaitingList | None:
         """The line of one service, read whole: also for a session that has written.
 
         Args:
@@ -195,8 +199,8 @@ class Lines:
             _catch_up(session, row.id, copy)
         self._copies.move_to_end(row.id)
 
-    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Copy:
-        copy = _Copy(row.revision)
+    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Snapshot:
+        copy = _Snapshot(row.revision)
         ticket = TICKET.c
         waiting = select(ticket.id, ticket.priority, ticket.queue_time, ticket.sequence).where(
             ticket.queue_id == row.id, ticket.status == Status.WAITING
@@ -230,7 +234,7 @@ class Lines:
             copy.call(counter_id, call_time.timestamp())
         return copy
 
-    def _line(self, rows: Sequence[QueueRow], now: datetime.datetime) -> Line:
+    def _line(self, rows: Sequence[QueueRow], now: datetime.datetime) -> WaitingList:
         return _merged(
             [queue_of(row) for row in rows],
             [self._copies[row.id] for row in rows],
@@ -239,7 +243,7 @@ class Lines:
         )
 
 
-def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
+def _catch_up(session: Session, queue_id: int, copy: _Snapshot) -> None:
     change, ticket = CHANGE.c, TICKET.c
     missed = (
         select(
@@ -263,14 +267,14 @@ def _catch_up(session: Session, queue_id: int, copy: _Copy) -> None:
         waiting = None
         if row.status == Status.WAITING:
             waiting = Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority)
-        copy.change(row.id, Act(row.act), priority, row.time, waiting)
+        copy.change(row.id, TicketEventType(row.act), priority, row.time, waiting)
         if row.act in CALLS and row.counter_id is not None:
             copy.call(row.counter_id, row.time.timestamp())
 
 
 def _merged(
-    queues: Sequence[Queue], copies: Sequence[_Copy], rules: Rules, now: datetime.datetime
-) -> Line:
+    queues: Sequence[Queue], copies: Sequence[_Snapshot], rules: Rules, now: datetime.datetime
+) -> WaitingList:
     """One line from the queues of a service around midnight, the older day first."""
     moment = now.timestamp()
     newest = queues[-1]
@@ -287,7 +291,7 @@ def _merged(
         counter for copy in copies for counter, called in copy.counters.items() if called >= opened
     }
     since = [copy.since for copy in copies if copy.since is not None]
-    return Line(
+    return WaitingList(
         classes=_classes(copies),
         rates=rates_of(newest.service),
         now=moment,
@@ -299,7 +303,7 @@ def _merged(
     )
 
 
-def _classes(copies: Collection[_Copy]) -> Mapping[Priority, Sequence[Waiting]]:
+def _classes(copies: Collection[_Snapshot]) -> Mapping[Priority, Sequence[Waiting]]:
     if len(copies) == 1:
         (only,) = copies
         return {priority: tuple(line) for priority, line in only.classes.items()}

@@ -11,38 +11,39 @@ from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
 
 from mesh.contract import pagination
-from mesh.contract.call import Principal, principal
+from mesh.contract.access_scope import AccessScope
+from mesh.contract.call import principal
 from mesh.errors import MeshError, invalid
 from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
 from mesh.shared_state.cache import Cache
 from queue_svc.adapters.facilities import Facilities
-from queue_svc.application.ticket_commands import Writer
-from queue_svc.application.ticket_reads import described
+from queue_svc.application.ticket_commands import TicketCommandHandler
+from queue_svc.application.ticket_reads import describe_tickets
 from queue_svc.domain.days import Clock, active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
-from queue_svc.domain.tickets import Reach, Ticket
-from queue_svc.persistence.facility_queries import FacilityReader, OpenFacilities
+from queue_svc.domain.tickets import Ticket
+from queue_svc.persistence.facility_queries import FacilityQueries, OpenFacilityQueries
 from queue_svc.persistence.patient_tickets import OpenPatients
-from queue_svc.persistence.ticket_queries import OpenReader, TicketReader
-from queue_svc.streaming.stream_service import Live
+from queue_svc.persistence.ticket_queries import OpenTicketQueries, TicketQueries
+from queue_svc.streaming.stream_service import StreamService
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What QueueService works with."""
 
     database: Database
-    writer: Writer
-    reader: OpenReader
-    overview: OpenFacilities
+    commands: TicketCommandHandler
+    reader: OpenTicketQueries
+    overview: OpenFacilityQueries
     patients: OpenPatients
     idempotency: Idempotency
     facilities: Facilities
-    live: Live
-    tail: Callable[[str], AsyncIterator[WatchEventsResponse]]
+    streams: StreamService
+    tail_events: Callable[[str], AsyncIterator[WatchEventsResponse]]
     """Follows the events that fit a pattern."""
     cache: Cache
     rules: Rules
@@ -51,15 +52,6 @@ class Parts:
     """Longest use of a copy in the cache."""
     fhir_export: bool
     """Whether visits are given out as FHIR Encounters."""
-
-
-def reach_of(who: Principal) -> Reach:
-    """The tickets that exist for a person: a facility's for staff, their own for everyone else."""
-    if who.is_network_admin:
-        return Reach()
-    if who.is_staff:
-        return Reach(institution_id=who.institution_id)
-    return Reach(patient_id=who.subject)
 
 
 def page_of(identifiers: Sequence[str], token: str, size: int) -> tuple[Sequence[str], str]:
@@ -82,12 +74,12 @@ def page_of(identifiers: Sequence[str], token: str, size: int) -> tuple[Sequence
     return page, pagination.encode_token(str(end), page[-1]) if page and more else ""
 
 
-class Part(QueueServiceServicer):
+class ServicerBase(QueueServiceServicer):
     """A part of QueueService."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Dependencies) -> None:
         """Serves with `parts`."""
-        self._parts = parts
+        self._dependencies = parts
         self._clock = parts.clock
 
     async def _facts(
@@ -95,7 +87,7 @@ class Part(QueueServiceServicer):
     ) -> Callable[[], FacilityFacts]:
         """Gives the facts, or their error, when the effect asks: a repeated request never does."""
         try:
-            found = await self._parts.facilities.facts(
+            found = await self._dependencies.facilities.facts(
                 institution_id, service_id, counter_id=counter_id
             )
         except MeshError as error:
@@ -103,33 +95,33 @@ class Part(QueueServiceServicer):
         return lambda: found
 
     async def _days_of(self, institution_id: str) -> tuple[str, ...]:
-        facts = await self._parts.facilities.facts(institution_id)
+        facts = await self._dependencies.facilities.facts(institution_id)
         return self._days(facts.institution.time_zone)
 
     def _days(self, time_zone: str) -> tuple[str, ...]:
-        return active_days(self._clock(), time_zone, self._parts.rules.carry_hours)
+        return active_days(self._clock(), time_zone, self._dependencies.rules.carry_hours)
 
     async def _day(self, institution_id: str, field: str, asked: str) -> str:
         """The day that a report is asked for; today at the facility when none is named."""
         if asked:
             return parse_day(field, asked).isoformat()
-        facts = await self._parts.facilities.facts(institution_id)
+        facts = await self._dependencies.facilities.facts(institution_id)
         return service_day(self._clock(), facts.institution.time_zone)
 
     async def _read(
-        self, work: Callable[[TicketReader], Result], reach: Reach | None = None
+        self, work: Callable[[TicketQueries], Result], scope: AccessScope | None = None
     ) -> Result:
         """Reads what the caller can reach, or what a reach says."""
-        seen = reach_of(principal()) if reach is None else reach
-        return await self._parts.database.read(
-            lambda session: work(self._parts.reader(session, seen))
+        seen = AccessScope.of(principal()) if scope is None else scope
+        return await self._dependencies.database.read(
+            lambda session: work(self._dependencies.reader(session, seen))
         )
 
-    async def _look(self, institution_id: str, work: Callable[[FacilityReader], Result]) -> Result:
+    async def _look(self, institution_id: str, work: Callable[[FacilityQueries], Result]) -> Result:
         """Reads a facility; the policy has seen to it that the caller may."""
-        reach = Reach(institution_id=institution_id)
-        return await self._parts.database.read(
-            lambda session: work(self._parts.overview(session, reach))
+        scope = AccessScope(institution_id=institution_id)
+        return await self._dependencies.database.read(
+            lambda session: work(self._dependencies.overview(session, scope))
         )
 
     async def _get(self, ticket_id: str) -> Ticket:
@@ -137,7 +129,9 @@ class Part(QueueServiceServicer):
 
     async def _described(self, identifiers: Sequence[str]) -> list[messages.Ticket]:
         now = self._clock()
-        return await self._read(lambda reader: described(reader, reader.by_ids(identifiers), now))
+        return await self._read(
+            lambda reader: describe_tickets(reader, reader.by_ids(identifiers), now)
+        )
 
 
 def _raise(error: MeshError) -> FacilityFacts:

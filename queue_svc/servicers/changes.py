@@ -3,22 +3,23 @@
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
 
+from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import principal
 from mesh.errors import forbidden, invalid
 from mesh.rpc.pipeline import Context
 from queue_svc.adapters.facilities import class_rules_of, counter_of, service_of
-from queue_svc.application.ticket_commands import Changing, Joining
+from queue_svc.application.ticket_commands import ChangeTicket, IssueTicket
 from queue_svc.domain.checks import check_priority
-from queue_svc.domain.states import Ground, Priority, Status
+from queue_svc.domain.states import Priority, PriorityReason, Status
 from queue_svc.domain.tickets import Service, Ticket
-from queue_svc.persistence.ticket_repository import Issue, TicketStore
-from queue_svc.servicers.base import Part, reach_of
+from queue_svc.persistence.ticket_repository import NewTicket, TicketRepository
+from queue_svc.servicers.base import ServicerBase
 
 SERVICE = "service"
 """Stands for a calling service where a person's account would stand."""
 
 
-class Changes(Part):
+class Changes(ServicerBase):
     """The RPCs that change tickets."""
 
     async def CreateTicket(
@@ -37,14 +38,14 @@ class Changes(Part):
             raise forbidden("a patient takes a ticket for themselves", "OTHER_PATIENT")
         facts = await self._facts(request.institution_id, request.service_id)
 
-        def plan() -> tuple[Service, Issue]:
+        def plan() -> tuple[Service, NewTicket]:
             known = facts()
             if stated is None:
-                grounds = [Ground(ground) for ground in request.priority_grounds]
+                grounds = [PriorityReason(ground) for ground in request.priority_grounds]
                 priority, ground = class_rules_of(known).choose(0, grounds)
             else:
-                priority, ground = stated, Ground.STAFF
-            return service_of(known), Issue(
+                priority, ground = stated, PriorityReason.STAFF
+            return service_of(known), NewTicket(
                 patient_id=patient_id or who.subject,
                 priority=priority,
                 ground=ground,
@@ -53,18 +54,18 @@ class Changes(Part):
                 unattended=not who.is_staff,
             )
 
-        lane = request.institution_id, request.service_id
-        return await self._parts.writer.issue(lane, Joining(who.subject, request, plan))
+        key = request.institution_id, request.service_id
+        return await self._dependencies.commands.issue(key, IssueTicket(who.subject, request, plan))
 
     async def IssueTicket(
         self, request: requests.IssueTicketRequest, context: Context
     ) -> messages.Ticket:
         facts = await self._facts(request.institution_id, request.service_id)
 
-        def plan() -> tuple[Service, Issue]:
+        def plan() -> tuple[Service, NewTicket]:
             known = facts()
             priority, ground = class_rules_of(known).choose(request.age_years, ())
-            return service_of(known), Issue(
+            return service_of(known), NewTicket(
                 patient_id=request.patient_id.lower(),
                 priority=priority,
                 ground=ground,
@@ -72,8 +73,8 @@ class Changes(Part):
                 unattended=True,
             )
 
-        lane = request.institution_id, request.service_id
-        return await self._parts.writer.issue(lane, Joining(SERVICE, request, plan))
+        key = request.institution_id, request.service_id
+        return await self._dependencies.commands.issue(key, IssueTicket(SERVICE, request, plan))
 
     async def CallNextTicket(
         self, request: requests.CallNextTicketRequest, context: Context
@@ -82,7 +83,7 @@ class Changes(Part):
         place = request.institution_id, request.service_id
         facts = await self._facts(*place, counter_id=request.counter_id)
 
-        def call(store: TicketStore) -> Ticket:
+        def call(store: TicketRepository) -> Ticket:
             return store.call_next(
                 place,
                 self._days(facts().institution.time_zone),
@@ -92,8 +93,8 @@ class Changes(Part):
                 finish_current=request.finish_current,
             )
 
-        changing = Changing(who.subject, request, reach_of(who), call)
-        return await self._parts.writer.change(place, changing)
+        changing = ChangeTicket(who.subject, request, AccessScope.of(who), call)
+        return await self._dependencies.commands.change(place, changing)
 
     async def CallTicket(
         self, request: requests.CallTicketRequest, context: Context
@@ -102,12 +103,12 @@ class Changes(Part):
         service = (await self._get(request.id)).queue.service
         facts = await self._facts(*service.key, counter_id=request.counter_id)
 
-        def call(store: TicketStore) -> Ticket:
+        def call(store: TicketRepository) -> Ticket:
             counter = counter_of(facts(), request.counter_id)
             return store.call(request.id, counter, who.subject, self._clock())
 
-        changing = Changing(who.subject, request, reach_of(who), call)
-        return await self._parts.writer.change(service.key, changing)
+        changing = ChangeTicket(who.subject, request, AccessScope.of(who), call)
+        return await self._dependencies.commands.change(service.key, changing)
 
     async def UpdateTicketStatus(
         self, request: requests.UpdateTicketStatusRequest, context: Context
@@ -126,27 +127,27 @@ class Changes(Part):
         ticket = await self._get(request.id)
         facts = await self._facts(ticket.queue.service.institution_id, request.service_id)
 
-        def transfer(store: TicketStore) -> Ticket:
+        def transfer(store: TicketRepository) -> Ticket:
             return store.transfer(
                 request.id, service_of(facts()), request.reason, who.subject, self._clock()
             )
 
-        changing = Changing(who.subject, request, reach_of(who), transfer)
-        return await self._parts.writer.change(request.id, changing)
+        changing = ChangeTicket(who.subject, request, AccessScope.of(who), transfer)
+        return await self._dependencies.commands.change(request.id, changing)
 
     async def SetTicketPriority(
         self, request: requests.SetTicketPriorityRequest, context: Context
     ) -> messages.Ticket:
         who = principal()
 
-        def set_priority(store: TicketStore) -> Ticket:
+        def set_priority(store: TicketRepository) -> Ticket:
             priority = Priority(request.priority)
             return store.set_priority(
                 request.id, priority, request.reason, who.subject, self._clock()
             )
 
-        changing = Changing(who.subject, request, reach_of(who), set_priority)
-        return await self._parts.writer.change(request.id, changing)
+        changing = ChangeTicket(who.subject, request, AccessScope.of(who), set_priority)
+        return await self._dependencies.commands.change(request.id, changing)
 
     async def _move(
         self,
@@ -155,8 +156,8 @@ class Changes(Part):
     ) -> messages.Ticket:
         who = principal()
 
-        def move(store: TicketStore) -> Ticket:
+        def move(store: TicketRepository) -> Ticket:
             return store.move(request.id, status, request.reason, who.subject, self._clock())
 
-        changing = Changing(who.subject, request, reach_of(who), move)
-        return await self._parts.writer.change(request.id, changing)
+        changing = ChangeTicket(who.subject, request, AccessScope.of(who), move)
+        return await self._dependencies.commands.change(request.id, changing)

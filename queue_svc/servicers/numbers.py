@@ -10,12 +10,11 @@ from mesh.errors import invalid
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
 from queue_svc.domain.days import days_between, parse_day, week_until
-from queue_svc.domain.numbers import Part as DayPart
-from queue_svc.domain.numbers import Tally
+from queue_svc.domain.numbers import DayPart, Tally
 from queue_svc.domain.tickets import Queue
 from queue_svc.messages import reports
-from queue_svc.persistence.facility_queries import FacilityReader
-from queue_svc.servicers.base import Part
+from queue_svc.persistence.facility_queries import FacilityQueries
+from queue_svc.servicers.base import ServicerBase
 
 MOST_DAYS = 93
 """Days of one export."""
@@ -23,7 +22,7 @@ Days = dict[str, tuple[list[Queue], Mapping[int, Mapping[DayPart, Tally]]]]
 """Queues of a day and their numbers, by day."""
 
 
-class Numbers(Part):
+class Numbers(ServicerBase):
     """The RPCs that count."""
 
     async def GetQueueStats(
@@ -32,7 +31,7 @@ class Numbers(Part):
         institution_id = request.institution_id
         days, now = await self._days_of(institution_id), self._clock()
 
-        def look(reader: FacilityReader) -> bytes:
+        def query(reader: FacilityQueries) -> bytes:
             queues = reader.queues(institution_id, days)
             moments = reader.moments(queues, now)
             tallies = reader.tallies(queues)
@@ -41,13 +40,13 @@ class Numbers(Part):
             ).SerializeToString()
 
         async def load() -> bytes:
-            return await self._look(institution_id, look)
+            return await self._look(institution_id, query)
 
         found = await get_or_load(
-            self._parts.cache,
+            self._dependencies.cache,
             institution_id,
             f"stats/{'/'.join(days)}",
-            self._parts.copy_seconds,
+            self._dependencies.copy_seconds,
             load,
         )
         return requests.QueueStats.FromString(found)
@@ -81,9 +80,9 @@ class Numbers(Part):
     ) -> Days:
         """Queues and numbers of each day."""
 
-        def look(reader: FacilityReader) -> Days:
+        def query(reader: FacilityQueries) -> Days:
             queues = reader.queues(institution_id, days)
             tallies = reader.tallies(queues, samples=samples)
             return {day: ([one for one in queues if one.day == day], tallies) for day in days}
 
-        return await self._look(institution_id, look)
+        return await self._look(institution_id, query)

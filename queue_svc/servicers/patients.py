@@ -6,14 +6,14 @@ from sqlalchemy.orm import Session
 from mesh.contract import pagination
 from mesh.idempotency import key_of
 from mesh.rpc.pipeline import Context
-from queue_svc.application.ticket_reads import described
+from queue_svc.application.ticket_reads import describe_tickets
 from queue_svc.messages.tickets import history_message
-from queue_svc.servicers.base import Part
+from queue_svc.servicers.base import ServicerBase
 from queue_svc.servicers.changes import SERVICE
 from queue_svc.servicers.tickets import owner_key
 
 
-class Patients(Part):
+class Patients(ServicerBase):
     """The RPCs about the tickets of one person."""
 
     async def ListPatientTickets(
@@ -21,8 +21,8 @@ class Patients(Part):
     ) -> requests.ListPatientTicketsResponse:
         size, now = pagination.page_size(request.page_size), self._clock()
 
-        def look(session: Session) -> requests.ListPatientTicketsResponse:
-            reader = self._parts.patients(session)
+        def query(session: Session) -> requests.ListPatientTicketsResponse:
+            reader = self._dependencies.patients(session)
             tickets, token = reader.page(request.patient_id.lower(), request.page_token, size)
             histories = reader.histories([one.id for one in tickets])
             return requests.ListPatientTicketsResponse(
@@ -30,12 +30,14 @@ class Patients(Part):
                     requests.PatientTicket(
                         ticket=message, changes=history_message(one, histories[one.id]).changes
                     )
-                    for one, message in zip(tickets, described(reader, tickets, now), strict=True)
+                    for one, message in zip(
+                        tickets, describe_tickets(reader, tickets, now), strict=True
+                    )
                 ],
                 next_page_token=token,
             )
 
-        return await self._parts.database.read(look)
+        return await self._dependencies.database.read(query)
 
     async def ErasePatientTickets(
         self, request: requests.ErasePatientTicketsRequest, context: Context
@@ -44,14 +46,16 @@ class Patients(Part):
         patient_id = request.patient_id.lower()
 
         def erase(session: Session) -> requests.ErasePatientTicketsResponse:
-            erased[:] = self._parts.patients(session).erase(patient_id, answer_scopes(patient_id))
+            erased[:] = self._dependencies.patients(session).erase(
+                patient_id, answer_scopes(patient_id)
+            )
             return requests.ErasePatientTicketsResponse(tickets=len(erased))
 
-        answer = await self._parts.idempotency.once(
+        answer = await self._dependencies.idempotency.once(
             SERVICE, request, requests.ErasePatientTicketsResponse, erase
         )
         for ticket_id in erased:
-            await self._parts.cache.delete(owner_key(ticket_id))
+            await self._dependencies.cache.delete(owner_key(ticket_id))
         return answer
 
 

@@ -9,8 +9,8 @@ from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
 from queue_svc.adapters.facilities import counter_of
 from queue_svc.messages.tickets import board_message
-from queue_svc.persistence.facility_queries import FacilityReader
-from queue_svc.servicers.base import Part
+from queue_svc.persistence.facility_queries import FacilityQueries
+from queue_svc.servicers.base import ServicerBase
 from queue_svc.streaming.stream_service import Place, ended
 
 LAST_EVENT_ID = "last-event-id"
@@ -28,27 +28,27 @@ def cursor_in(cursor: str, context: Context) -> str:
     return cursor
 
 
-class Streams(Part):
+class Streams(ServicerBase):
     """The RPCs of boards and live streams."""
 
     async def GetBoard(self, request: requests.GetBoardRequest, context: Context) -> requests.Board:
         place = await self._place(request.institution_id)
         days = place.days()
 
-        def look(reader: FacilityReader) -> bytes:
+        def query(reader: FacilityQueries) -> bytes:
             services, _ = reader.board(place.institution_id, days)
             now = self._clock()
             board = board_message(place.institution_id, place.name, place.time_zone, services, now)
             return board.SerializeToString()
 
         async def load() -> bytes:
-            return await self._look(place.institution_id, look)
+            return await self._look(place.institution_id, query)
 
         found = await get_or_load(
-            self._parts.cache,
+            self._dependencies.cache,
             place.institution_id,
             f"board/{'/'.join(days)}",
-            self._parts.copy_seconds,
+            self._dependencies.copy_seconds,
             load,
         )
         return requests.Board.FromString(found)
@@ -58,7 +58,7 @@ class Streams(Part):
     ) -> AsyncIterator[requests.WatchQueueResponse]:
         place = await self._place(request.institution_id)
         cursor = cursor_in(request.cursor, context)
-        updates = self._parts.live.watch_queue(place, request.service_id, cursor)
+        updates = self._dependencies.streams.watch_queue(place, request.service_id, cursor)
         async for update in ended(updates, requests.WatchQueueResponse):
             yield update
 
@@ -74,18 +74,20 @@ class Streams(Part):
             lambda: self._days(service.time_zone),
         )
         cursor = cursor_in(request.cursor, context)
-        updates = self._parts.live.watch_ticket(ticket, place, principal().expires_at, cursor)
+        updates = self._dependencies.streams.watch_ticket(
+            ticket, place, principal().expires_at, cursor
+        )
         async for update in ended(updates, requests.WatchTicketResponse):
             yield update
 
     async def WatchCounter(
         self, request: requests.WatchCounterRequest, context: Context
     ) -> AsyncIterator[requests.WatchCounterResponse]:
-        facts = await self._parts.facilities.facts(
+        facts = await self._dependencies.facilities.facts(
             request.institution_id, request.service_id, counter_id=request.counter_id
         )
         counter = counter_of(facts, request.counter_id)
-        updates = self._parts.live.watch_counter(
+        updates = self._dependencies.streams.watch_counter(
             await self._place(request.institution_id),
             request.service_id,
             counter.id,
@@ -98,11 +100,11 @@ class Streams(Part):
     async def WatchEvents(
         self, request: requests.WatchEventsRequest, context: Context
     ) -> AsyncIterator[requests.WatchEventsResponse]:
-        async for update in self._parts.tail(request.pattern):
+        async for update in self._dependencies.tail_events(request.pattern):
             yield update
 
     async def _place(self, institution_id: str) -> Place:
-        institution = (await self._parts.facilities.facts(institution_id)).institution
+        institution = (await self._dependencies.facilities.facts(institution_id)).institution
         return Place(
             institution.id,
             institution.name,

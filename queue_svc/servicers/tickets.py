@@ -8,18 +8,19 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 
 from mesh.audit_trail.recorder import annotate
 from mesh.contract import pagination
+from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import principal
 from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.cache import get_or_load
-from queue_svc.application.ticket_reads import described
+from queue_svc.application.ticket_reads import describe_tickets
 from queue_svc.domain.order import pick
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import Reach, queue_empty
+from queue_svc.domain.tickets import queue_empty
 from queue_svc.messages.tickets import history_message, journey_message, position_message
-from queue_svc.persistence.ticket_queries import TicketReader
+from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.persistence.waiting_lists import rates_of
-from queue_svc.servicers.base import Part, page_of, reach_of
+from queue_svc.servicers.base import ServicerBase, page_of
 
 OWNER_SECONDS = 3600.0
 """How long a ticket's facility and patient are remembered. Only an erasure changes the patient: it
@@ -31,36 +32,38 @@ def owner_key(ticket_id: str) -> str:
     return f"owner/{ticket_id}"
 
 
-class TicketReads(Part):
+class TicketReads(ServicerBase):
     """The RPCs that read tickets."""
 
     async def GetTicket(
         self, request: requests.GetTicketRequest, context: Context
     ) -> messages.Ticket:
         now = self._clock()
-        return await self._read(lambda reader: described(reader, [reader.get(request.id)], now)[0])
+        return await self._read(
+            lambda reader: describe_tickets(reader, [reader.get(request.id)], now)[0]
+        )
 
     async def GetTicketPosition(
         self, request: requests.GetTicketPositionRequest, context: Context
     ) -> requests.TicketPosition:
         institution_id, patient_id = await self._owner(request.id)
-        if not reach_of(principal()).covers(institution_id, patient_id):
+        if not AccessScope.of(principal()).covers(institution_id, patient_id):
             raise not_found("ticket", request.id)
         annotate(persons=[patient_id])
 
-        def look(reader: TicketReader) -> bytes:
+        def query(reader: TicketQueries) -> bytes:
             ticket = reader.get(request.id)
-            lines = reader.lines([ticket.queue.service], self._clock())
-            return position_message(ticket, lines.get(ticket.queue.key)).SerializeToString()
+            waiting_lists = reader.waiting_lists([ticket.queue.service], self._clock())
+            return position_message(ticket, waiting_lists.get(ticket.queue.key)).SerializeToString()
 
         async def load() -> bytes:
-            return await self._read(look, Reach())
+            return await self._read(query, AccessScope())
 
         found = await get_or_load(
-            self._parts.cache,
+            self._dependencies.cache,
             institution_id,
             f"position/{request.id}",
-            self._parts.copy_seconds,
+            self._dependencies.copy_seconds,
             load,
         )
         return requests.TicketPosition.FromString(found)
@@ -68,12 +71,12 @@ class TicketReads(Part):
     async def GetTicketHistory(
         self, request: requests.GetTicketHistoryRequest, context: Context
     ) -> requests.TicketHistory:
-        def look(reader: TicketReader) -> requests.TicketHistory:
+        def query(reader: TicketQueries) -> requests.TicketHistory:
             ticket = reader.get(request.id)
             annotate(persons=[ticket.patient_id])
             return history_message(ticket, reader.history(request.id))
 
-        return await self._read(look)
+        return await self._read(query)
 
     async def ListTickets(
         self, request: requests.ListTicketsRequest, context: Context
@@ -94,14 +97,16 @@ class TicketReads(Part):
         days = await self._days_of(request.institution_id)
         now = self._clock()
 
-        def look(reader: TicketReader) -> list[messages.Ticket]:
+        def query(reader: TicketQueries) -> list[messages.Ticket]:
             heads, queues = reader.next_of(request.institution_id, request.service_id, days)
             if not queues:
                 return []
             chosen = pick(heads, rates_of(queues[-1].service), now.timestamp())
-            return [] if chosen is None else described(reader, reader.by_ids([chosen.id]), now)
+            return (
+                [] if chosen is None else describe_tickets(reader, reader.by_ids([chosen.id]), now)
+            )
 
-        found = await self._read(look)
+        found = await self._read(query)
         if not found:
             raise queue_empty()
         return found[0]
@@ -140,7 +145,7 @@ class TicketReads(Part):
     async def ExportEncounter(
         self, request: requests.ExportEncounterRequest, context: Context
     ) -> HttpBody:
-        if not self._parts.fhir_export:
+        if not self._dependencies.fhir_export:
             raise MeshError(
                 "the export of visits is off: MEDIQ_QUEUE_SVC_FHIR_EXPORT=true turns it on",
                 StatusCode.UNIMPLEMENTED,
@@ -157,20 +162,20 @@ class TicketReads(Part):
     async def _journey(self, journey_id: str) -> requests.Journey:
         now = self._clock()
 
-        def look(reader: TicketReader) -> requests.Journey:
+        def query(reader: TicketQueries) -> requests.Journey:
             tickets = reader.journey(journey_id)
-            return journey_message(tickets, described(reader, tickets, now))
+            return journey_message(tickets, describe_tickets(reader, tickets, now))
 
-        return await self._read(look)
+        return await self._read(query)
 
     async def _owner(self, ticket_id: str) -> tuple[str, str]:
         """Facility and patient of a ticket."""
         key = owner_key(ticket_id)
-        known = await self._parts.cache.get(key)
+        known = await self._dependencies.cache.get(key)
         if known is None:
-            ticket = await self._read(lambda reader: reader.get(ticket_id), Reach())
+            ticket = await self._read(lambda reader: reader.get(ticket_id), AccessScope())
             known = f"{ticket.queue.service.institution_id} {ticket.patient_id}".encode()
-            await self._parts.cache.set(key, known, OWNER_SECONDS)
+            await self._dependencies.cache.set(key, known, OWNER_SECONDS)
         institution_id, patient_id = known.decode().split()
         return institution_id, patient_id
 

@@ -13,19 +13,20 @@ from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from mesh.messaging.events import GAP, Event, EventBus
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.shared_state.cache import Cache
-from queue_svc.domain.tickets import Entry, Reach
+from queue_svc.domain.tickets import ChangeLogEntry
 from queue_svc.messages.tickets import entry_message
-from queue_svc.persistence.facility_queries import OpenFacilities
+from queue_svc.persistence.facility_queries import OpenFacilityQueries
 
-KEPT = 2000
+MAX_KEPT = 2000
 """Changes of a facility that are kept for streams that are behind."""
-READ = 500
+READ_BATCH = 500
 """Changes that are read at once."""
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """How often the histories are looked at when the bus is silent."""
 RETRY_SECONDS = 1.0
 """Pause after a read that failed."""
@@ -34,10 +35,10 @@ Days = Callable[[], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Told:
+class EncodedEvent:
     """A change as the boards of a facility are told it."""
 
-    entry: Entry
+    entry: ChangeLogEntry
     seen: Mapping[int, int]
     """Revision of each queue after it."""
     message: WatchQueueResponse
@@ -58,26 +59,26 @@ def parse_cursor(cursor: str) -> dict[int, int] | None:
         return None
 
 
-def told(entry: Entry, seen: Mapping[int, int]) -> WatchQueueResponse:
+def change_message(entry: ChangeLogEntry, seen: Mapping[int, int]) -> WatchQueueResponse:
     """A change as a message of a board's stream."""
     return WatchQueueResponse(event=entry_message(entry), cursor=cursor_of(seen))
 
 
 @dataclass(eq=False)
-class _Facility:
+class _FacilityLog:
     """What happened at a facility since somebody follows it."""
 
     days: Days
     seen: dict[int, int] = field(default_factory=dict)
-    log: list[Told] = field(default_factory=list)
+    log: list[EncodedEvent] = field(default_factory=list)
     first: int = 0
     """Position of the oldest change in the log."""
-    followers: set["Follower"] = field(default_factory=set)
+    subscribers: set["Subscriber"] = field(default_factory=set)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     stale: bool = True
     """Whether something may have happened since the last read began."""
     begun: bool = False
-    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    last_revisions: dict[tuple[str, str], int] = field(default_factory=dict)
     """Revision of the last change in the log, by service and day."""
 
     @property
@@ -85,39 +86,39 @@ class _Facility:
         """Position after the newest change."""
         return self.first + len(self.log)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ChangeLogEntry) -> None:
         """Adds the next change of a queue, and tells everyone."""
         self.seen[entry.queue_id] = entry.revision
-        self.told[entry.service_id, entry.day] = entry.revision
+        self.last_revisions[entry.service_id, entry.day] = entry.revision
         seen = dict(self.seen)
-        self.log.append(Told(entry, seen, told(entry, seen)))
-        if len(self.log) > KEPT:
+        self.log.append(EncodedEvent(entry, seen, change_message(entry, seen)))
+        if len(self.log) > MAX_KEPT:
             self.first += 1
             del self.log[0]
-        for follower in self.followers:
-            follower.wake()
+        for subscriber in self.subscribers:
+            subscriber.wake()
 
 
 def _event(event: Event) -> TicketEvent:
     return TicketEvent.FromString(event.payload)
 
 
-class Follower:
+class Subscriber:
     """One stream that follows a facility."""
 
-    def __init__(self, facility: _Facility) -> None:
+    def __init__(self, facility: _FacilityLog) -> None:
         """Begins behind what the facility's log holds now."""
         self._facility = facility
         self._position = facility.end
-        self._news = asyncio.Event()
+        self._pending = asyncio.Event()
 
     def wake(self) -> None:
         """Says that there is something to take."""
-        self._news.set()
+        self._pending.set()
 
-    def take(self) -> Sequence[Told] | None:
+    def take(self) -> Sequence[EncodedEvent] | None:
         """What happened since the last time; None when it is too much to be kept."""
-        self._news.clear()
+        self._pending.clear()
         facility, start = self._facility, self._position
         self._position = facility.end
         if start < facility.first:
@@ -126,21 +127,21 @@ class Follower:
 
     async def wait(self, seconds: float, stop: asyncio.Task[bool]) -> bool:
         """Waits for something to take; False when the time is over or the server stops."""
-        if self._news.is_set():
+        if self._pending.is_set():
             return True
-        news = asyncio.create_task(self._news.wait())
+        pending = asyncio.create_task(self._pending.wait())
         try:
-            await asyncio.wait({news, stop}, timeout=seconds, return_when="FIRST_COMPLETED")
-            return news.done()
+            await asyncio.wait({pending, stop}, timeout=seconds, return_when="FIRST_COMPLETED")
+            return pending.done()
         finally:
-            news.cancel()
+            pending.cancel()
 
 
-class Histories:
+class ChangeFeed:
     """The facilities that streams of this process follow."""
 
     def __init__(
-        self, database: Database, reader: OpenFacilities, bus: EventBus, cache: Cache
+        self, database: Database, reader: OpenFacilityQueries, bus: EventBus, cache: Cache
     ) -> None:
         """Reads from `database` when the bus says so.
 
@@ -154,18 +155,18 @@ class Histories:
         self._reader = reader
         self._bus = bus
         self._cache = cache
-        self._facilities: dict[str, _Facility] = {}
+        self._facilities: dict[str, _FacilityLog] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Listens to the bus, for ever."""
         async with self._bus.subscribe("#") as subscription:
             while True:
-                event = await subscription.next(LOOK_SECONDS)
+                event = await subscription.next(POLL_SECONDS)
                 if event is None:
                     # In silence too: the bus may be away, or a stream was there before it.
                     for institution_id in self._facilities:
-                        self._look(institution_id)
+                        self._schedule_read(institution_id)
                     continue
                 events = [event]
                 while not subscription.queue.empty():
@@ -175,10 +176,10 @@ class Histories:
                 else:
                     touched = {one.institution_id for one in map(_event, events) if self._new(one)}
                 for institution_id in touched:
-                    self._look(institution_id)
+                    self._schedule_read(institution_id)
                     await self._cache.invalidate(institution_id)
 
-    def tell(self, entries: Sequence[Entry]) -> None:
+    def publish_local(self, entries: Sequence[ChangeLogEntry]) -> None:
         """Says what this process has just committed: its streams need not wait for the bus.
 
         What does not follow what is known here is read instead: another one was faster.
@@ -190,9 +191,9 @@ class Histories:
             if facility.begun and entry.revision == facility.seen.get(entry.queue_id, 0) + 1:
                 facility.add(entry)
             elif entry.revision > facility.seen.get(entry.queue_id, 0):
-                self._look(entry.institution_id)
+                self._schedule_read(entry.institution_id)
 
-    def _look(self, institution_id: str) -> None:
+    def _schedule_read(self, institution_id: str) -> None:
         facility = self._facilities.get(institution_id)
         if facility is None:
             return
@@ -204,33 +205,33 @@ class Histories:
     def _new(self, event: TicketEvent) -> bool:
         """Whether an event tells what no stream of this process has been told."""
         facility = self._facilities.get(event.institution_id)
-        known = facility.told if facility is not None else {}
+        known = facility.last_revisions if facility is not None else {}
         return event.revision > known.get((event.service_id, event.service_day), 0)
 
     @asynccontextmanager
-    async def follow(self, institution_id: str, days: Days) -> AsyncIterator[Follower]:
+    async def subscribe(self, institution_id: str, days: Days) -> AsyncIterator[Subscriber]:
         """Follows a facility for as long as the block runs.
 
-        What happens after the block has begun is taken by the follower, or was there before.
+        What happens after the block has begun is taken by the subscriber, or was there before.
         """
         facility = self._facilities.get(institution_id)
         if facility is None:
-            facility = self._facilities[institution_id] = _Facility(days)
-        follower = Follower(facility)
-        facility.followers.add(follower)
+            facility = self._facilities[institution_id] = _FacilityLog(days)
+        subscriber = Subscriber(facility)
+        facility.subscribers.add(subscriber)
         try:
             if not facility.begun:
                 await self._read(institution_id, facility)
-            yield follower
+            yield subscriber
         finally:
-            facility.followers.discard(follower)
-            if not facility.followers and self._facilities.get(institution_id) is facility:
+            facility.subscribers.discard(subscriber)
+            if not facility.subscribers and self._facilities.get(institution_id) is facility:
                 del self._facilities[institution_id]
 
-    async def _read(self, institution_id: str, facility: _Facility) -> None:
+    async def _read(self, institution_id: str, facility: _FacilityLog) -> None:
         """Reads what happened. Of those who wait for the lock, the next one reads for all."""
         async with facility.reading:
-            while facility.stale and facility.followers:
+            while facility.stale and facility.subscribers:
                 facility.stale = False
                 try:
                     await self._read_on(institution_id, facility)
@@ -241,19 +242,19 @@ class Histories:
                     logger().warning("a facility's history was not read", exc_info=error)
                     await asyncio.sleep(RETRY_SECONDS)
 
-    async def _read_on(self, institution_id: str, facility: _Facility) -> None:
+    async def _read_on(self, institution_id: str, facility: _FacilityLog) -> None:
         days, known = facility.days(), dict(facility.seen)
         first = not facility.begun
 
-        def read(session: Session) -> tuple[dict[int, int], list[Entry]]:
-            reader = self._reader(session, Reach(institution_id=institution_id))
+        def read(session: Session) -> tuple[dict[int, int], list[ChangeLogEntry]]:
+            reader = self._reader(session, AccessScope(institution_id=institution_id))
             revisions = reader.revisions(institution_id, days)
             behind = {
                 queue_id: known.get(queue_id, 0)
                 for queue_id, revision in revisions.items()
                 if revision > known.get(queue_id, 0)
             }
-            return revisions, [] if first else reader.entries(behind, READ)
+            return revisions, [] if first else reader.entries(behind, READ_BATCH)
 
         revisions, entries = await self._database.read(read)
         if not facility.begun:
@@ -265,4 +266,4 @@ class Histories:
         for entry in entries:
             if entry.revision > facility.seen.get(entry.queue_id, 0):
                 facility.add(entry)
-        facility.stale = facility.stale or len(entries) == READ
+        facility.stale = facility.stale or len(entries) == READ_BATCH

@@ -34,7 +34,7 @@ def pattern_of(text: str) -> str:
     return ".".join(words)
 
 
-async def tail(
+async def tail_events(
     bus: EventBus,
     pattern: str,
     draining: asyncio.Event,
@@ -67,8 +67,8 @@ async def tail(
                 if event is not None:
                     yield WatchEventsResponse(event=TicketEvent.FromString(event.payload))
                 elif not draining.is_set():
-                    beat = Heartbeat(send_time=timestamp(clock()))
-                    yield WatchEventsResponse(heartbeat=beat)
+                    heartbeat = Heartbeat(send_time=timestamp(clock()))
+                    yield WatchEventsResponse(heartbeat=heartbeat)
             yield _end("SHUTTING_DOWN")
         finally:
             stop.cancel()

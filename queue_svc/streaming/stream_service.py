@@ -24,20 +24,27 @@ from mediq.queue.v1.queue_service_pb2 import (
 from sqlalchemy.orm import Session
 
 from mesh.clock import timestamp
+from mesh.contract.access_scope import AccessScope
 from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.persistence.batching import KeyedBatcher
 from mesh.persistence.database import Database
-from queue_svc.application.ticket_reads import described
+from queue_svc.application.ticket_reads import describe_tickets
 from queue_svc.domain.days import Clock
-from queue_svc.domain.estimates import Line
+from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import Entry, Reach, Service, Ticket, as_issued, changed
+from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
 from queue_svc.messages.tickets import THREE, board_message, ticket_message
-from queue_svc.persistence.facility_queries import OpenFacilities
-from queue_svc.persistence.ticket_queries import OpenReader, TicketReader
-from queue_svc.streaming.change_feed import Days, Histories, cursor_of, parse_cursor, told
-from queue_svc.streaming.stream_session import Stream, end
+from queue_svc.persistence.facility_queries import OpenFacilityQueries
+from queue_svc.persistence.ticket_queries import OpenTicketQueries, TicketQueries
+from queue_svc.streaming.change_feed import (
+    ChangeFeed,
+    Days,
+    change_message,
+    cursor_of,
+    parse_cursor,
+)
+from queue_svc.streaming.stream_session import StreamSession, end
 
 MISSED = 1000
 """Changes that are told one by one after a reconnect; who missed more gets the whole anew."""
@@ -66,15 +73,15 @@ class Place:
     """Gives its active days now."""
 
 
-class Live:
+class StreamService:
     """Serves the streams of this process."""
 
     def __init__(
         self,
         database: Database,
-        reader: OpenReader,
-        facilities: OpenFacilities,
-        histories: Histories,
+        reader: OpenTicketQueries,
+        facilities: OpenFacilityQueries,
+        feed: ChangeFeed,
         draining: asyncio.Event,
         clock: Clock,
         heartbeat_seconds: float,
@@ -85,7 +92,7 @@ class Live:
             database: Where tickets are read.
             reader: Opens the reader of tickets.
             facilities: Opens the reader of facilities.
-            histories: Say what happens.
+            feed: Say what happens.
             draining: Set when the server stops.
             clock: Gives the time.
             heartbeat_seconds: Longest silence of a stream.
@@ -93,14 +100,16 @@ class Live:
         self._database = database
         self._reader = reader
         self._facilities = facilities
-        self._histories = histories
+        self._feed = feed
         self._draining = draining
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._streams = 0
         # An event wakes everyone who watches a queue: what they ask for is read together.
         self._tickets: KeyedBatcher[str, Ticket] = KeyedBatcher(self._read_tickets, MISSED)
-        self._lines: KeyedBatcher[Service, Line | None] = KeyedBatcher(self._read_lines, MISSED)
+        self._waiting_lists: KeyedBatcher[Service, WaitingList | None] = KeyedBatcher(
+            self._read_waiting_lists, MISSED
+        )
 
     async def watch_queue(
         self, place: Place, service_id: str, cursor: str
@@ -112,7 +121,7 @@ class Live:
             service_id: Only this service. Empty: all.
             cursor: Where the client was; empty at first.
         """
-        async with self._following(place, math.inf) as stream:
+        async with self._session(place, math.inf) as stream:
             days = place.days()
             seen = parse_cursor(cursor)
             missed = None if seen is None else await self._missed(place, seen)
@@ -123,17 +132,17 @@ class Live:
                 for entry in missed:
                     seen[entry.queue_id] = entry.revision
                     if service_id in ("", entry.service_id):
-                        yield told(entry, seen)
+                        yield change_message(entry, seen)
             while True:
-                for one in stream.news():
+                for one in stream.pending():
                     entry = one.entry
                     if entry.revision <= seen.get(entry.queue_id, 0):
                         continue
                     seen[entry.queue_id] = entry.revision
                     if service_id in ("", entry.service_id):
-                        yield one.message if seen == one.seen else told(entry, seen)
+                        yield one.message if seen == one.seen else change_message(entry, seen)
                         stream.sent()
-                if (reason := stream.over()) is not None:
+                if (reason := stream.end_reason()) is not None:
                     yield WatchQueueResponse(end=reason, cursor=cursor_of(seen))
                     return
                 if place.days() != days:
@@ -141,8 +150,8 @@ class Live:
                     first, seen = await self._board(place, service_id)
                     yield first
                 if not await stream.wait():
-                    beat = Heartbeat(send_time=timestamp(self._clock()))
-                    yield WatchQueueResponse(heartbeat=beat, cursor=cursor_of(seen))
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchQueueResponse(heartbeat=heartbeat, cursor=cursor_of(seen))
                     stream.sent()
 
     async def watch_ticket(
@@ -158,30 +167,30 @@ class Live:
         """
         version = cursor.partition(".")[0]
         shown = int(version) if version.isdecimal() and len(version) < 7 else None
-        async with self._following(place, until) as stream:
+        async with self._session(place, until) as stream:
             touched, woken = True, True
             while True:
                 if touched:
                     ticket = await self._tickets.submit("all", ticket.id)
-                line = await self._line(ticket)
+                line = await self._waiting_list(ticket)
                 for passed in await self._passed(shown, ticket):
                     yield _ticket_update(ticket_message(passed, None))
                 update = _ticket_update(ticket_message(ticket, line))
                 if update.cursor != cursor:
                     yield update
                 elif not woken:
-                    beat = Heartbeat(send_time=timestamp(self._clock()))
-                    yield WatchTicketResponse(heartbeat=beat, cursor=cursor)
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchTicketResponse(heartbeat=heartbeat, cursor=cursor)
                 if woken is False or update.cursor != cursor:
                     stream.sent()
                 shown, cursor = ticket.version, update.cursor
                 if not ticket.open:
                     yield WatchTicketResponse(end=end("CLOSED", retry=False), cursor=cursor)
                     return
-                if (reason := stream.over()) is not None:
+                if (reason := stream.end_reason()) is not None:
                     yield WatchTicketResponse(end=reason, cursor=cursor)
                     return
-                touched, woken = await self._news_of(stream, ticket)
+                touched, woken = await self._pending_of(stream, ticket)
 
     async def watch_counter(
         self, place: Place, service_id: str, counter_id: str, until: float, cursor: str
@@ -195,7 +204,7 @@ class Live:
             until: When the caller's session ends, in seconds since the epoch.
             cursor: Where the client was; empty at first.
         """
-        async with self._following(place, until) as stream:
+        async with self._session(place, until) as stream:
             changed_here, woken = True, True
             while True:
                 if changed_here:
@@ -206,19 +215,19 @@ class Live:
                         yield WatchCounterResponse(counter=state, cursor=cursor)
                         stream.sent()
                 if not woken:
-                    beat = Heartbeat(send_time=timestamp(self._clock()))
-                    yield WatchCounterResponse(heartbeat=beat, cursor=cursor)
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchCounterResponse(heartbeat=heartbeat, cursor=cursor)
                     stream.sent()
-                if (reason := stream.over()) is not None:
+                if (reason := stream.end_reason()) is not None:
                     yield WatchCounterResponse(end=reason, cursor=cursor)
                     return
                 woken = await stream.wait()
-                news = any(one.entry.service_id == service_id for one in stream.news())
+                news = any(one.entry.service_id == service_id for one in stream.pending())
                 # In silence too: the order shifts as priority grows.
                 changed_here = news or not woken
 
     @asynccontextmanager
-    async def _following(self, place: Place, until: float) -> AsyncIterator[Stream]:
+    async def _session(self, place: Place, until: float) -> AsyncIterator[StreamSession]:
         if self._streams >= MOST_STREAMS:
             raise MeshError(
                 "too many live streams", StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
@@ -227,33 +236,33 @@ class Live:
         stop = asyncio.create_task(self._draining.wait())
         try:
             # The following comes first: what happens after the read finds it open.
-            async with self._histories.follow(place.institution_id, place.days) as follower:
-                yield Stream(follower, stop, until, self._heartbeat_seconds)
+            async with self._feed.subscribe(place.institution_id, place.days) as subscriber:
+                yield StreamSession(subscriber, stop, until, self._heartbeat_seconds)
         finally:
             self._streams -= 1
             stop.cancel()
 
-    async def _news_of(self, stream: Stream, ticket: Ticket) -> tuple[bool, bool]:
+    async def _pending_of(self, stream: StreamSession, ticket: Ticket) -> tuple[bool, bool]:
         """Waits until the ticket or its line changed, or time is over: touched, woken."""
         place = ticket.queue.service.service_id
         while await stream.wait():
-            entries = [one.entry for one in stream.news()]
+            entries = [one.entry for one in stream.pending()]
             if any(entry.ticket_id == ticket.id for entry in entries):
                 return True, True
-            if stream.over() or any(entry.service_id == place for entry in entries):
+            if stream.end_reason() or any(entry.service_id == place for entry in entries):
                 return False, True
         return False, False
 
-    async def _line(self, ticket: Ticket) -> Line | None:
+    async def _waiting_list(self, ticket: Ticket) -> WaitingList | None:
         if not ticket.waits:
             return None
-        return await self._lines.submit("all", ticket.queue.service)
+        return await self._waiting_lists.submit("all", ticket.queue.service)
 
     async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
         """The states between the version that was shown and the one that is seen now."""
         if shown is None or ticket.version <= shown + 1:
             return ()
-        history = await self._read(lambda reader: reader.history(ticket.id), Reach())
+        history = await self._read(lambda reader: reader.history(ticket.id), AccessScope())
         first = as_issued(ticket, history[0].priority)
         changes = [one.change for one in history[1:]]
         return [
@@ -261,12 +270,12 @@ class Live:
             for version in range(shown + 1, ticket.version)
         ]
 
-    async def _missed(self, place: Place, seen: dict[int, int]) -> list[Entry] | None:
+    async def _missed(self, place: Place, seen: dict[int, int]) -> list[ChangeLogEntry] | None:
         """What happened after a cursor; None when it cannot be told from there."""
-        reach = Reach(institution_id=place.institution_id)
+        scope = AccessScope(institution_id=place.institution_id)
 
-        def read(session: Session) -> list[Entry] | None:
-            reader = self._facilities(session, reach)
+        def read(session: Session) -> list[ChangeLogEntry] | None:
+            reader = self._facilities(session, scope)
             revisions = reader.revisions(place.institution_id, place.days())
             known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
             if not set(seen) <= set(revisions):
@@ -286,7 +295,7 @@ class Live:
         days, now = place.days(), self._clock()
 
         def read(session: Session) -> tuple[WatchQueueResponse, dict[int, int]]:
-            reader = self._facilities(session, Reach(institution_id=place.institution_id))
+            reader = self._facilities(session, AccessScope(institution_id=place.institution_id))
             for _ in range(TRIES):
                 services, shown = reader.board(place.institution_id, days, service_id)
                 every = reader.revisions(place.institution_id, days)
@@ -304,35 +313,39 @@ class Live:
     async def _counter(self, place: Place, service_id: str, counter_id: str) -> CounterState:
         days, now = place.days(), self._clock()
 
-        def read(reader: TicketReader) -> CounterState:
+        def read(reader: TicketQueries) -> CounterState:
             waiting = reader.listed(place.institution_id, service_id, days, Status.WAITING, now)
             held = reader.by_ids(reader.current(place.institution_id, service_id, days))
             current = [one for one in held if one.counter and one.counter.id == counter_id]
             skipped = reader.skipped(place.institution_id, service_id, days)[:ROWS]
             return CounterState(
                 counter_id=counter_id,
-                current=described(reader, current, now),
-                next=described(reader, reader.by_ids(waiting[:ROWS]), now),
-                skipped=described(reader, reader.by_ids(skipped), now),
+                current=describe_tickets(reader, current, now),
+                next=describe_tickets(reader, reader.by_ids(waiting[:ROWS]), now),
+                skipped=describe_tickets(reader, reader.by_ids(skipped), now),
                 waiting=len(waiting),
             )
 
-        return await self._read(read, Reach(institution_id=place.institution_id))
+        return await self._read(read, AccessScope(institution_id=place.institution_id))
 
     async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
         found = {
             one.id: one
-            for one in await self._read(lambda reader: reader.by_ids(identifiers), Reach())
+            for one in await self._read(lambda reader: reader.by_ids(identifiers), AccessScope())
         }
         return [found.get(one) or not_found("ticket", one) for one in identifiers]
 
-    async def _read_lines(self, services: Sequence[Service]) -> Sequence[Line | None]:
+    async def _read_waiting_lists(
+        self, services: Sequence[Service]
+    ) -> Sequence[WaitingList | None]:
         now = self._clock()
-        lines = await self._read(lambda reader: reader.lines(services, now), Reach())
-        return [lines.get(service.key) for service in services]
+        waiting_lists = await self._read(
+            lambda reader: reader.waiting_lists(services, now), AccessScope()
+        )
+        return [waiting_lists.get(service.key) for service in services]
 
-    async def _read(self, work: Callable[[TicketReader], Result], reach: Reach) -> Result:
-        return await self._database.read(lambda session: work(self._reader(session, reach)))
+    async def _read(self, work: Callable[[TicketQueries], Result], scope: AccessScope) -> Result:
+        return await self._database.read(lambda session: work(self._reader(session, scope)))
 
 
 async def ended(

@@ -7,43 +7,47 @@ from collections.abc import Sequence
 
 from mediq.queue.v1.queue_service_pb2 import StreamEnd
 
-from queue_svc.streaming.change_feed import Follower, Told
+from queue_svc.streaming.change_feed import EncodedEvent, Subscriber
 
 LIFE_SECONDS = 600.0
 """How long a stream lives before it asks its client to connect anew, to spread the load again."""
 
 
-class Stream:
+class StreamSession:
     """The clockwork of one stream."""
 
     def __init__(
-        self, follower: Follower, stop: asyncio.Task[bool], until: float, heartbeat_seconds: float
+        self,
+        subscriber: Subscriber,
+        stop: asyncio.Task[bool],
+        until: float,
+        heartbeat_seconds: float,
     ) -> None:
         """Begins a stream.
 
         Args:
-            follower: Gives the news.
+            subscriber: Gives the news.
             stop: Done when the server stops.
             until: When the caller's session ends, in seconds since the epoch.
             heartbeat_seconds: Longest silence.
         """
-        self._follower = follower
+        self._subscriber = subscriber
         self._stop = stop
         self._until = until
         self._heartbeat_seconds = heartbeat_seconds
         self._slow = False
-        self._beat = time.monotonic() + heartbeat_seconds
+        self._heartbeat_due = time.monotonic() + heartbeat_seconds
         # Not all at once: streams that began together would come back together.
         life = LIFE_SECONDS * random.uniform(0.8, 1)  # noqa: S311  # nosec B311 # spreads renewals
         self._renew = time.monotonic() + life
 
-    def news(self) -> Sequence[Told]:
+    def pending(self) -> Sequence[EncodedEvent]:
         """What happened since the last time."""
-        found = self._follower.take()
+        found = self._subscriber.take()
         self._slow = self._slow or found is None
         return found or ()
 
-    def over(self) -> StreamEnd | None:
+    def end_reason(self) -> StreamEnd | None:
         """Why the stream ends now; None when it goes on."""
         if self._stop.done():
             return end("SHUTTING_DOWN", retry=True)
@@ -57,13 +61,13 @@ class Stream:
 
     def sent(self) -> None:
         """Notes a sign of life: the next one is due later."""
-        self._beat = time.monotonic() + self._heartbeat_seconds
+        self._heartbeat_due = time.monotonic() + self._heartbeat_seconds
 
     async def wait(self) -> bool:
         """Waits for news; False when a sign of life is due, or the stream is over."""
         now = time.monotonic()
-        left = min(self._until - time.time(), self._renew - now, self._beat - now)
-        return await self._follower.wait(max(0.0, left), self._stop)
+        left = min(self._until - time.time(), self._renew - now, self._heartbeat_due - now)
+        return await self._subscriber.wait(max(0.0, left), self._stop)
 
 
 def end(reason: str, *, retry: bool) -> StreamEnd:

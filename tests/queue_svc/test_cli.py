@@ -27,7 +27,7 @@ from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from queue_svc.messages.routing_keys import FEED, routing_key
 from queue_svc.settings import QueueSettings
-from queue_svc.streaming.event_tail import tail
+from queue_svc.streaming.event_tail import tail_events
 from tests.support.brokers import AMQP_URL
 from tests.support.mesh import Mesh
 
@@ -45,7 +45,7 @@ class Watched:
         self, request: WatchEventsRequest, context: Context
     ) -> AsyncIterator[WatchEventsResponse]:
         draining = self.server.draining
-        async for message in tail(self.bus, request.pattern, draining, utc_now, 0.1):
+        async for message in tail_events(self.bus, request.pattern, draining, utc_now, 0.1):
             yield message
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from queue_svc.application.ticket_commands import Changing
+from mesh.contract.access_scope import AccessScope
+from queue_svc.application.ticket_commands import ChangeTicket
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import Reach
 from queue_svc.domain.tickets import Ticket as Changed
-from queue_svc.persistence.ticket_repository import TicketStore
+from queue_svc.persistence.ticket_repository import TicketRepository
 from tests.queue_svc.conftest import CANCELLED, SERVING, WAITING, World, uid
 from tests.support.mesh import problem
 
@@ -127,17 +127,17 @@ async def test_of_two_changes_one_wins(world: World) -> None:
 
 async def test_one_that_breaks_a_transaction_does_not_break_the_others(world: World) -> None:
     tickets = [await world.take() for _ in range(4)]
-    writer, reach = world.parts.writer, Reach(institution_id=world.place.facility)
+    writer, scope = world.dependencies.commands, AccessScope(institution_id=world.place.facility)
     request = requests.CancelTicketRequest()
 
-    def cancel(ticket: str, *, broken: bool) -> Changing:
-        def work(store: TicketStore) -> Changed:
+    def cancel(ticket: str, *, broken: bool) -> ChangeTicket:
+        def work(store: TicketRepository) -> Changed:
             changed = store.move(ticket, Status.CANCELLED, "", "me", world.clock())
             if broken:
                 raise RuntimeError("after it has written")
             return changed
 
-        return Changing("me", request, reach, work)
+        return ChangeTicket("me", request, scope, work)
 
     results = await asyncio.gather(
         *(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from queue_svc.domain import estimates
 from queue_svc.domain.estimates import (
-    Line,
     Wait,
+    WaitingList,
     arrival_rates,
     rolling_mean,
     service_seconds,
@@ -29,8 +29,8 @@ def someone(name: str, minutes: float, priority: Priority = P.NORMAL) -> Waiting
     return Waiting(NOW - minutes * 60, 1, name, priority)
 
 
-def a_line(*waiting: Waiting) -> Line:
-    return Line(
+def a_line(*waiting: Waiting) -> WaitingList:
+    return WaitingList(
         classes=by_class(waiting),
         rates=Rates(),
         now=NOW,
@@ -42,7 +42,7 @@ def a_line(*waiting: Waiting) -> Line:
     )
 
 
-def expected(line: Line, ticket_id: str) -> int:
+def expected(line: WaitingList, ticket_id: str) -> int:
     wait = line.wait(ticket_id)
     assert wait is not None
     return wait.expected_seconds

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_svc.domain.numbers import Part, Sample, Tally, effects
+from queue_svc.domain.numbers import DayPart, Sample, Tally, effects
 from queue_svc.domain.quantiles import ACCURACY, ZERO, bucket_of, quantile, value_of
 from queue_svc.domain.states import AT_COUNTER, FINAL, SERVED, Priority, Status
 from queue_svc.domain.tickets import Prediction
@@ -102,7 +102,7 @@ class TestEffects:
         recalled = change(called, 30, S.CALLED)
         assert effects(called, recalled) == []
         (taken,) = effects(recalled, change(recalled, 60, S.WAITING))
-        assert (taken.sign, taken.part) == (-1, Part(8, Priority.NORMAL, "c1"))
+        assert (taken.sign, taken.part) == (-1, DayPart(8, Priority.NORMAL, "c1"))
         assert taken.counts["called"] == 1
 
     def test_a_patient_who_came_back_and_was_called_elsewhere(self) -> None:
@@ -174,7 +174,7 @@ class TestEffects:
             ticket = change(ticket, 1, S.SERVING)
         assert ticket.status in AT_COUNTER
         (end,) = effects(ticket, change(ticket, 60, status))
-        assert end.part == Part(9, Priority.NORMAL, "c1")
+        assert end.part == DayPart(9, Priority.NORMAL, "c1")
         assert end.part.counter_name == "Loket 1"
         served = {"service_ms": 3_600_000} if status in SERVED else {}
         assert end.counts == {status.name.lower(): 1, **served}

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 
-from queue_svc.domain.numbers import Moment, Part, Sample, Tally, effects
+from queue_svc.domain.numbers import DayPart, Moment, Sample, Tally, effects
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Prediction, Queue, Ticket
@@ -29,9 +29,9 @@ def a_queue(number: int, name: str, day: str = MONDAY, **more: object) -> Queue:
     return replace(QUEUE, id=number, service=service, day=day, **more)  # type: ignore[arg-type]
 
 
-def tallied(*histories: list[Ticket]) -> dict[Part, Tally]:
+def tallied(*histories: list[Ticket]) -> dict[DayPart, Tally]:
     """The numbers of tickets, each told as what it was like, oldest first."""
-    found: dict[Part, Tally] = {}
+    found: dict[DayPart, Tally] = {}
     for history in histories:
         for before, after in zip([None, *history], history, strict=False):
             for effect in effects(before, after):
@@ -250,7 +250,7 @@ class TestCsv:
 
     def test_nothing_is_only_the_header(self) -> None:
         assert self.rows({MONDAY: ([UMUM], {})}) == []
-        undone = {1: {Part(8, Priority.NORMAL, "c1"): Tally()}}
+        undone = {1: {DayPart(8, Priority.NORMAL, "c1"): Tally()}}
         assert self.rows({MONDAY: ([UMUM], undone)}) == []
 
     @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.orm import Session
 
 from mesh.persistence.database import make_engine
-from queue_svc.domain.numbers import Part, Tally
+from queue_svc.domain.numbers import DayPart, Tally
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Counter, Queue
 from queue_svc.persistence.mapping import new_queue, queue_of
@@ -163,7 +163,7 @@ class TestRollups:
             called = change(ticket, 5, S.CALLED, Counter("c1", name))
             written(engine, queue, [Step(ticket, called)])
         (part,) = parts(engine, queue)
-        assert (part, part.counter_name) == (Part(8, Priority.NORMAL, "c1"), "Loket Lansia")
+        assert (part, part.counter_name) == (DayPart(8, Priority.NORMAL, "c1"), "Loket Lansia")
 
     def test_queues_are_apart(self, engine: Engine) -> None:
         with Session(engine) as session, session.begin():
@@ -191,7 +191,7 @@ class TestRollups:
         assert not tally.samples
 
 
-def parts(engine: Engine, queue: Queue) -> dict[Part, Tally]:
+def parts(engine: Engine, queue: Queue) -> dict[DayPart, Tally]:
     with Session(engine) as session:
         return tallies(session, [queue.id])[queue.id]
 

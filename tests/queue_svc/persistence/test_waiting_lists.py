@@ -12,16 +12,17 @@ import pytest
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import make_engine
 from queue_svc.domain.days import active_days
-from queue_svc.domain.estimates import Line
+from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status
-from queue_svc.domain.tickets import Counter, Reach, Service, Ticket
-from queue_svc.persistence.ticket_repository import Issue, TicketStore
-from queue_svc.persistence.waiting_lists import Lines
+from queue_svc.domain.tickets import Counter, Service, Ticket
+from queue_svc.persistence.ticket_repository import NewTicket, TicketRepository
+from queue_svc.persistence.waiting_lists import WaitingListProjection
 from tests.queue_svc.conftest import MORNING, uid
 from tests.queue_svc.samples import SERVICE
 
@@ -47,15 +48,17 @@ class Hall:
     now: datetime.datetime = MORNING
     rules: Rules = field(default_factory=Rules)
     tickets: list[Ticket] = field(default_factory=list)
-    replicas: list[Lines] = field(init=False)
+    replicas: list[WaitingListProjection] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.replicas = [Lines(self.rules), Lines(self.rules)]
+        self.replicas = [WaitingListProjection(self.rules), WaitingListProjection(self.rules)]
 
-    def store(self, session: Session, replica: int = 0) -> TicketStore:
-        return TicketStore(session, Reach(), self.rules, self.cipher, self.replicas[replica])
+    def store(self, session: Session, replica: int = 0) -> TicketRepository:
+        return TicketRepository(
+            session, AccessScope(), self.rules, self.cipher, self.replicas[replica]
+        )
 
-    def write(self, work: Callable[[TicketStore], None], replica: int = 0) -> None:
+    def write(self, work: Callable[[TicketRepository], None], replica: int = 0) -> None:
         with Session(self.engine) as session, session.begin():
             store = self.store(session, replica)
             work(store)
@@ -74,7 +77,9 @@ class Hall:
         with Session(self.engine) as session:
             mirror = self.replicas[replica].read(session, SERVICES, self.now)
             fresh = {
-                service.key: Lines(self.rules).fresh(session, service, self.now)
+                service.key: WaitingListProjection(self.rules).load_uncached(
+                    session, service, self.now
+                )
                 for service in SERVICES
             }
         assert set(mirror) == {key for key, line in fresh.items() if line is not None}
@@ -83,12 +88,12 @@ class Hall:
             assert whole is not None
             assert line == whole
 
-    def issue(self, store: TicketStore, service: Service, count: int) -> None:
-        issues = [Issue(uid(), self.chance.choice(list(Priority))) for _ in range(count)]
+    def issue(self, store: TicketRepository, service: Service, count: int) -> None:
+        issues = [NewTicket(uid(), self.chance.choice(list(Priority))) for _ in range(count)]
         found, _ = store.issue(service, issues, self.now)
         self.tickets += [one for one in found if isinstance(one, Ticket)]
 
-    def _some(self, store: TicketStore) -> None:
+    def _some(self, store: TicketRepository) -> None:
         if not self.tickets or self.chance.random() < 0.35:
             self.issue(store, self.chance.choice(SERVICES), self.chance.choice([1, 1, 4]))
             return
@@ -102,7 +107,7 @@ class Hall:
                 ):
                     raise
 
-    def _one(self, store: TicketStore) -> None:
+    def _one(self, store: TicketRepository) -> None:
         ticket, counter = self.chance.choice(self.tickets), self.chance.choice(COUNTERS)
         service = self.chance.choice(SERVICES)
         days = active_days(self.now, "Asia/Jakarta", self.rules.carry_hours)
@@ -153,7 +158,7 @@ def test_a_replica_that_looks_rarely_sees_the_same(
 def test_a_replica_with_room_for_one_queue_sees_the_same(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_svc.persistence.waiting_lists.COPIES", 1)
+    monkeypatch.setattr("queue_svc.persistence.waiting_lists.MAX_SNAPSHOTS", 1)
     # A copy that is about to be used must not be the one that is dropped.
     for _ in range(40):
         hall.change()
@@ -178,7 +183,7 @@ def test_what_was_taken_back_is_in_no_mirror(hall: Hall) -> None:
         hall.change()
     for _ in range(40):
 
-        def fail(store: TicketStore) -> None:
+        def fail(store: TicketRepository) -> None:
             hall.issue(store, hall.chance.choice(SERVICES), 3)
             raise Stop
 
@@ -193,7 +198,7 @@ def test_what_was_taken_back_is_in_no_mirror(hall: Hall) -> None:
 
 
 def test_a_first_ticket_that_was_taken_back_leaves_no_queue(hall: Hall) -> None:
-    def fail(store: TicketStore) -> None:
+    def fail(store: TicketRepository) -> None:
         hall.issue(store, SERVICE, 3)
         raise Stop
 
@@ -211,7 +216,7 @@ def test_a_first_ticket_that_was_taken_back_leaves_no_queue(hall: Hall) -> None:
 def test_a_batch_at_one_moment_counts_as_many_arrivals(hall: Hall) -> None:
     def arrivals() -> float:
         with Session(hall.engine) as session:
-            line: Line = hall.replicas[0].read(session, [SERVICE], hall.now)[SERVICE.key]
+            line: WaitingList = hall.replicas[0].read(session, [SERVICE], hall.now)[SERVICE.key]
         return sum(line.arrival_rates.values())
 
     hall.write(lambda store: hall.issue(store, SERVICE, 1))
@@ -223,5 +228,5 @@ def test_a_batch_at_one_moment_counts_as_many_arrivals(hall: Hall) -> None:
 def test_a_service_without_a_queue_has_no_line(hall: Hall) -> None:
     with Session(hall.engine) as session:
         assert hall.replicas[0].read(session, SERVICES, hall.now) == {}
-        assert hall.replicas[0].fresh(session, SERVICE, hall.now) is None
+        assert hall.replicas[0].load_uncached(session, SERVICE, hall.now) is None
         assert hall.replicas[0].read(session, [], hall.now) == {}

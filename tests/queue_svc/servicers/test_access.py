@@ -6,13 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from mediq.policy.v1.policy_pb2 import Role, Scope
+from mediq.policy.v1.policy_pb2 import Role
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from mesh.contract.call import Principal
-from queue_svc.domain.tickets import Reach
-from queue_svc.servicers.base import reach_of
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
 from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
@@ -152,16 +149,3 @@ async def test_only_the_saga_issues(world: World) -> None:
     )
     call = world.stub.IssueTicket(request, metadata=world.operator)
     assert await problem(call) == ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED")
-
-
-def test_a_role_without_a_facility_reaches_nothing() -> None:
-    def who(role: Role.ValueType, scope: Scope.ValueType, institution_id: str) -> Principal:
-        return Principal("me", role, scope, institution_id, "s", 0.0)
-
-    nothing, none = Role.ROLE_UNSPECIFIED, Scope.SCOPE_UNSPECIFIED
-    assert reach_of(who(Role.ROLE_OPERATOR, none, "")) == Reach(institution_id="")
-    assert reach_of(who(Role.ROLE_OPERATOR, none, "f")) == Reach(institution_id="f")
-    assert reach_of(who(Role.ROLE_ADMIN_FASKES, none, "")) == Reach()
-    assert reach_of(who(Role.ROLE_PASIEN, none, "")) == Reach(patient_id="me")
-    assert reach_of(who(nothing, Scope.SCOPE_TICKETS, "")) == Reach(patient_id="me")
-    assert reach_of(who(nothing, none, "")) == Reach(patient_id="me")

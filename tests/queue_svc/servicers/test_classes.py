@@ -13,7 +13,7 @@ from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
 from mesh.contract.status import from_rpc_error
 from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
-from queue_svc.domain.states import Ground, Priority
+from queue_svc.domain.states import Priority, PriorityReason
 from tests.queue_svc.conftest import (
     CALLED,
     CANCELLED,
@@ -34,7 +34,12 @@ from tests.support.mesh import problem
 NONE, ELDERLY, PREGNANT, DISABLED, REFERRAL, STAFF = (
     PriorityGround.ValueType(number) for number in range(6)
 )
-SEEN = [Ground.ELDERLY, Ground.PREGNANT, Ground.DISABLED, Ground.REFERRAL]
+SEEN = [
+    PriorityReason.ELDERLY,
+    PriorityReason.PREGNANT,
+    PriorityReason.DISABLED,
+    PriorityReason.REFERRAL,
+]
 """What may be seen of a patient."""
 
 
@@ -274,14 +279,14 @@ class TestClassRules:
 
     def test_the_usual_rules(self) -> None:
         rules = ClassRules()
-        assert rules.choose(0, ()) == (Priority.NORMAL, Ground.NONE)
-        assert rules.choose(ELDERLY_AGE - 1, ()) == (Priority.NORMAL, Ground.NONE)
-        assert rules.choose(ELDERLY_AGE, ()) == (Priority.HIGH, Ground.ELDERLY)
+        assert rules.choose(0, ()) == (Priority.NORMAL, PriorityReason.NONE)
+        assert rules.choose(ELDERLY_AGE - 1, ()) == (Priority.NORMAL, PriorityReason.NONE)
+        assert rules.choose(ELDERLY_AGE, ()) == (Priority.HIGH, PriorityReason.ELDERLY)
         for ground in SEEN:
             assert rules.choose(0, [ground]) == (Priority.HIGH, ground)
 
     def test_an_unknown_age_is_not_old(self) -> None:
-        assert ClassRules(elderly_age=1).choose(0, ()) == (Priority.NORMAL, Ground.NONE)
+        assert ClassRules(elderly_age=1).choose(0, ()) == (Priority.NORMAL, PriorityReason.NONE)
 
     @given(
         st.integers(0, 150),
@@ -289,12 +294,12 @@ class TestClassRules:
         st.dictionaries(st.sampled_from(SEEN), st.sampled_from([Priority.NORMAL, Priority.HIGH])),
     )
     def test_the_highest_class_wins_and_its_ground_holds(
-        self, age: int, seen: list[Ground], classes: dict[Ground, Priority]
+        self, age: int, seen: list[PriorityReason], classes: dict[PriorityReason, Priority]
     ) -> None:
         priority, ground = ClassRules(60, classes).choose(age, seen)
-        held = {*seen, *([Ground.ELDERLY] if age >= 60 else [])} & set(classes)
+        held = {*seen, *([PriorityReason.ELDERLY] if age >= 60 else [])} & set(classes)
         if not held:
-            assert (priority, ground) == (Priority.NORMAL, Ground.NONE)
+            assert (priority, ground) == (Priority.NORMAL, PriorityReason.NONE)
             return
         assert ground in held
         assert priority == classes[ground] == max(classes[one] for one in held)

@@ -15,7 +15,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.messaging.events import LocalBus
-from queue_svc.persistence.facility_queries import FacilityReader
+from queue_svc.persistence.facility_queries import FacilityQueries
 from tests.queue_svc.conftest import (
     CANCELLED,
     DONE,
@@ -140,7 +140,7 @@ async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
         changes += 1
         told = await everything(cached, tickets)
         assert await everything(cached, tickets) == told
-        await cached.parts.cache.invalidate(cached.place.facility)
+        await cached.dependencies.cache.invalidate(cached.place.facility)
         assert await everything(cached, tickets) == told
         states = [await cached.get(ticket) for ticket in tickets]
         assert [(one.ticket_id, one.status, one.people_ahead) for one in told[2:]] == [  # type: ignore[attr-defined]
@@ -151,13 +151,13 @@ async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
 async def test_a_copy_is_used_while_nothing_changes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads, real = [], FacilityReader.board
+    reads, real = [], FacilityQueries.board
 
-    def counted(reader: FacilityReader, *place: object) -> object:
+    def counted(reader: FacilityQueries, *place: object) -> object:
         reads.append(place)
         return real(reader, *place)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(FacilityReader, "board", counted)
+    monkeypatch.setattr(FacilityQueries, "board", counted)
     await take(world)
     for _ in range(10):
         await board(world)
@@ -189,16 +189,16 @@ async def test_who_was_told_of_a_change_sees_it_however_many_read(cached: World)
 
 
 async def test_another_hall_keeps_its_copy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads, real = [], FacilityReader.board
+    reads, real = [], FacilityQueries.board
 
-    def counted(reader: FacilityReader, *place: object) -> object:
+    def counted(reader: FacilityQueries, *place: object) -> object:
         reads.append(place)
         return real(reader, *place)  # type: ignore[arg-type]
 
     other = world.facilities.open()
     await take(world)
     await board(world)
-    monkeypatch.setattr(FacilityReader, "board", counted)
+    monkeypatch.setattr(FacilityQueries, "board", counted)
     await take(world, other)
     await board(world)
     assert not reads

@@ -201,7 +201,7 @@ class TestErasure:
         after = kept(world)
         assert patient not in repr(dump(world.settings.database_url))
         assert reports == await numbers(world)
-        assert await world.parts.cache.get(owner_key(own.id)) is None
+        assert await world.dependencies.cache.get(owner_key(own.id)) is None
         names = [(await world.get(one)).patient_id for one in tickets]
         assert len({patient, *names}) == 3
         both = (await journey(world, tickets[0].id, world.operator)).tickets

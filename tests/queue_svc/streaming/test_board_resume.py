@@ -11,7 +11,7 @@ import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
-from queue_svc.persistence.facility_queries import FacilityReader
+from queue_svc.persistence.facility_queries import FacilityQueries
 from tests.queue_svc.conftest import (
     CANCELLED,
     DONE,
@@ -123,10 +123,10 @@ class TestResume:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its first ticket is on the board, or an event behind it; never neither."""
-        loop, real = asyncio.get_running_loop(), FacilityReader.board
+        loop, real = asyncio.get_running_loop(), FacilityQueries.board
         made: list[Ticket] = []
 
-        def interrupted(reader: FacilityReader, *place: object) -> object:
+        def interrupted(reader: FacilityQueries, *place: object) -> object:
             found = real(reader, *place)  # type: ignore[arg-type]
             if not made:
                 taking = world.take(place=pharmacy(world))
@@ -134,7 +134,7 @@ class TestResume:
             return found
 
         await world.take()
-        monkeypatch.setattr(FacilityReader, "board", interrupted)
+        monkeypatch.setattr(FacilityQueries, "board", interrupted)
         async with board(world) as stream:
             first = await anext(stream)
             if "Apotek" not in {one.service_name for one in first.board.services}:

@@ -177,7 +177,7 @@ class TestWatchQueue:
     async def test_who_is_too_slow_is_told_and_misses_nothing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("queue_svc.streaming.change_feed.KEPT", 3)
+        monkeypatch.setattr("queue_svc.streaming.change_feed.MAX_KEPT", 3)
         publish, gate = world.bus.publish, asyncio.Event()
 
         async def late(event: Event) -> None:
@@ -186,7 +186,7 @@ class TestWatchQueue:
 
         monkeypatch.setattr(world.bus, "publish", late)
         # As at a replica that makes none of the changes itself.
-        monkeypatch.setattr(world.parts.writer, "_tell", lambda _: None)
+        monkeypatch.setattr(world.dependencies.commands, "_publish_local", lambda _: None)
         await world.take()
         async with board(world) as stream:
             first = await anext(stream)
@@ -205,13 +205,13 @@ class TestWatchQueue:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As at another replica while the broker is away."""
-        monkeypatch.setattr("queue_svc.streaming.change_feed.LOOK_SECONDS", 0.1)
+        monkeypatch.setattr("queue_svc.streaming.change_feed.POLL_SECONDS", 0.1)
 
         async def lost(_: Event) -> None:
             pass
 
         monkeypatch.setattr(world.bus, "publish", lost)
-        monkeypatch.setattr(world.parts.writer, "_tell", lambda _: None)
+        monkeypatch.setattr(world.dependencies.commands, "_publish_local", lambda _: None)
         await world.take()
         async with board(world) as stream:
             assert (await anext(stream)).HasField("board")

@@ -13,7 +13,7 @@ from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
 from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import BUFFER_EVENTS, GAP, Event, LocalBus
 from queue_svc.messages.routing_keys import routing_key
-from queue_svc.streaming.event_tail import MAX_WORDS, pattern_of, tail
+from queue_svc.streaming.event_tail import MAX_WORDS, pattern_of, tail_events
 
 MORNING = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
 CALLED = TicketEventType.TICKET_EVENT_TYPE_CALLED
@@ -27,7 +27,7 @@ class Tail:
     def __init__(self, pattern: str = "", heartbeat_seconds: float = 5.0) -> None:
         self.bus = LocalBus()
         self.draining = asyncio.Event()
-        self.stream: AsyncIterator[WatchEventsResponse] = tail(
+        self.stream: AsyncIterator[WatchEventsResponse] = tail_events(
             self.bus, pattern, self.draining, lambda: MORNING, heartbeat_seconds
         )
 

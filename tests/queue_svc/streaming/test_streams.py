@@ -180,8 +180,8 @@ async def test_a_watcher_that_goes_leaves_nothing_behind(world: World) -> None:
     streams = [world.stub.WatchTicket(request, metadata=world.operator) for _ in range(5)]
     for stream in streams:
         assert (await anext(aiter(stream))).HasField("ticket")
-    followed = world.parts.live._histories._facilities
-    assert len(followed[world.place.facility].followers) == 5
+    followed = world.dependencies.streams._feed._facilities
+    assert len(followed[world.place.facility].subscribers) == 5
     for stream in streams:
         stream.cancel()
     await eventually(lambda: not followed)
