@@ -3,11 +3,9 @@
 from functools import partial
 
 from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
-from sqlalchemy.orm import Session
 
 from mesh.backends import make_bus, make_cache
 from mesh.clock import utc_now
-from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -18,17 +16,20 @@ from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
 from queue_svc.adapters.facilities import Facilities
+from queue_svc.application.boards import Boards
+from queue_svc.application.facility_directory import FacilityDirectory
+from queue_svc.application.group_commit import GroupCommit
+from queue_svc.application.patient_rights import PatientRights
+from queue_svc.application.reports import Reports
 from queue_svc.application.ticket_commands import TicketCommandHandler
+from queue_svc.application.ticket_reads import TicketReads
+from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.days import Clock
 from queue_svc.messages.routing_keys import FEED
 from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
-from queue_svc.persistence.facility_queries import FacilityQueries
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
-from queue_svc.persistence.patient_tickets import PatientTickets
-from queue_svc.persistence.ticket_queries import TicketQueries
-from queue_svc.persistence.ticket_repository import TicketRepository
 from queue_svc.persistence.waiting_lists import WaitingListProjection
-from queue_svc.servicers.base import Dependencies
+from queue_svc.servicers.dependencies import Dependencies
 from queue_svc.servicers.queue import QueueServicer
 from queue_svc.settings import QueueSettings
 from queue_svc.streaming.change_feed import ChangeFeed
@@ -66,58 +67,39 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     outbox = Outbox(OUTBOX, database, bus, server.meter)
     waiting_lists = WaitingListProjection(rules)
 
-    def reader(session: Session, scope: AccessScope) -> TicketQueries:
-        return TicketQueries(session, scope, rules, cipher, waiting_lists)
-
-    def overview(session: Session, scope: AccessScope) -> FacilityQueries:
-        return FacilityQueries(session, scope, rules, cipher, waiting_lists)
-
-    def patients(session: Session) -> PatientTickets:
-        return PatientTickets(session, AccessScope(), rules, cipher, waiting_lists)
-
-    def store(session: Session, scope: AccessScope) -> TicketRepository:
-        return TicketRepository(session, scope, rules, cipher, waiting_lists)
-
-    feed = ChangeFeed(database, overview, bus, cache)
+    units = UnitsOfWork(database, rules, cipher, waiting_lists)
+    feed = ChangeFeed(units, bus, cache)
     heartbeat = settings.heartbeat_seconds
     recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
-    parts = Dependencies(
-        database=database,
-        commands=TicketCommandHandler(
-            database,
-            idempotency,
-            outbox,
-            recorder,
-            store,
-            waiting_lists,
-            cache,
-            clock,
-            feed.publish_local,
+    facilities = Facilities(channels, cache, settings.facts_seconds)
+    directory = FacilityDirectory(facilities, rules, clock)
+    commits = GroupCommit(
+        units, idempotency, outbox, recorder, waiting_lists, cache, feed.publish_local
+    )
+    copy_seconds = settings.copy_seconds
+    dependencies = Dependencies(
+        commands=TicketCommandHandler(commits, units, facilities, clock),
+        tickets=TicketReads(
+            units, directory, cache, clock, copy_seconds, fhir_export=settings.fhir_export
         ),
-        reader=reader,
-        overview=overview,
-        patients=patients,
-        idempotency=idempotency,
-        facilities=Facilities(channels, cache, settings.facts_seconds),
-        streams=StreamService(database, reader, overview, feed, server.draining, clock, heartbeat),
+        patients=PatientRights(units, idempotency, cache, clock),
+        boards=Boards(units, directory, cache, clock, copy_seconds),
+        reports=Reports(units, directory, cache, clock, copy_seconds),
+        directory=directory,
+        streams=StreamService(units, feed, server.draining, clock, heartbeat),
         tail_events=partial(
             tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
         ),
-        cache=cache,
-        rules=rules,
-        clock=clock,
-        copy_seconds=settings.copy_seconds,
-        fhir_export=settings.fhir_export,
     )
-    server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
+    server.add(add_QueueServiceServicer_to_server, QueueServicer(dependencies))
     server.add_background_task(outbox.relay)
     server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
     server.on_close(channels.close)
     server.on_close(cache.close)
-    return parts
+    return dependencies
 
 
 if __name__ == "__main__":

@@ -30,8 +30,13 @@ PAUSE_SECONDS = 5.0
 """How long an old copy is used before institution_svc is asked again."""
 
 
+Facts = FacilityFacts | MeshError
+"""The facts of a facility, or the error that it could not be asked with: who repeats a request is
+answered without them."""
+
+
 class Facilities:
-    """Facts of facilities, remembered for a while."""
+    """Asks for the facts of facilities, and keeps copies for a while."""
 
     def __init__(self, channels: Channels, cache: Cache, fresh_seconds: float) -> None:
         """Asks over `channels`.
@@ -47,10 +52,19 @@ class Facilities:
         self._cache = cache
         self._fresh_seconds = fresh_seconds
 
+    async def facts_or_error(
+        self, institution_id: str, service_id: str, *, counter_id: str = ""
+    ) -> Facts:
+        """Returns what `facts` returns, or the error that it raises."""
+        try:
+            return await self.facts(institution_id, service_id, counter_id=counter_id)
+        except MeshError as error:
+            return error
+
     async def facts(
         self, institution_id: str, service_id: str = "", *, counter_id: str = ""
     ) -> FacilityFacts:
-        """The facts of a facility and a service.
+        """Returns the facts of a facility and a service.
 
         Args:
             institution_id: The facility.
@@ -88,8 +102,20 @@ class Facilities:
         return found
 
 
+def require_facts(facts: Facts | None) -> FacilityFacts:
+    """Returns the facts.
+
+    Raises:
+        MeshError: What the facility could not be asked with.
+    """
+    if isinstance(facts, MeshError):
+        raise facts
+    assert facts is not None
+    return facts
+
+
 def service_of(facts: FacilityFacts) -> Service:
-    """The service that the facts tell of."""
+    """Returns the service that the facts tell of."""
     service = facts.service
     usual = Rates()
     rates = service.rates if service.HasField("rates") else usual
@@ -112,7 +138,7 @@ def service_of(facts: FacilityFacts) -> Service:
 
 
 def class_rules_of(facts: FacilityFacts) -> ClassRules:
-    """Whom the facility prefers."""
+    """Returns whom the facility prefers."""
     if not facts.institution.HasField("priority_rules"):
         return ClassRules()
     rules = facts.institution.priority_rules
@@ -123,7 +149,7 @@ def class_rules_of(facts: FacilityFacts) -> ClassRules:
 
 
 def counter_of(facts: FacilityFacts, counter_id: str) -> Counter:
-    """A counter of the facility.
+    """Returns a counter of the facility.
 
     Raises:
         MeshError: COUNTER_NOT_FOUND.

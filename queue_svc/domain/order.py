@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from queue_svc.domain.states import Priority
+from queue_svc.domain.tickets import Service
 
 ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 """The classes that compete by score. The earlier one wins a tie."""
@@ -129,3 +130,8 @@ def calling_blocks(
                 del column[best]
     if kinds:
         yield kinds[0], taken[0], len(lines[0]) - taken[0], called
+
+
+def rates_of(service: Service) -> Rates:
+    """Returns how fast priority grows in the queues of a service."""
+    return Rates(service.rate_high, service.rate_normal, service.rate_low)

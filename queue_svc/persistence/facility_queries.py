@@ -2,13 +2,11 @@
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
 
-from mesh.contract.access_scope import AccessScope
 from queue_svc.domain.boards import Called, ServiceBoard
 from queue_svc.domain.numbers import DayPart, Moment, Tally
 from queue_svc.domain.states import AT_COUNTER, Status
@@ -172,7 +170,3 @@ class FacilityQueries(QueryBase):
             Called(row.id, row.number, row.counter_name or "", Status(row.status), *row[4:])
             for row in self._session.execute(query)
         )
-
-
-OpenFacilityQueries = Callable[[Session, AccessScope], FacilityQueries]
-"""Opens the reader of facilities for a caller in a unit of work."""

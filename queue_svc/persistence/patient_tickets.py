@@ -3,10 +3,9 @@
 import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
-from sqlalchemy.orm import Session
 
 from mesh.contract.pagination import decode_token, encode_token
 from mesh.errors import MeshError, failed_precondition, invalid
@@ -131,7 +130,3 @@ def _open(ticket_id: str) -> MeshError:
     error = failed_precondition("a ticket of the patient is open: close it first", "OPEN_TICKETS")
     error.resource = ("ticket", ticket_id)
     return error
-
-
-OpenPatients = Callable[[Session], PatientTickets]
-"""Opens the tickets of persons in a unit of work."""

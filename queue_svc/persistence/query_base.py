@@ -1,5 +1,6 @@
 """What every reader shares: what its caller can reach."""
 
+import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
+from queue_svc.domain.days import active_days
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import Queue
@@ -63,6 +65,10 @@ class QueryBase:
         self._rules = rules
         self._cipher = cipher
         self._waiting_lists = waiting_lists
+
+    def active_days(self, time_zone: str, now: datetime.datetime) -> tuple[str, ...]:
+        """Returns the days of a zone whose tickets are called now, the older one first."""
+        return active_days(now, time_zone, self._rules.carry_hours)
 
     def _visible(self, query: Query) -> Query:
         query = query.join(QueueRow, QueueRow.id == TICKET.c.queue_id)

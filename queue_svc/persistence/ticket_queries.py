@@ -1,13 +1,11 @@
 """What a caller can read of tickets."""
 
 import datetime
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
 
-from mesh.contract.access_scope import AccessScope
 from mesh.errors import not_found
 from queue_svc.domain.days import active_days
 from queue_svc.domain.estimates import WaitingList
@@ -210,7 +208,3 @@ def reason_associated_data(ticket_id: str, version: int) -> str:
 
 def _waiting(row: Row[Any]) -> Waiting:
     return Waiting(row.queue_time.timestamp(), row.sequence, row.id, Priority(row.priority))
-
-
-OpenTicketQueries = Callable[[Session, AccessScope], TicketQueries]
-"""Opens the reader for a caller in a unit of work."""

@@ -8,7 +8,7 @@ changes may share a transaction; `finish` writes what they have in common.
 import datetime
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, insert, select, update
@@ -450,7 +450,3 @@ def _predicted(ticket: Ticket, line: WaitingList) -> Ticket:
     return replace(
         ticket, prediction=Prediction(wait.expected_seconds * 1000, wait.high_seconds * 1000)
     )
-
-
-OpenTicketRepository = Callable[[Session, AccessScope], TicketRepository]
-"""Opens the store for a caller in a unit of work."""

@@ -23,7 +23,7 @@ from queue_svc.domain.estimates import (
     arrival_rates,
     service_seconds,
 )
-from queue_svc.domain.order import Rates, Waiting
+from queue_svc.domain.order import Waiting, rates_of
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status, TicketEventType
 from queue_svc.domain.tickets import ChangeLogEntry, Queue, Service, ServiceKey, Ticket
@@ -316,11 +316,6 @@ def _classes(copies: Collection[_Snapshot]) -> Mapping[Priority, Sequence[Waitin
 def waiting_of(ticket: Ticket) -> Waiting:
     """A waiting ticket as far as the order depends on it."""
     return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
-
-
-def rates_of(service: Service) -> Rates:
-    """How fast priority grows in the queues of a service."""
-    return Rates(service.rate_high, service.rate_normal, service.rate_low)
 
 
 def last_call(queue: Queue) -> datetime.datetime:

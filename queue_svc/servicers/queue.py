@@ -1,11 +1,16 @@
-"""QueueService: translation between messages, the store and the streams."""
+"""QueueService: the RPCs of tickets, of boards and streams, and of reports."""
 
-from queue_svc.servicers.changes import Changes
-from queue_svc.servicers.numbers import Numbers
-from queue_svc.servicers.patients import Patients
-from queue_svc.servicers.streams import Streams
-from queue_svc.servicers.tickets import TicketReads
+from queue_svc.servicers.boards import BoardServicer
+from queue_svc.servicers.dependencies import Dependencies
+from queue_svc.servicers.reports import ReportServicer
+from queue_svc.servicers.tickets import TicketServicer
 
 
-class QueueServicer(Changes, TicketReads, Numbers, Streams, Patients):
-    """Tickets, order, calls, numbers and live state of queues."""
+class QueueServicer(TicketServicer, BoardServicer, ReportServicer):
+    """Serves tickets, order, calls, numbers and live state of queues."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        """Serves with all use cases."""
+        TicketServicer.__init__(self, dependencies)
+        BoardServicer.__init__(self, dependencies)
+        ReportServicer.__init__(self, dependencies)

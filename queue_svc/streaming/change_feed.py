@@ -5,22 +5,21 @@ read serves all streams of a facility, however many there are.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
-from sqlalchemy.orm import Session
 
-from mesh.contract.access_scope import AccessScope
 from mesh.messaging.events import GAP, Event, EventBus
 from mesh.observability.logs import logger
-from mesh.persistence.database import Database
 from mesh.shared_state.cache import Cache
+from queue_svc.application.facility_directory import Days
+from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.tickets import ChangeLogEntry
 from queue_svc.messages.tickets import entry_message
-from queue_svc.persistence.facility_queries import OpenFacilityQueries
+from queue_svc.persistence.facility_queries import FacilityQueries
 
 MAX_KEPT = 2000
 """Changes of a facility that are kept for streams that are behind."""
@@ -30,8 +29,6 @@ POLL_SECONDS = 5.0
 """How often the histories are looked at when the bus is silent."""
 RETRY_SECONDS = 1.0
 """Pause after a read that failed."""
-Days = Callable[[], tuple[str, ...]]
-"""Gives the active days of a facility now."""
 
 
 @dataclass(frozen=True)
@@ -140,19 +137,15 @@ class Subscriber:
 class ChangeFeed:
     """The facilities that streams of this process follow."""
 
-    def __init__(
-        self, database: Database, reader: OpenFacilityQueries, bus: EventBus, cache: Cache
-    ) -> None:
-        """Reads from `database` when the bus says so.
+    def __init__(self, units: UnitsOfWork, bus: EventBus, cache: Cache) -> None:
+        """Reads in units of work when the bus says so.
 
         Args:
-            database: Holds the histories.
-            reader: Opens the reader of facilities.
+            units: Opens the change log.
             bus: Says that something happened.
             cache: Copies of a facility's state become old with an event, whoever made it.
         """
-        self._database = database
-        self._reader = reader
+        self._units = units
         self._bus = bus
         self._cache = cache
         self._facilities: dict[str, _FacilityLog] = {}
@@ -243,20 +236,15 @@ class ChangeFeed:
                     await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_on(self, institution_id: str, facility: _FacilityLog) -> None:
-        days, known = facility.days(), dict(facility.seen)
-        first = not facility.begun
-
-        def read(session: Session) -> tuple[dict[int, int], list[ChangeLogEntry]]:
-            reader = self._reader(session, AccessScope(institution_id=institution_id))
-            revisions = reader.revisions(institution_id, days)
-            behind = {
-                queue_id: known.get(queue_id, 0)
-                for queue_id, revision in revisions.items()
-                if revision > known.get(queue_id, 0)
-            }
-            return revisions, [] if first else reader.entries(behind, READ_BATCH)
-
-        revisions, entries = await self._database.read(read)
+        known = dict(facility.seen)
+        revisions, entries = await self._units.read_facility(
+            institution_id,
+            query_changes,
+            institution_id,
+            facility.days(),
+            known,
+            READ_BATCH if facility.begun else 0,
+        )
         if not facility.begun:
             facility.seen.update(revisions)
             facility.begun = True
@@ -267,3 +255,28 @@ class ChangeFeed:
             if entry.revision > facility.seen.get(entry.queue_id, 0):
                 facility.add(entry)
         facility.stale = facility.stale or len(entries) == READ_BATCH
+
+
+def query_changes(
+    queries: FacilityQueries,
+    institution_id: str,
+    days: Sequence[str],
+    known: Mapping[int, int],
+    limit: int,
+) -> tuple[dict[int, int], list[ChangeLogEntry]]:
+    """Reads how far the change log of each queue has come, and what is new in it.
+
+    Args:
+        queries: The unit of work.
+        institution_id: The facility.
+        days: Its active days.
+        known: Last known revision by queue.
+        limit: Most changes. 0: the revisions alone.
+    """
+    revisions = queries.revisions(institution_id, days)
+    behind = {
+        queue_id: known.get(queue_id, 0)
+        for queue_id, revision in revisions.items()
+        if revision > known.get(queue_id, 0)
+    }
+    return revisions, queries.entries(behind, limit) if limit else []

@@ -5,11 +5,11 @@ cursor in every message lets a client go on where it was, here or at another rep
 """
 
 import asyncio
+import datetime
 import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import reduce
 from typing import TypeVar
 
@@ -21,25 +21,24 @@ from mediq.queue.v1.queue_service_pb2 import (
     WatchQueueResponse,
     WatchTicketResponse,
 )
-from sqlalchemy.orm import Session
 
 from mesh.clock import timestamp
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.persistence.batching import KeyedBatcher
-from mesh.persistence.database import Database
+from queue_svc.application.facility_directory import Facility
 from queue_svc.application.ticket_reads import describe_tickets
+from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
 from queue_svc.messages.tickets import THREE, board_message, ticket_message
-from queue_svc.persistence.facility_queries import OpenFacilityQueries
-from queue_svc.persistence.ticket_queries import OpenTicketQueries, TicketQueries
+from queue_svc.persistence.facility_queries import FacilityQueries
+from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.streaming.change_feed import (
     ChangeFeed,
-    Days,
     change_message,
     cursor_of,
     parse_cursor,
@@ -58,19 +57,7 @@ _AGAIN = frozenset(
     {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
 )
 """Errors that pass: the client should connect again."""
-Result = TypeVar("Result")
 Update = TypeVar("Update", WatchTicketResponse, WatchQueueResponse, WatchCounterResponse)
-
-
-@dataclass(frozen=True)
-class Place:
-    """The facility that a stream shows."""
-
-    institution_id: str
-    name: str
-    time_zone: str
-    days: Days
-    """Gives its active days now."""
 
 
 class StreamService:
@@ -78,9 +65,7 @@ class StreamService:
 
     def __init__(
         self,
-        database: Database,
-        reader: OpenTicketQueries,
-        facilities: OpenFacilityQueries,
+        units: UnitsOfWork,
         feed: ChangeFeed,
         draining: asyncio.Event,
         clock: Clock,
@@ -89,17 +74,13 @@ class StreamService:
         """Wires the streams.
 
         Args:
-            database: Where tickets are read.
-            reader: Opens the reader of tickets.
-            facilities: Opens the reader of facilities.
-            feed: Say what happens.
+            units: Opens tickets and queues.
+            feed: Says what happens.
             draining: Set when the server stops.
             clock: Gives the time.
             heartbeat_seconds: Longest silence of a stream.
         """
-        self._database = database
-        self._reader = reader
-        self._facilities = facilities
+        self._units = units
         self._feed = feed
         self._draining = draining
         self._clock = clock
@@ -112,21 +93,31 @@ class StreamService:
         )
 
     async def watch_queue(
-        self, place: Place, service_id: str, cursor: str
+        self, facility: Facility, service_id: str, cursor: str
     ) -> AsyncIterator[WatchQueueResponse]:
         """What a board shows, then every event.
 
         Args:
-            place: The facility.
+            facility: The facility.
             service_id: Only this service. Empty: all.
             cursor: Where the client was; empty at first.
         """
-        async with self._session(place, math.inf) as stream:
-            days = place.days()
+        async with self._session(facility, math.inf) as stream:
+            days = facility.days()
             seen = parse_cursor(cursor)
-            missed = None if seen is None else await self._missed(place, seen)
+            missed = (
+                None
+                if seen is None
+                else await self._units.read_facility(
+                    facility.institution_id,
+                    query_missed,
+                    facility.institution_id,
+                    days,
+                    seen,
+                )
+            )
             if seen is None or missed is None:
-                first, seen = await self._board(place, service_id)
+                first, seen = await self._board(facility, service_id)
                 yield first
             else:
                 for entry in missed:
@@ -145,9 +136,9 @@ class StreamService:
                 if (reason := stream.end_reason()) is not None:
                     yield WatchQueueResponse(end=reason, cursor=cursor_of(seen))
                     return
-                if place.days() != days:
-                    days = place.days()
-                    first, seen = await self._board(place, service_id)
+                if facility.days() != days:
+                    days = facility.days()
+                    first, seen = await self._board(facility, service_id)
                     yield first
                 if not await stream.wait():
                     heartbeat = Heartbeat(send_time=timestamp(self._clock()))
@@ -155,19 +146,19 @@ class StreamService:
                     stream.sent()
 
     async def watch_ticket(
-        self, ticket: Ticket, place: Place, until: float, cursor: str
+        self, ticket: Ticket, facility: Facility, until: float, cursor: str
     ) -> AsyncIterator[WatchTicketResponse]:
-        """A ticket as it is, then every change of it and of its place.
+        """A ticket as it is, then every change of it and of its facility.
 
         Args:
             ticket: A ticket that the caller may see.
-            place: Its facility.
+            facility: Its facility.
             until: When the caller's session ends, in seconds since the epoch.
             cursor: Where the client was; empty at first.
         """
         version = cursor.partition(".")[0]
         shown = int(version) if version.isdecimal() and len(version) < 7 else None
-        async with self._session(place, until) as stream:
+        async with self._session(facility, until) as stream:
             touched, woken = True, True
             while True:
                 if touched:
@@ -193,22 +184,30 @@ class StreamService:
                 touched, woken = await self._pending_of(stream, ticket)
 
     async def watch_counter(
-        self, place: Place, service_id: str, counter_id: str, until: float, cursor: str
+        self, facility: Facility, service_id: str, counter_id: str, until: float, cursor: str
     ) -> AsyncIterator[WatchCounterResponse]:
         """What an operator sees, whenever it changes.
 
         Args:
-            place: The facility.
+            facility: The facility.
             service_id: The service that the counter calls.
             counter_id: The counter.
             until: When the caller's session ends, in seconds since the epoch.
             cursor: Where the client was; empty at first.
         """
-        async with self._session(place, until) as stream:
+        async with self._session(facility, until) as stream:
             changed_here, woken = True, True
             while True:
                 if changed_here:
-                    state = await self._counter(place, service_id, counter_id)
+                    state = await self._units.read_tickets(
+                        AccessScope(institution_id=facility.institution_id),
+                        query_counter_state,
+                        facility.institution_id,
+                        service_id,
+                        counter_id,
+                        facility.days(),
+                        self._clock(),
+                    )
                     now = _digest(state)
                     if now != cursor:
                         cursor = now
@@ -227,7 +226,7 @@ class StreamService:
                 changed_here = news or not woken
 
     @asynccontextmanager
-    async def _session(self, place: Place, until: float) -> AsyncIterator[StreamSession]:
+    async def _session(self, facility: Facility, until: float) -> AsyncIterator[StreamSession]:
         if self._streams >= MOST_STREAMS:
             raise MeshError(
                 "too many live streams", StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
@@ -236,7 +235,7 @@ class StreamService:
         stop = asyncio.create_task(self._draining.wait())
         try:
             # The following comes first: what happens after the read finds it open.
-            async with self._feed.subscribe(place.institution_id, place.days) as subscriber:
+            async with self._feed.subscribe(facility.institution_id, facility.days) as subscriber:
                 yield StreamSession(subscriber, stop, until, self._heartbeat_seconds)
         finally:
             self._streams -= 1
@@ -262,7 +261,7 @@ class StreamService:
         """The states between the version that was shown and the one that is seen now."""
         if shown is None or ticket.version <= shown + 1:
             return ()
-        history = await self._read(lambda reader: reader.history(ticket.id), AccessScope())
+        history = await self._units.read_tickets(AccessScope(), TicketQueries.history, ticket.id)
         first = as_issued(ticket, history[0].priority)
         changes = [one.change for one in history[1:]]
         return [
@@ -270,82 +269,90 @@ class StreamService:
             for version in range(shown + 1, ticket.version)
         ]
 
-    async def _missed(self, place: Place, seen: dict[int, int]) -> list[ChangeLogEntry] | None:
-        """What happened after a cursor; None when it cannot be told from there."""
-        scope = AccessScope(institution_id=place.institution_id)
-
-        def read(session: Session) -> list[ChangeLogEntry] | None:
-            reader = self._facilities(session, scope)
-            revisions = reader.revisions(place.institution_id, place.days())
-            known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
-            if not set(seen) <= set(revisions):
-                return None
-            if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
-                return None
-            if sum(revisions.values()) - sum(known.values()) > MISSED:
-                return None
-            return reader.entries(known, 2 * MISSED)
-
-        return await self._database.read(read)
-
     async def _board(
-        self, place: Place, service_id: str
+        self, facility: Facility, service_id: str
     ) -> tuple[WatchQueueResponse, dict[int, int]]:
-        """The board and the revisions at which it is right."""
-        days, now = place.days(), self._clock()
-
-        def read(session: Session) -> tuple[WatchQueueResponse, dict[int, int]]:
-            reader = self._facilities(session, AccessScope(institution_id=place.institution_id))
-            for _ in range(TRIES):
-                services, shown = reader.board(place.institution_id, days, service_id)
-                every = reader.revisions(place.institution_id, days)
-                mine = reader.revisions(place.institution_id, days, service_id)
-                if mine == shown:
-                    break
-            board = board_message(place.institution_id, place.name, place.time_zone, services, now)
-            # A queue that began meanwhile is not shown: its events are still to be told.
-            others = {one: revision for one, revision in every.items() if one not in mine}
-            seen = others | shown
-            return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
-
-        return await self._database.read(read)
-
-    async def _counter(self, place: Place, service_id: str, counter_id: str) -> CounterState:
-        days, now = place.days(), self._clock()
-
-        def read(reader: TicketQueries) -> CounterState:
-            waiting = reader.listed(place.institution_id, service_id, days, Status.WAITING, now)
-            held = reader.by_ids(reader.current(place.institution_id, service_id, days))
-            current = [one for one in held if one.counter and one.counter.id == counter_id]
-            skipped = reader.skipped(place.institution_id, service_id, days)[:ROWS]
-            return CounterState(
-                counter_id=counter_id,
-                current=describe_tickets(reader, current, now),
-                next=describe_tickets(reader, reader.by_ids(waiting[:ROWS]), now),
-                skipped=describe_tickets(reader, reader.by_ids(skipped), now),
-                waiting=len(waiting),
-            )
-
-        return await self._read(read, AccessScope(institution_id=place.institution_id))
+        """Reads the board and the revisions at which it is right."""
+        return await self._units.read_facility(
+            facility.institution_id,
+            query_board_state,
+            facility,
+            facility.days(),
+            service_id,
+            self._clock(),
+        )
 
     async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
-        found = {
-            one.id: one
-            for one in await self._read(lambda reader: reader.by_ids(identifiers), AccessScope())
-        }
+        read = await self._units.read_tickets(AccessScope(), TicketQueries.by_ids, identifiers)
+        found = {one.id: one for one in read}
         return [found.get(one) or not_found("ticket", one) for one in identifiers]
 
     async def _read_waiting_lists(
         self, services: Sequence[Service]
     ) -> Sequence[WaitingList | None]:
-        now = self._clock()
-        waiting_lists = await self._read(
-            lambda reader: reader.waiting_lists(services, now), AccessScope()
+        found = await self._units.read_tickets(
+            AccessScope(), TicketQueries.waiting_lists, services, self._clock()
         )
-        return [waiting_lists.get(service.key) for service in services]
+        return [found.get(service.key) for service in services]
 
-    async def _read(self, work: Callable[[TicketQueries], Result], scope: AccessScope) -> Result:
-        return await self._database.read(lambda session: work(self._reader(session, scope)))
+
+def query_missed(
+    queries: FacilityQueries, institution_id: str, days: Sequence[str], seen: Mapping[int, int]
+) -> list[ChangeLogEntry] | None:
+    """Reads what happened after a cursor; None when it cannot be told from there."""
+    revisions = queries.revisions(institution_id, days)
+    known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
+    if not set(seen) <= set(revisions):
+        return None
+    if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
+        return None
+    if sum(revisions.values()) - sum(known.values()) > MISSED:
+        return None
+    return queries.entries(known, 2 * MISSED)
+
+
+def query_board_state(
+    queries: FacilityQueries,
+    facility: Facility,
+    days: Sequence[str],
+    service_id: str,
+    now: datetime.datetime,
+) -> tuple[WatchQueueResponse, dict[int, int]]:
+    """Reads the board of a facility and the revisions at which it is right."""
+    institution_id = facility.institution_id
+    for _ in range(TRIES):
+        services, shown = queries.board(institution_id, days, service_id)
+        every = queries.revisions(institution_id, days)
+        mine = queries.revisions(institution_id, days, service_id)
+        if mine == shown:
+            break
+    board = board_message(institution_id, facility.name, facility.time_zone, services, now)
+    # A queue that began meanwhile is not shown: its events are still to be told.
+    others = {one: revision for one, revision in every.items() if one not in mine}
+    seen = others | shown
+    return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
+
+
+def query_counter_state(
+    queries: TicketQueries,
+    institution_id: str,
+    service_id: str,
+    counter_id: str,
+    days: Sequence[str],
+    now: datetime.datetime,
+) -> CounterState:
+    """Reads what an operator sees at a counter."""
+    waiting = queries.listed(institution_id, service_id, days, Status.WAITING, now)
+    held = queries.by_ids(queries.current(institution_id, service_id, days))
+    current = [one for one in held if one.counter and one.counter.id == counter_id]
+    skipped = queries.skipped(institution_id, service_id, days)[:ROWS]
+    return CounterState(
+        counter_id=counter_id,
+        current=describe_tickets(queries, current, now),
+        next=describe_tickets(queries, queries.by_ids(waiting[:ROWS]), now),
+        skipped=describe_tickets(queries, queries.by_ids(skipped), now),
+        waiting=len(waiting),
+    )
 
 
 async def ended(

@@ -26,7 +26,7 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mesh.messaging.events import LocalBus
 from mesh.rpc.pipeline import Context
 from queue_svc.__main__ import wire
-from queue_svc.servicers.base import Dependencies
+from queue_svc.servicers.dependencies import Dependencies
 from queue_svc.settings import QueueSettings
 from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh, partly

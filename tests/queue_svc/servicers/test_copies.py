@@ -140,7 +140,7 @@ async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
         changes += 1
         told = await everything(cached, tickets)
         assert await everything(cached, tickets) == told
-        await cached.dependencies.cache.invalidate(cached.place.facility)
+        await cached.dependencies.tickets._cache.invalidate(cached.place.facility)
         assert await everything(cached, tickets) == told
         states = [await cached.get(ticket) for ticket in tickets]
         assert [(one.ticket_id, one.status, one.people_ahead) for one in told[2:]] == [  # type: ignore[attr-defined]

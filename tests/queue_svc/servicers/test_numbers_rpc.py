@@ -95,7 +95,7 @@ class TestOneDay:
         await world.take()
         await world.call(last, 2)
         world.clock.forward(minutes=7)
-        await world.dependencies.cache.invalidate(world.place.facility)
+        await world.dependencies.tickets._cache.invalidate(world.place.facility)
         found = await now(world)
         assert (found.service_day, found.issued, found.waiting, found.in_service) == (
             *(TODAY, 8, 2, 1),

@@ -12,9 +12,9 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket
 
 from mesh.idempotency import key_of
+from queue_svc.application.ticket_reads import owner_key
 from queue_svc.persistence.models import ChangeRow, TicketRow
 from queue_svc.persistence.patient_tickets import PatientTickets
-from queue_svc.servicers.tickets import owner_key
 from tests.queue_svc.conftest import CALLED, CANCELLED, DONE, MORNING, SERVING, URGENT, World, uid
 from tests.queue_svc.visits import history, journey, served, transfer
 from tests.support.databases import dump
@@ -201,7 +201,7 @@ class TestErasure:
         after = kept(world)
         assert patient not in repr(dump(world.settings.database_url))
         assert reports == await numbers(world)
-        assert await world.dependencies.cache.get(owner_key(own.id)) is None
+        assert await world.dependencies.tickets._cache.get(owner_key(own.id)) is None
         names = [(await world.get(one)).patient_id for one in tickets]
         assert len({patient, *names}) == 3
         both = (await journey(world, tickets[0].id, world.operator)).tickets

@@ -202,10 +202,10 @@ async def test_old_answers_are_forgotten(world: World, monkeypatch: pytest.Monke
     def kept(session: Session) -> int:
         return session.execute(select(func.count()).select_from(IDEMPOTENCY)).scalar_one()
 
-    work = asyncio.create_task(world.dependencies.commands._idempotency.keep_forgetting())
+    work = asyncio.create_task(world.dependencies.patients._idempotency.keep_forgetting())
 
     async def happened() -> bool:
-        return not await world.dependencies.database.read(kept)
+        return not await world.dependencies.tickets._units.read(kept)
 
     await eventually(happened)
     work.cancel()

@@ -186,7 +186,7 @@ class TestWatchQueue:
 
         monkeypatch.setattr(world.bus, "publish", late)
         # As at a replica that makes none of the changes itself.
-        monkeypatch.setattr(world.dependencies.commands, "_publish_local", lambda _: None)
+        monkeypatch.setattr(world.dependencies.commands._commits, "_publish_local", lambda _: None)
         await world.take()
         async with board(world) as stream:
             first = await anext(stream)
@@ -211,7 +211,7 @@ class TestWatchQueue:
             pass
 
         monkeypatch.setattr(world.bus, "publish", lost)
-        monkeypatch.setattr(world.dependencies.commands, "_publish_local", lambda _: None)
+        monkeypatch.setattr(world.dependencies.commands._commits, "_publish_local", lambda _: None)
         await world.take()
         async with board(world) as stream:
             assert (await anext(stream)).HasField("board")
