@@ -37,7 +37,7 @@ _PRESENCE = {
 
 
 def encounter(journey: "Journey") -> bytes:
-    """A visit as an Encounter, UTF-8 JSON. The same visit always gives the same bytes.
+    """Returns a visit as an Encounter, UTF-8 JSON. The same visit always gives the same bytes.
 
     Nobody is named: the patient is the id of the account, and neither numbers, counters nor the
     grounds of a class are told. References are logical (an identifier, no URL), because the
@@ -86,7 +86,7 @@ def encounter(journey: "Journey") -> bytes:
 
 
 def _location(ticket: Ticket) -> dict[str, Any]:
-    """The place of a service, and when the patient was served there."""
+    """Returns the place of a service, and when the patient was served there."""
     made: dict[str, Any] = {
         "location": _reference("Location", SERVICE_SYSTEM, ticket.service_id, ticket.service_name),
         "status": _PRESENCE[ticket.status],
@@ -107,12 +107,12 @@ def _period(start: "Timestamp", end: "Timestamp | None") -> dict[str, datetime.d
 
 
 def _seconds(moment: "Timestamp") -> datetime.datetime:
-    """A moment without its fraction: cutting keeps the order, and periods stay contiguous."""
+    """Returns a moment without its fraction: cutting keeps the order, and no gap opens."""
     return datetime.datetime.fromtimestamp(moment.seconds, datetime.UTC)
 
 
 def _when(message: Any, field: str) -> "Timestamp | None":
-    """A time of a message, None when it is absent."""
+    """Returns a time of a message, None when it is absent."""
     return getattr(message, field) if message.HasField(field) else None
 
 

@@ -52,7 +52,7 @@ class CallNextTicket(ChangeTicket):
 
     @property
     def service_key(self) -> ServiceKey:
-        """Facility and service."""
+        """Returns facility and service."""
         return self.institution_id, self.service_id
 
     def apply(self, tickets: TicketRepository, now: datetime.datetime) -> Ticket:

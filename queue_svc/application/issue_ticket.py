@@ -37,7 +37,7 @@ class IssueTicket(TicketCommand):
 
     @property
     def service_key(self) -> ServiceKey:
-        """Facility and service."""
+        """Returns facility and service."""
         return self.institution_id, self.service_id
 
 

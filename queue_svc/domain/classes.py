@@ -31,7 +31,7 @@ class ClassRules:
     def choose(
         self, age_years: int, grounds: Collection[PriorityReason]
     ) -> tuple[Priority, PriorityReason]:
-        """The class of a patient, and the ground that gives it: the highest class wins.
+        """Returns the class of a patient, and the ground that gives it: the highest class wins.
 
         Args:
             age_years: Age in years. 0: not known.

@@ -89,5 +89,5 @@ SERVED = frozenset({Status.DONE, Status.TRANSFERRED})
 
 
 def targets(source: Status) -> frozenset[Status]:
-    """The states that a ticket may go to from a state."""
+    """Returns the states that a ticket may go to from a state."""
     return frozenset(target for start, target in TRANSITIONS if start is source)

@@ -57,7 +57,7 @@ class Service:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Facility and service."""
+        """Returns facility and service."""
         return self.institution_id, self.service_id
 
 
@@ -79,7 +79,7 @@ class Queue:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Facility and service: the queues of a service around midnight share it."""
+        """Returns facility and service: the queues of a service around midnight share it."""
         return self.service.key
 
 
@@ -132,17 +132,17 @@ class Ticket:
 
     @property
     def open(self) -> bool:
-        """Whether the ticket may still change."""
+        """Returns whether the ticket may still change."""
         return self.status not in FINAL
 
     @property
     def returned(self) -> bool:
-        """Whether the patient came back after being skipped."""
+        """Returns whether the patient came back after being skipped."""
         return self.queue_time > self.create_time
 
     @property
     def waits(self) -> bool:
-        """Whether the ticket stands in the line."""
+        """Returns whether the ticket is in a waiting list."""
         return self.status is Status.WAITING
 
 
@@ -177,7 +177,7 @@ class TicketChange:
 
 @dataclass(frozen=True)
 class ChangeLogEntry:
-    """One line of a queue's history. Tells nobody's name."""
+    """One change in a queue's history. It names nobody."""
 
     queue_id: int
     revision: int
@@ -200,17 +200,17 @@ class ChangeLogEntry:
 
 
 def number_of(prefix: str, sequence: int) -> str:
-    """The number as shown on boards, such as A-012."""
+    """Returns the number as shown on boards, such as A-012."""
     return f"{prefix}-{sequence:03d}"
 
 
 def milliseconds(start: datetime.datetime, end: datetime.datetime) -> int:
-    """The time between two moments; never negative, and at most LONGEST_MS."""
+    """Returns the time between two moments; never negative, and at most LONGEST_MS."""
     return min(LONGEST_MS, max(0, round((end - start).total_seconds() * 1000)))
 
 
 def changed(ticket: Ticket, change: Change) -> Ticket:
-    """The ticket after a change. Its times never go back.
+    """Returns the ticket after a change. Its times never go back.
 
     The change must be allowed: see `queue_svc.domain.checks`.
     """
@@ -254,7 +254,7 @@ def _closed(ticket: Ticket, change: Change) -> Ticket:
 
 
 def event_type_of(before: Ticket | None, after: Ticket) -> TicketEventType:
-    """What made a ticket what it is.
+    """Returns what made a ticket what it is.
 
     Args:
         before: The ticket before; None when it is new.
@@ -266,7 +266,7 @@ def event_type_of(before: Ticket | None, after: Ticket) -> TicketEventType:
 
 
 def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
-    """The ticket as it was before its first change.
+    """Returns the ticket as it was before its first change.
 
     Args:
         ticket: The ticket now.
@@ -290,7 +290,7 @@ def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
 
 
 def active_ticket_exists(ticket_id: str) -> MeshError:
-    """The error for a patient who is in this queue already."""
+    """Returns the error for a patient who is in this queue already."""
     return MeshError(
         "the patient has an open ticket of this service and day",
         StatusCode.ALREADY_EXISTS,
@@ -300,7 +300,7 @@ def active_ticket_exists(ticket_id: str) -> MeshError:
 
 
 def tickets_limited(retry_after_seconds: float) -> MeshError:
-    """The error for a patient who has taken too many tickets."""
+    """Returns the error for a patient who has taken too many tickets."""
     return MeshError(
         "the patient has taken many tickets, wait before the next one",
         StatusCode.RESOURCE_EXHAUSTED,
@@ -310,14 +310,14 @@ def tickets_limited(retry_after_seconds: float) -> MeshError:
 
 
 def queue_empty() -> MeshError:
-    """The error for a call when nobody waits."""
+    """Returns the error for a call when nobody waits."""
     return MeshError("nobody waits", StatusCode.NOT_FOUND, "QUEUE_EMPTY")
 
 
 def back_in(
     own: datetime.datetime, others: Sequence[datetime.datetime], places: int
 ) -> datetime.datetime:
-    """From when waiting counts for a patient who comes back after being skipped: later than before.
+    """Returns from when waiting counts for a patient who comes back: later than before.
 
     Args:
         own: From when it counted before.

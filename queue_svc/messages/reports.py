@@ -28,7 +28,7 @@ _FORMULA_STARTS = tuple("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001 - Excel take
 
 
 def daily(day: str, queues: Sequence[Queue], tallies: Tallies) -> requests.DailyStats:
-    """The numbers of one day, whole and in parts.
+    """Returns the numbers of one day, whole and in parts.
 
     Args:
         day: The day, YYYY-MM-DD.
@@ -39,7 +39,7 @@ def daily(day: str, queues: Sequence[Queue], tallies: Tallies) -> requests.Daily
 
 
 def weekly(days: Days) -> requests.WeeklyStats:
-    """The numbers of several days, each and together."""
+    """Returns the numbers of several days, each and together."""
     everything = [
         (queue, tallies.get(queue.id, {})) for queues, tallies in days.values() for queue in queues
     ]
@@ -56,7 +56,7 @@ def now(
     tallies: Tallies,
     moments: Mapping[tuple[str, str], Moment],
 ) -> requests.QueueStats:
-    """The numbers of a facility now.
+    """Returns the numbers of a facility now.
 
     Args:
         institution_id: The facility.
@@ -97,7 +97,7 @@ def now(
 
 
 def csv_document(days: Days) -> bytes:
-    """The numbers as CSV (RFC 4180), one row a day, service, hour, counter and class.
+    """Returns the numbers as CSV (RFC 4180), one row a day, service, hour, counter and class.
 
     UTF-8 with a byte order mark, without which Excel takes the names for another character set.
     Times are whole seconds: with Indonesian settings Excel takes 12.5 for the 12th of May. There
@@ -159,7 +159,7 @@ def _fill(
 
 
 def _times(tally: Tally) -> dict[str, int | None]:
-    """Means and quantiles, in milliseconds."""
+    """Returns means and quantiles, in milliseconds."""
     return {
         "mean_wait": tally.mean_wait_ms,
         "median_wait": tally.quantile_ms(Sample.WAIT, 0.5),
@@ -202,7 +202,7 @@ def _groups(
 
 
 def _filled(parts: Mapping[DayPart, Tally]) -> list[tuple[DayPart, Tally]]:
-    """The parts in which something happened that was not taken back, the earlier hour first."""
+    """Returns the parts in which something happened and stayed, the earlier hour first."""
     filled = [(part, tally) for part, tally in parts.items() if not tally.empty]
     return sorted(filled, key=lambda one: _order(one[0]))
 
@@ -233,5 +233,5 @@ def _seconds(milliseconds: int | None) -> int | str:
 
 
 def _plain(text: str) -> str:
-    """A name that no spreadsheet takes for a formula (OWASP, CSV Injection)."""
+    """Returns a name that no spreadsheet takes for a formula (OWASP, CSV Injection)."""
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text

@@ -10,7 +10,7 @@ _PREFIX = "TICKET_EVENT_TYPE_"
 
 
 def event_name(kind: TicketEventType.ValueType) -> str:
-    """The last word of the routing key of a kind of event, such as no_show.
+    """Returns the last word of the routing key of a kind of event, such as no_show.
 
     Raises:
         ValueError: The contract has no such kind.
@@ -19,10 +19,10 @@ def event_name(kind: TicketEventType.ValueType) -> str:
 
 
 def event_names() -> list[str]:
-    """The words of all kinds of events, in the order of the contract."""
+    """Returns the words of all kinds of events, in the order of the contract."""
     return [event_name(kind) for kind in TicketEventType.values() if kind]
 
 
 def routing_key(event: TicketEvent) -> str:
-    """The routing key of an event: institution.service.word."""
+    """Returns the routing key of an event: institution.service.word."""
     return f"{event.institution_id}.{event.service_id}.{event_name(event.type)}"

@@ -29,12 +29,12 @@ def _time(moment: datetime.datetime | None) -> Timestamp | None:
 
 
 def status_of(ticket: Ticket) -> messages.TicketStatus.ValueType:
-    """The state as the contracts number it."""
+    """Returns the state as the contracts number it."""
     return messages.TicketStatus.ValueType(ticket.status)
 
 
-def ticket_message(ticket: Ticket, line: WaitingList | None) -> messages.Ticket:
-    """A ticket with its place in the line; None when there is no line to stand in."""
+def ticket_message(ticket: Ticket, waiting_list: WaitingList | None) -> messages.Ticket:
+    """Returns a ticket with its place in the waiting list; None when there is none to stand in."""
     service = ticket.queue.service
     message = messages.Ticket(
         id=ticket.id,
@@ -61,18 +61,20 @@ def ticket_message(ticket: Ticket, line: WaitingList | None) -> messages.Ticket:
         next_ticket_id=ticket.next_id,
         calls=ticket.calls,
     )
-    fill_position(message, ticket, line)
+    fill_position(message, ticket, waiting_list)
     return message
 
 
 def fill_position(
-    message: messages.Ticket | requests.TicketPosition, ticket: Ticket, line: WaitingList | None
+    message: messages.Ticket | requests.TicketPosition,
+    ticket: Ticket,
+    waiting_list: WaitingList | None,
 ) -> None:
-    """Fills in where a ticket stands in the line; nothing but the last call unless it waits."""
-    message.last_called_number = (line or ticket.queue).last_called_number
-    if line is None or not ticket.waits:
+    """Fills in the place of a ticket in its waiting list; only the last call unless it waits."""
+    message.last_called_number = (waiting_list or ticket.queue).last_called_number
+    if waiting_list is None or not ticket.waits:
         return
-    ahead, wait = line.ahead(ticket.id), line.wait(ticket.id)
+    ahead, wait = waiting_list.ahead(ticket.id), waiting_list.wait(ticket.id)
     if ahead is None or wait is None:
         return
     message.people_ahead = ahead
@@ -82,15 +84,15 @@ def fill_position(
     message.estimated_wait_high.CopyFrom(Duration(seconds=wait.high_seconds))
 
 
-def position_message(ticket: Ticket, line: WaitingList | None) -> requests.TicketPosition:
-    """The place of a ticket in the line, and the last number called."""
+def position_message(ticket: Ticket, waiting_list: WaitingList | None) -> requests.TicketPosition:
+    """Returns the place of a ticket in its waiting list, and the last number called."""
     message = requests.TicketPosition(ticket_id=ticket.id, status=status_of(ticket))
-    fill_position(message, ticket, line)
+    fill_position(message, ticket, waiting_list)
     return message
 
 
 def entry_message(entry: ChangeLogEntry) -> TicketEvent:
-    """A line of a queue's history as an event."""
+    """Returns a change log entry as an event."""
     return TicketEvent(
         id=str(uuid.uuid5(_EVENTS, f"{entry.ticket_id}/{entry.version}")),
         type=TicketEventType.ValueType(entry.act),
@@ -111,7 +113,7 @@ def entry_message(entry: ChangeLogEntry) -> TicketEvent:
 
 
 def event_of(entry: ChangeLogEntry) -> Event:
-    """A line of a queue's history on its way to the bus."""
+    """Returns a change log entry on its way to the bus."""
     message = entry_message(entry)
     return Event(message.id, routing_key(message), message.SerializeToString(), entry.time)
 
@@ -134,7 +136,7 @@ def board_message(
     services: Sequence[ServiceBoard],
     now: datetime.datetime,
 ) -> requests.Board:
-    """What a board shows."""
+    """Returns what a board shows."""
     return requests.Board(
         institution_id=institution_id,
         institution_name=name,
@@ -154,7 +156,7 @@ def board_message(
 
 
 def history_message(ticket: Ticket, history: Sequence[TicketChange]) -> requests.TicketHistory:
-    """What happened to a ticket."""
+    """Returns what happened to a ticket."""
     return requests.TicketHistory(
         changes=[
             requests.TicketChange(
@@ -176,7 +178,7 @@ def history_message(ticket: Ticket, history: Sequence[TicketChange]) -> requests
 def journey_message(
     tickets: Sequence[Ticket], described_tickets: Sequence[messages.Ticket]
 ) -> requests.Journey:
-    """A visit with the states that follow from its times."""
+    """Returns a visit with the states that follow from its times."""
     first = tickets[0]
     return requests.Journey(
         id=first.journey_id,

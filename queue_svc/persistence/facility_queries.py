@@ -43,13 +43,13 @@ class FacilityQueries(QueryBase):
     """The queues of facilities that one caller can reach, in one unit of work."""
 
     def queues(self, institution_id: str, days: Collection[str]) -> list[Queue]:
-        """The queues of a facility, the older day first."""
+        """Returns the queues of a facility, the older day first."""
         return self._queues(institution_id, days)
 
     def moments(
         self, queues: Sequence[Queue], now: datetime.datetime
     ) -> dict[tuple[str, str], Moment]:
-        """What services look like now, by facility and service.
+        """Returns what services look like now, by facility and service.
 
         Args:
             queues: Their queues of the active days.
@@ -89,13 +89,13 @@ class FacilityQueries(QueryBase):
     def tallies(
         self, queues: Sequence[Queue], *, samples: bool = True
     ) -> dict[int, dict[DayPart, Tally]]:
-        """The numbers of queues, by queue; without the measured times unless they are needed."""
+        """Returns the numbers of queues, by queue; the measured times only if they are needed."""
         return tallies(self._session, [queue.id for queue in queues], samples=samples)
 
     def board(
         self, institution_id: str, days: Collection[str], service_id: str = ""
     ) -> tuple[list[ServiceBoard], dict[int, int]]:
-        """What a board shows, service by service, and the revision of each queue at that.
+        """Returns what a board shows, service by service, and the revision of each queue at that.
 
         Args:
             institution_id: The facility.
@@ -118,14 +118,14 @@ class FacilityQueries(QueryBase):
     def revisions(
         self, institution_id: str, days: Collection[str], service_id: str = ""
     ) -> dict[int, int]:
-        """How far the history of each queue of a facility has come."""
+        """Returns how far the history of each queue of a facility has come."""
         query = self._of_facility(
             select(QueueRow.id, QueueRow.revision), institution_id, days, service_id
         )
         return {row[0]: row[1] for row in self._session.execute(query)}
 
     def entries(self, seen: Mapping[int, int], limit: int) -> list[ChangeLogEntry]:
-        """What happened in queues after some revisions, in the order of their histories.
+        """Returns what happened in queues after some revisions, in the order of their histories.
 
         Args:
             seen: Last known revision by queue.

@@ -14,7 +14,7 @@ CHANGE = cast(Table, ChangeRow.__table__)
 
 
 def queue_of(row: QueueRow) -> Queue:
-    """A queue."""
+    """Returns a queue."""
     return Queue(
         id=row.id,
         service=Service(
@@ -43,7 +43,7 @@ def queue_of(row: QueueRow) -> Queue:
 
 
 def new_queue(service: Service, day: str, now: datetime.datetime) -> dict[str, object]:
-    """The values of a queue that nobody has joined yet."""
+    """Returns the values of a queue that nobody has joined yet."""
     return {
         **vars(service),
         "day": day,
@@ -58,12 +58,12 @@ def new_queue(service: Service, day: str, now: datetime.datetime) -> dict[str, o
 
 
 def counter_of(identifier: str | None, name: str | None) -> Counter | None:
-    """A counter; None when none acted."""
+    """Returns a counter; None when none acted."""
     return None if identifier is None else Counter(identifier, name or "")
 
 
 def ticket_of(row: Row[Any], queue: Queue) -> Ticket:
-    """A ticket from all columns of its table."""
+    """Returns a ticket from all columns of its table."""
     return Ticket(
         id=row.id,
         queue=queue,
@@ -103,7 +103,7 @@ CHANGING = (
 
 
 def state_values(ticket: Ticket) -> dict[str, object]:
-    """The columns that a change may touch."""
+    """Returns the columns that a change may touch."""
     return {
         "open_patient_id": ticket.patient_id if ticket.open else None,
         "priority": ticket.priority,
@@ -125,7 +125,7 @@ def state_values(ticket: Ticket) -> dict[str, object]:
 
 
 def ticket_values(ticket: Ticket) -> dict[str, object]:
-    """All columns of a new ticket."""
+    """Returns all columns of a new ticket."""
     prediction = ticket.prediction
     return {
         **state_values(ticket),
@@ -144,7 +144,7 @@ def ticket_values(ticket: Ticket) -> dict[str, object]:
 
 
 def entry_of(row: Any) -> ChangeLogEntry:
-    """A line of a queue's history, from the columns of `reading.HISTORY`."""
+    """Returns a change log entry from the columns of `facility_queries.HISTORY`."""
     return ChangeLogEntry(
         queue_id=row.queue_id,
         revision=row.revision,

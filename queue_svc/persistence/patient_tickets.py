@@ -23,7 +23,7 @@ class PatientTickets(TicketQueries):
     """The tickets of one person, wherever they were issued, in one unit of work."""
 
     def page(self, patient_id: str, token: str, size: int) -> tuple[list[Ticket], str]:
-        """Tickets in any state, newest first, and the token of the next page.
+        """Returns tickets in any state, newest first, and the token of the next page.
 
         Raises:
             MeshError: PAGE_TOKEN_INVALID.
@@ -44,7 +44,7 @@ class PatientTickets(TicketQueries):
         return found, encode_token(found[-1].create_time.isoformat(), found[-1].id)
 
     def histories(self, ticket_ids: Collection[str]) -> dict[str, list[TicketChange]]:
-        """What happened to tickets, oldest first, by ticket."""
+        """Returns what happened to tickets, oldest first, by ticket."""
         query = (
             select(ChangeRow).where(ChangeRow.ticket_id.in_(ticket_ids)).order_by(ChangeRow.version)
         )
@@ -115,7 +115,7 @@ class PatientTickets(TicketQueries):
 
 
 def _after(moment: str, ticket_id: str) -> ColumnElement[bool]:
-    """What comes after a ticket in the order of `page`."""
+    """Returns what comes after a ticket in the order of `page`."""
     try:
         time = datetime.datetime.fromisoformat(moment)
     except ValueError as error:

@@ -100,7 +100,7 @@ class QueryBase:
         return [queue_of(row) for row in self._queue_rows(institution_id, days, service_id)]
 
     def _heads(self, queue_ids: Collection[int], most: int = 1) -> Sequence[Row[Any]]:
-        """The oldest waiting tickets of each class and queue."""
+        """Returns the oldest waiting tickets of each class and queue."""
         return [
             row
             for queue_id in queue_ids

@@ -22,7 +22,7 @@ class QueueLocks:
         self._held: dict[int, QueueRow] = {}
 
     def joined(self, service: Service, now: datetime.datetime) -> QueueRow:
-        """The locked queue that a service's next ticket joins, with the newest facts."""
+        """Locks the queue that a service's next ticket joins, and gives it the newest facts."""
         query = _today(select(QueueRow), service, now).with_for_update()
         queue = self._session.scalar(query)
         if queue is None:
@@ -34,7 +34,7 @@ class QueueLocks:
         return queue
 
     def ensured(self, service: Service, now: datetime.datetime) -> int:
-        """The queue of a service's today, made when it is missing."""
+        """Returns the queue of a service's today, and makes it when it is missing."""
         query = _today(select(QueueRow.id), service, now)
         found = self._session.scalar(query)
         if found is not None:
@@ -51,7 +51,7 @@ class QueueLocks:
         return self._session.scalars(query).one()
 
     def hold(self, queue_id: int) -> QueueRow:
-        """The queue's row, locked until the end of the transaction."""
+        """Locks a queue's row until the end of the transaction."""
         if queue_id not in self._held:
             self._held[queue_id] = self._session.get_one(
                 QueueRow, queue_id, with_for_update=True, populate_existing=True

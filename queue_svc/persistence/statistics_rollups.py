@@ -23,7 +23,7 @@ _Key = tuple[int, int, int, str]
 
 
 def _adding(table: Any, added: Sequence[str], replaced: Sequence[str]) -> tuple[Any, Any]:
-    """Statements that add to rows or make them, for SQLite and for MySQL and MariaDB."""
+    """Returns statements that add to rows or make them, for SQLite and for MySQL and MariaDB."""
     lite, more = sqlite.insert(table), mysql.insert(table)
     columns = table.c
     return (
@@ -92,7 +92,7 @@ class Rollups:
         ]
         on_server = self._session.get_bind().dialect.name != "sqlite"
         # The driver sends the rows of one execution as one statement. Rows in the statement itself
-        # would do the same, but it would be compiled anew each time: ten times slower.
+        # would do the same, but it would be compiled each time: ten times slower.
         if rows:
             self._session.execute(_ADD_COUNTS[on_server], rows)
         if samples:
@@ -105,7 +105,7 @@ class Rollups:
 def tallies(
     session: Session, queue_ids: Collection[int], *, samples: bool = True
 ) -> dict[int, dict[DayPart, Tally]]:
-    """The numbers of queues, by queue and part.
+    """Returns the numbers of queues, by queue and part.
 
     Args:
         session: The unit of work.

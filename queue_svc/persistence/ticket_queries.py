@@ -21,7 +21,7 @@ class TicketQueries(QueryBase):
     """The tickets that one caller can reach, in one unit of work."""
 
     def get(self, ticket_id: str) -> Ticket:
-        """One ticket.
+        """Returns one ticket.
 
         Raises:
             MeshError: TICKET_NOT_FOUND, also when the caller may not know of it.
@@ -32,12 +32,12 @@ class TicketQueries(QueryBase):
         return found[0]
 
     def by_ids(self, identifiers: Collection[str]) -> list[Ticket]:
-        """These tickets, in this order; those out of reach are left out."""
+        """Returns these tickets, in this order; those out of reach are left out."""
         found = {one.id: one for one in self._tickets(TICKET.c.id.in_(identifiers))}
         return [found[identifier] for identifier in identifiers if identifier in found]
 
     def uncached_waiting_list(self, ticket: Ticket, now: datetime.datetime) -> WaitingList | None:
-        """Who waits with a ticket that waits, also in a unit of work that has written."""
+        """Returns who waits with a ticket that waits, also in a unit of work that has written."""
         if not ticket.waits:
             return None
         return self._waiting_lists.load_uncached(self._session, ticket.queue.service, now)
@@ -45,11 +45,11 @@ class TicketQueries(QueryBase):
     def waiting_lists(
         self, services: Collection[Service], now: datetime.datetime
     ) -> dict[ServiceKey, WaitingList]:
-        """Who waits for these services, by facility and service."""
+        """Returns who waits for these services, by facility and service."""
         return self._waiting_lists.read(self._session, services, now)
 
     def history(self, ticket_id: str) -> list[TicketChange]:
-        """What happened to a ticket, oldest first.
+        """Returns what happened to a ticket, oldest first.
 
         Raises:
             MeshError: TICKET_NOT_FOUND.
@@ -61,7 +61,7 @@ class TicketQueries(QueryBase):
         return [self._recorded(row) for row in self._session.scalars(query)]
 
     def journey(self, journey_id: str) -> list[Ticket]:
-        """The tickets of a visit, in order of issue.
+        """Returns the tickets of a visit, in order of issue.
 
         Raises:
             MeshError: JOURNEY_NOT_FOUND, also when the caller may not know of it.
@@ -74,7 +74,7 @@ class TicketQueries(QueryBase):
     def next_of(
         self, institution_id: str, service_id: str, days: Collection[str]
     ) -> tuple[list[Waiting], list[Queue]]:
-        """The oldest waiting ticket of each class, and the queues they wait in."""
+        """Returns the oldest waiting ticket of each class, and the queues they wait in."""
         queues = self._queues(institution_id, days, service_id)
         return [_waiting(row) for row in self._heads([queue.id for queue in queues])], queues
 
@@ -86,7 +86,7 @@ class TicketQueries(QueryBase):
         status: Status | None,
         now: datetime.datetime,
     ) -> list[str]:
-        """Tickets of a facility, service by service: who waits in calling order, then the others.
+        """Returns tickets of a facility by service: who waits in calling order, then the others.
 
         Args:
             institution_id: The facility.
@@ -123,7 +123,7 @@ class TicketQueries(QueryBase):
         ]
 
     def current(self, institution_id: str, service_id: str, days: Collection[str]) -> list[str]:
-        """Tickets that a counter holds, last call first. An empty service means all of them."""
+        """Returns tickets that a counter holds, last call first. An empty service means all."""
         query = (
             self._visible(select(TICKET.c.id))
             .where(
@@ -138,7 +138,7 @@ class TicketQueries(QueryBase):
         return list(self._session.scalars(query))
 
     def skipped(self, institution_id: str, service_id: str, days: Collection[str]) -> list[str]:
-        """Tickets of a service that were skipped and may come back, last call first."""
+        """Returns tickets of a service that were skipped and may come back, last call first."""
         query = (
             self._visible(select(TICKET.c.id))
             .where(
@@ -152,7 +152,7 @@ class TicketQueries(QueryBase):
         return list(self._session.scalars(query))
 
     def open_of(self, patient_id: str, now: datetime.datetime) -> list[str]:
-        """The open tickets of a patient whose day is not over, oldest first."""
+        """Returns the open tickets of a patient whose day is not over, oldest first."""
         query = (
             self._visible(select(TICKET.c.id, QueueRow.day, QueueRow.time_zone))
             .where(
@@ -202,7 +202,7 @@ class TicketQueries(QueryBase):
 
 
 def reason_associated_data(ticket_id: str, version: int) -> str:
-    """What a reason is bound to, so that it cannot be moved to another change."""
+    """Returns what a reason is bound to, so that it cannot be moved to another change."""
     return f"ticket_changes/{ticket_id}/{version}/reason"
 
 

@@ -41,7 +41,7 @@ class TicketQuota:
         self._times[patient_id].append(self._now)
 
     def refusal(self, patient_id: str, rules: Rules) -> MeshError | None:
-        """TICKETS_LIMITED with the time to wait, when the patient has taken all they may."""
+        """Returns TICKETS_LIMITED with the time to wait, if the patient has taken all they may."""
         times = self._times[patient_id]
         if len(times) < rules.tickets_an_hour:
             return None

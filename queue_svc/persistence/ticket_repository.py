@@ -29,6 +29,7 @@ from queue_svc.domain.tickets import (
     Counter,
     Prediction,
     Service,
+    ServiceKey,
     Ticket,
 )
 from queue_svc.persistence.mapping import (
@@ -93,50 +94,50 @@ class TicketRepository(TicketQueries):
         self._rollups = Rollups(session)
         self._changes: list[dict[str, object]] = []
         self._locks = QueueLocks(session)
-        self._places: dict[object, Sequence[int]] = {}
+        self._queue_ids: dict[object, Sequence[int]] = {}
 
     def issue(
-        self, service: Service, issues: Sequence[NewTicket], now: datetime.datetime
+        self, service: Service, new_tickets: Sequence[NewTicket], now: datetime.datetime
     ) -> tuple[list[Ticket | MeshError], WaitingList | None]:
         """Makes tickets with the next numbers of a queue.
 
         Args:
             service: What the facility says of the service.
-            issues: The tickets to make, in order.
+            new_tickets: The tickets to make, in order.
             now: The moment.
 
         Returns:
             For each a ticket, ACTIVE_TICKET_EXISTS for a patient who is in the queue, or
-            TICKETS_LIMITED for one who has taken too many; and the line that the new tickets stand
-            in.
+            TICKETS_LIMITED for one who has taken too many; and the waiting list that the new
+            tickets join.
         """
         queue = self._locks.joined(service, now)
-        present = self._present(queue, {one.patient_id for one in issues})
-        taken = TicketQuota(
-            self._session, {one.patient_id for one in issues if one.unattended}, now
+        present = self._present(queue, {one.patient_id for one in new_tickets})
+        quota = TicketQuota(
+            self._session, {one.patient_id for one in new_tickets if one.unattended}, now
         )
         results: list[Ticket | MeshError] = []
-        for one in issues:
+        for one in new_tickets:
             if one.patient_id in present:
                 results.append(domain.active_ticket_exists(present[one.patient_id]))
                 continue
-            refusal = taken.refusal(one.patient_id, self._rules) if one.unattended else None
+            refusal = quota.refusal(one.patient_id, self._rules) if one.unattended else None
             if refusal is not None:
                 results.append(refusal)
                 continue
             ticket = self._new(queue, one, now)
-            taken.add(one.patient_id)
+            quota.add(one.patient_id)
             present[one.patient_id] = ticket.id
             results.append(ticket)
-        made, line = self._placed([one for one in results if isinstance(one, Ticket)], now)
-        for what, result in zip(issues, results, strict=True):
+        made, waiting_list = self._placed([one for one in results if isinstance(one, Ticket)], now)
+        for what, result in zip(new_tickets, results, strict=True):
             if isinstance(result, Ticket):
-                self._note(None, made[result.id], queue, what.actor, what.reason)
-        return [made[one.id] if isinstance(one, Ticket) else one for one in results], line
+                self._record_change(None, made[result.id], queue, what.actor, what.reason)
+        return [made[one.id] if isinstance(one, Ticket) else one for one in results], waiting_list
 
     def call_next(
         self,
-        place: tuple[str, str],
+        service_key: ServiceKey,
         days: Collection[str],
         counter: Counter,
         actor: str,
@@ -147,7 +148,7 @@ class TicketRepository(TicketQueries):
         """Claims the ticket whose turn it is.
 
         Args:
-            place: Facility and service.
+            service_key: Facility and service.
             days: The days whose tickets are called.
             counter: The counter that calls.
             actor: The person at it.
@@ -157,9 +158,9 @@ class TicketRepository(TicketQueries):
         Raises:
             MeshError: QUEUE_EMPTY; nothing is ended then.
         """
-        queues = self._locked_queues(place, days)
-        lines = {queue_id: self._front(queue_id) for queue_id in queues}
-        heads = [line[0] for classes in lines.values() for line in classes.values() if line]
+        queues = self._locked_queues(service_key, days)
+        fronts = {queue_id: self._front(queue_id) for queue_id in queues}
+        heads = [front[0] for classes in fronts.values() for front in classes.values() if front]
         chosen = pick(heads, _rates(queues), now.timestamp())
         if chosen is None:
             raise domain.queue_empty()
@@ -169,7 +170,7 @@ class TicketRepository(TicketQueries):
         queue = queues[row.queue_id]
         ticket = ticket_of(row, queue_of(queue))
         called = self._change(ticket, queue, Change(Status.CALLED, now, actor, counter))
-        front = lines[queue.id]
+        front = fronts[queue.id]
         front[chosen.priority].popleft()
         # An end of what was read is not the end of the class.
         if front[chosen.priority]:
@@ -177,7 +178,7 @@ class TicketRepository(TicketQueries):
         return called
 
     def _front(self, queue_id: int) -> dict[Priority, deque[Waiting]]:
-        """The first who wait of each class, enough for the calls of the unit of work."""
+        """Returns the first who wait of each class, enough for the calls of the unit of work."""
         front = self._fronts.get(queue_id)
         if front is None:
             front = {priority: deque() for priority in Priority}
@@ -254,17 +255,17 @@ class TicketRepository(TicketQueries):
         present = self._present(target, {ticket.patient_id})
         if present:
             raise domain.active_ticket_exists(present[ticket.patient_id])
-        issue = NewTicket(ticket.patient_id, ticket.priority, ticket.ground)
+        new_ticket = NewTicket(ticket.patient_id, ticket.priority, ticket.ground)
         # A clock that was put back does not make the second ticket older than the first.
         time = max(now, queue.last_change_time)
         joined = replace(
-            self._new(target, issue, time),
+            self._new(target, new_ticket, time),
             journey_id=ticket.journey_id,
             arrive_time=ticket.arrive_time,
             previous_id=ticket.id,
         )
         (made,) = self._placed([joined], now)[0].values()
-        self._note(None, made, target, actor, reason)
+        self._record_change(None, made, target, actor, reason)
         change = Change(Status.TRANSFERRED, now, actor, ticket.counter, reason, next_id=made.id)
         self._change(ticket, queue, change)
         return made
@@ -301,15 +302,15 @@ class TicketRepository(TicketQueries):
     def _placed(
         self, tickets: Sequence[Ticket], now: datetime.datetime
     ) -> tuple[dict[str, Ticket], WaitingList | None]:
-        """New tickets of one queue with the wait that they are told, by identifier; all saved."""
+        """Saves new tickets of one queue with the wait that they are told; returns them by id."""
         if not tickets:
             return {}, None
         service = tickets[0].queue.service
-        line = self._waiting_lists.read(self._session, [service], now)[service.key]
-        line = line.joining([waiting_of(ticket) for ticket in tickets])
-        told = {ticket.id: _predicted(ticket, line) for ticket in tickets}
-        self._session.execute(insert(TICKET), [ticket_values(one) for one in told.values()])
-        return told, line
+        waiting_list = self._waiting_lists.read(self._session, [service], now)[service.key]
+        waiting_list = waiting_list.joining([waiting_of(ticket) for ticket in tickets])
+        predicted = {ticket.id: _predicted(ticket, waiting_list) for ticket in tickets}
+        self._session.execute(insert(TICKET), [ticket_values(one) for one in predicted.values()])
+        return predicted, waiting_list
 
     def _change(self, ticket: Ticket, queue: QueueRow, change: Change) -> Ticket:
         time = max(change.time, queue.last_change_time)
@@ -323,10 +324,12 @@ class TicketRepository(TicketQueries):
         values = {"of": ticket.id, "at": ticket.version, **state_values(after)}
         if self._session.execute(GUARDED, values).rowcount != 1:  # type: ignore[attr-defined]
             raise MeshError("the ticket changed meanwhile", StatusCode.ABORTED, "VERSION_CONFLICT")
-        self._note(ticket, after, queue, change.actor, change.reason, acting=change.counter)
+        self._record_change(
+            ticket, after, queue, change.actor, change.reason, acting=change.counter
+        )
         return replace(after, queue=queue_of(queue))
 
-    def _note(
+    def _record_change(
         self,
         before: Ticket | None,
         after: Ticket,
@@ -358,7 +361,7 @@ class TicketRepository(TicketQueries):
         )
         self.made.append((entry, after))
         self._rollups.add(queue.id, before, after)
-        place = reason_associated_data(after.id, after.version)
+        associated_data = reason_associated_data(after.id, after.version)
         self._changes.append(
             {
                 "ticket_id": entry.ticket_id,
@@ -373,7 +376,9 @@ class TicketRepository(TicketQueries):
                 "actor": actor,
                 "counter_id": acting.id if acting else None,
                 "counter_name": acting.name if acting else None,
-                "reason": self._cipher.encrypt(reason.encode(), place) if reason else None,
+                "reason": self._cipher.encrypt(reason.encode(), associated_data)
+                if reason
+                else None,
             }
         )
 
@@ -395,7 +400,7 @@ class TicketRepository(TicketQueries):
             self._change(ticket, queue, Change(Status.DONE, now, actor, counter))
 
     def _present(self, queue: QueueRow, patients: Collection[str]) -> dict[str, str]:
-        """The open tickets of patients in a queue, by patient."""
+        """Returns the open tickets of patients in a queue, by patient."""
         query = select(TICKET.c.open_patient_id, TICKET.c.id).where(
             TICKET.c.queue_id == queue.id, TICKET.c.open_patient_id.in_(patients)
         )
@@ -414,12 +419,12 @@ class TicketRepository(TicketQueries):
         )
         return list(self._session.scalars(query))
 
-    def _locked_queues(self, place: tuple[str, str], days: Collection[str]) -> dict[int, QueueRow]:
-        key = self.scope, place, tuple(days)
-        if key not in self._places:
-            query = self._of_facility(select(QueueRow.id), place[0], days, place[1])
-            self._places[key] = self._session.scalars(query.order_by(QueueRow.id)).all()
-        return {queue_id: self._locks.hold(queue_id) for queue_id in self._places[key]}
+    def _locked_queues(self, service_key: ServiceKey, days: Collection[str]) -> dict[int, QueueRow]:
+        key = self.scope, service_key, tuple(days)
+        if key not in self._queue_ids:
+            query = self._of_facility(select(QueueRow.id), service_key[0], days, service_key[1])
+            self._queue_ids[key] = self._session.scalars(query.order_by(QueueRow.id)).all()
+        return {queue_id: self._locks.hold(queue_id) for queue_id in self._queue_ids[key]}
 
     def _queue_of(self, ticket_id: str) -> int:
         queue_id = self._session.scalar(
@@ -430,7 +435,7 @@ class TicketRepository(TicketQueries):
         return int(queue_id)
 
     def _locked(self, ticket_id: str) -> tuple[Ticket, QueueRow]:
-        """A ticket and its queue. The queue's lock comes first, as everywhere."""
+        """Locks a ticket's queue, then reads the ticket, in this order as everywhere."""
         queue = self._locks.hold(self._queue_of(ticket_id))
         row = self._session.execute(ONE, {"of": ticket_id}).one()
         return ticket_of(row, queue_of(queue)), queue
@@ -443,8 +448,8 @@ def _rates(queues: Mapping[int, QueueRow]) -> Rates:
     return Rates(newest.rate_high, newest.rate_normal, newest.rate_low)
 
 
-def _predicted(ticket: Ticket, line: WaitingList) -> Ticket:
-    wait = line.wait(ticket.id)
+def _predicted(ticket: Ticket, waiting_list: WaitingList) -> Ticket:
+    wait = waiting_list.wait(ticket.id)
     if wait is None:
         return ticket
     return replace(

@@ -1,8 +1,8 @@
 """Who waits for each service, kept in memory and brought up to date from the queues' histories.
 
-A queue's `revision` counts its changes, so a copy knows what it has missed: reading a line costs
-what has changed since, not what waits. Copies are per process and hold nothing that the database
-does not.
+A queue's `revision` counts its changes, so a snapshot knows what it has missed: reading a waiting
+list costs what has changed since, not what waits. Snapshots are per process and hold nothing that
+the database does not.
 """
 
 import datetime
@@ -33,7 +33,7 @@ from queue_svc.persistence.models import QueueRow, TicketRow
 MAX_SNAPSHOTS = 500
 """Queues that are kept; the one that was read longest ago goes first."""
 CATCH_UP = 2000
-"""Changes that are replayed; who has missed more reads the queue anew."""
+"""Changes that are replayed; who has missed more reads the whole queue."""
 CALLS = frozenset({TicketEventType.CALLED, TicketEventType.RECALLED})
 RECENT = 2000
 """Changes among which open counters are looked for: a day's history is not read for them."""
@@ -63,8 +63,8 @@ class _Snapshot:
         """Puts a ticket where it belongs now; None: it does not wait."""
         old = self.places.pop(ticket_id, None)
         if old is not None:
-            line = self.classes[old.priority]
-            del line[bisect_left(line, old)]
+            members = self.classes[old.priority]
+            del members[bisect_left(members, old)]
         if waiting is not None:
             self.places[ticket_id] = waiting
             insort(self.classes[waiting.priority], waiting)
@@ -109,23 +109,23 @@ class _Snapshot:
 
 
 class WaitingListProjection:
-    """The lines of all services that this process was asked about."""
+    """The waiting lists of all services that this process was asked about."""
 
     def __init__(self, rules: Rules) -> None:
-        """Starts without a copy."""
+        """Starts without a snapshot."""
         self._rules = rules
-        self._copies: OrderedDict[int, _Snapshot] = OrderedDict()
+        self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
         # Units of work run in threads.
         self._lock = threading.Lock()
 
     def read(
         self, session: Session, services: Iterable[Service], now: datetime.datetime
     ) -> dict[ServiceKey, WaitingList]:
-        """The lines of services as they are committed: not for a session that has written.
+        """Returns the waiting lists of services as committed: not for a session that has written.
 
         Args:
             session: Where missed changes are read.
-            services: The services; one without a queue has no line.
+            services: The services; one without a queue has none.
             now: The moment of the next call.
         """
         wanted = {
@@ -143,30 +143,30 @@ class WaitingListProjection:
         with self._lock:
             for row in rows:
                 self._refresh(session, row, now)
-            lines = {key: self._line(days, now) for key, days in groups.items()}
-            while len(self._copies) > MAX_SNAPSHOTS:
-                self._copies.popitem(last=False)
-            return lines
+            found = {key: self._waiting_list(days, now) for key, days in groups.items()}
+            while len(self._snapshots) > MAX_SNAPSHOTS:
+                self._snapshots.popitem(last=False)
+            return found
 
     def committed(self, changes: Iterable[tuple[ChangeLogEntry, Ticket]]) -> None:
         """Takes what this process has just committed, so that it need not be read.
 
-        What does not follow what is known here is read with the next line.
+        What does not follow what is known here is read with the next list.
         """
         with self._lock:
             for entry, ticket in changes:
-                copy = self._copies.get(entry.queue_id)
-                if copy is not None and copy.revision == entry.revision - 1:
-                    copy.revision = entry.revision
+                snapshot = self._snapshots.get(entry.queue_id)
+                if snapshot is not None and snapshot.revision == entry.revision - 1:
+                    snapshot.revision = entry.revision
                     waiting = waiting_of(ticket) if ticket.waits else None
-                    copy.change(ticket.id, entry.act, ticket.priority, entry.time, waiting)
+                    snapshot.change(ticket.id, entry.act, ticket.priority, entry.time, waiting)
                     if entry.act in CALLS and entry.counter is not None:
-                        copy.call(entry.counter.id, entry.time.timestamp())
+                        snapshot.call(entry.counter.id, entry.time.timestamp())
 
     def load_uncached(
         self, session: Session, service: Service, now: datetime.datetime
     ) -> WaitingList | None:
-        """The line of one service, read whole: also for a session that has written.
+        """Returns the waiting list of one service, read whole: also for a session that has written.
 
         Args:
             session: The unit of work.
@@ -192,25 +192,25 @@ class WaitingListProjection:
         )
 
     def _refresh(self, session: Session, row: QueueRow, now: datetime.datetime) -> None:
-        copy = self._copies.get(row.id)
-        if copy is None or row.revision - copy.revision > CATCH_UP:
-            self._copies[row.id] = self._load(session, row, now)
-        elif row.revision > copy.revision:
-            _catch_up(session, row.id, copy)
-        self._copies.move_to_end(row.id)
+        snapshot = self._snapshots.get(row.id)
+        if snapshot is None or row.revision - snapshot.revision > CATCH_UP:
+            self._snapshots[row.id] = self._load(session, row, now)
+        elif row.revision > snapshot.revision:
+            _catch_up(session, row.id, snapshot)
+        self._snapshots.move_to_end(row.id)
 
     def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Snapshot:
-        copy = _Snapshot(row.revision)
+        snapshot = _Snapshot(row.revision)
         ticket = TICKET.c
         waiting = select(ticket.id, ticket.priority, ticket.queue_time, ticket.sequence).where(
             ticket.queue_id == row.id, ticket.status == Status.WAITING
         )
         for identifier, priority, queue_time, sequence in session.execute(waiting):
             one = Waiting(queue_time.timestamp(), sequence, identifier, Priority(priority))
-            copy.places[identifier] = one
-            copy.classes[one.priority].append(one)
-        for line in copy.classes.values():
-            line.sort()
+            snapshot.places[identifier] = one
+            snapshot.classes[one.priority].append(one)
+        for members in snapshot.classes.values():
+            members.sort()
         window = datetime.timedelta(seconds=ARRIVAL_WINDOW_SECONDS)
         arrivals = (
             select(ticket.id, ticket.priority, ticket.create_time)
@@ -218,11 +218,11 @@ class WaitingListProjection:
             .order_by(ticket.create_time)
         )
         for identifier, priority, create_time in session.execute(arrivals):
-            copy.arrive(identifier, Priority(priority), create_time.timestamp())
+            snapshot.arrive(identifier, Priority(priority), create_time.timestamp())
         first = session.scalar(
             select(ticket.create_time).where(ticket.queue_id == row.id, ticket.sequence == 1)
         )
-        copy.since = None if first is None else first.timestamp()
+        snapshot.since = None if first is None else first.timestamp()
         change = CHANGE.c
         calls = select(change.counter_id, change.time).where(
             change.queue_id == row.id,
@@ -231,19 +231,19 @@ class WaitingListProjection:
             change.time >= now - self._rules.counter_window,
         )
         for counter_id, call_time in session.execute(calls):
-            copy.call(counter_id, call_time.timestamp())
-        return copy
+            snapshot.call(counter_id, call_time.timestamp())
+        return snapshot
 
-    def _line(self, rows: Sequence[QueueRow], now: datetime.datetime) -> WaitingList:
+    def _waiting_list(self, rows: Sequence[QueueRow], now: datetime.datetime) -> WaitingList:
         return _merged(
             [queue_of(row) for row in rows],
-            [self._copies[row.id] for row in rows],
+            [self._snapshots[row.id] for row in rows],
             self._rules,
             now,
         )
 
 
-def _catch_up(session: Session, queue_id: int, copy: _Snapshot) -> None:
+def _catch_up(session: Session, queue_id: int, snapshot: _Snapshot) -> None:
     change, ticket = CHANGE.c, TICKET.c
     missed = (
         select(
@@ -258,41 +258,44 @@ def _catch_up(session: Session, queue_id: int, copy: _Snapshot) -> None:
             ticket.sequence,
         )
         .join(TicketRow, ticket.id == change.ticket_id)
-        .where(change.queue_id == queue_id, change.revision > copy.revision)
+        .where(change.queue_id == queue_id, change.revision > snapshot.revision)
         .order_by(change.revision)
     )
     for row in session.execute(missed):
-        copy.revision = row.revision
+        snapshot.revision = row.revision
         priority = Priority(row.class_now)
         waiting = None
         if row.status == Status.WAITING:
             waiting = Waiting(row.queue_time.timestamp(), row.sequence, row.id, priority)
-        copy.change(row.id, TicketEventType(row.act), priority, row.time, waiting)
+        snapshot.change(row.id, TicketEventType(row.act), priority, row.time, waiting)
         if row.act in CALLS and row.counter_id is not None:
-            copy.call(row.counter_id, row.time.timestamp())
+            snapshot.call(row.counter_id, row.time.timestamp())
 
 
 def _merged(
-    queues: Sequence[Queue], copies: Sequence[_Snapshot], rules: Rules, now: datetime.datetime
+    queues: Sequence[Queue], snapshots: Sequence[_Snapshot], rules: Rules, now: datetime.datetime
 ) -> WaitingList:
-    """One line from the queues of a service around midnight, the older day first."""
+    """Merges the queues of a service around midnight, the older day first."""
     moment = now.timestamp()
     newest = queues[-1]
-    for copy in copies:
-        copy.forget(moment - ARRIVAL_WINDOW_SECONDS)
-    arrivals: Mapping[Priority, Sequence[float]] = copies[-1].arrivals
-    if len(copies) > 1:
+    for snapshot in snapshots:
+        snapshot.forget(moment - ARRIVAL_WINDOW_SECONDS)
+    arrivals: Mapping[Priority, Sequence[float]] = snapshots[-1].arrivals
+    if len(snapshots) > 1:
         arrivals = {
-            priority: sorted(time for copy in copies for time in copy.arrivals[priority])
+            priority: sorted(time for snapshot in snapshots for time in snapshot.arrivals[priority])
             for priority in Priority
         }
     opened = moment - rules.counter_window.total_seconds()
     counters = {
-        counter for copy in copies for counter, called in copy.counters.items() if called >= opened
+        counter
+        for snapshot in snapshots
+        for counter, called in snapshot.counters.items()
+        if called >= opened
     }
-    since = [copy.since for copy in copies if copy.since is not None]
+    since = [snapshot.since for snapshot in snapshots if snapshot.since is not None]
     return WaitingList(
-        classes=_classes(copies),
+        classes=_classes(snapshots),
         rates=rates_of(newest.service),
         now=moment,
         service_seconds=service_seconds(newest),
@@ -303,21 +306,21 @@ def _merged(
     )
 
 
-def _classes(copies: Collection[_Snapshot]) -> Mapping[Priority, Sequence[Waiting]]:
-    if len(copies) == 1:
-        (only,) = copies
-        return {priority: tuple(line) for priority, line in only.classes.items()}
+def _classes(snapshots: Collection[_Snapshot]) -> Mapping[Priority, Sequence[Waiting]]:
+    if len(snapshots) == 1:
+        (only,) = snapshots
+        return {priority: tuple(members) for priority, members in only.classes.items()}
     return {
-        priority: sorted(one for copy in copies for one in copy.classes[priority])
+        priority: sorted(one for snapshot in snapshots for one in snapshot.classes[priority])
         for priority in Priority
     }
 
 
 def waiting_of(ticket: Ticket) -> Waiting:
-    """A waiting ticket as far as the order depends on it."""
+    """Returns a waiting ticket as far as the order depends on it."""
     return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
 
 
 def last_call(queue: Queue) -> datetime.datetime:
-    """When a queue was last called from; long ago when never."""
+    """Returns when a queue was last called from; long ago when never."""
     return queue.last_call_time or datetime.datetime.min.replace(tzinfo=datetime.UTC)

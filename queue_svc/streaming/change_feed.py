@@ -33,22 +33,22 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EncodedEvent:
-    """A change as the boards of a facility are told it."""
+    """A change as the boards of a facility get it."""
 
     entry: ChangeLogEntry
     seen: Mapping[int, int]
     """Revision of each queue after it."""
     message: WatchQueueResponse
-    """The same object for every board: most are told the same."""
+    """The same object for every board: most get the same."""
 
 
 def cursor_of(seen: Mapping[int, int]) -> str:
-    """Where a stream can be taken up again: how far each queue's history was seen."""
+    """Returns where a stream can be taken up again: how far each queue's history was seen."""
     return "_".join(f"{queue_id}.{revision}" for queue_id, revision in sorted(seen.items()))
 
 
 def parse_cursor(cursor: str) -> dict[int, int] | None:
-    """The revisions that a cursor names; None when it is none of ours."""
+    """Returns the revisions that a cursor names; None when it is none of ours."""
     try:
         parts = [part.split(".") for part in cursor.split("_")]
         return {int(queue_id): int(revision) for queue_id, revision in parts}
@@ -57,7 +57,7 @@ def parse_cursor(cursor: str) -> dict[int, int] | None:
 
 
 def change_message(entry: ChangeLogEntry, seen: Mapping[int, int]) -> WatchQueueResponse:
-    """A change as a message of a board's stream."""
+    """Returns a change as a message of a board's stream."""
     return WatchQueueResponse(event=entry_message(entry), cursor=cursor_of(seen))
 
 
@@ -80,7 +80,7 @@ class _FacilityLog:
 
     @property
     def end(self) -> int:
-        """Position after the newest change."""
+        """Returns the position after the newest change."""
         return self.first + len(self.log)
 
     def add(self, entry: ChangeLogEntry) -> None:
@@ -114,7 +114,7 @@ class Subscriber:
         self._pending.set()
 
     def take(self) -> Sequence[EncodedEvent] | None:
-        """What happened since the last time; None when it is too much to be kept."""
+        """Returns what happened since the last time; None when it is too much to be kept."""
         self._pending.clear()
         facility, start = self._facility, self._position
         self._position = facility.end
@@ -196,7 +196,7 @@ class ChangeFeed:
         task.add_done_callback(self._tasks.discard)
 
     def _new(self, event: TicketEvent) -> bool:
-        """Whether an event tells what no stream of this process has been told."""
+        """Returns whether an event tells what no stream of this process has been told."""
         facility = self._facilities.get(event.institution_id)
         known = facility.last_revisions if facility is not None else {}
         return event.revision > known.get((event.service_id, event.service_day), 0)

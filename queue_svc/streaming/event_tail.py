@@ -19,7 +19,7 @@ _WORD = re.compile(r"\*|#|[A-Za-z0-9_-]+")
 
 
 def pattern_of(text: str) -> str:
-    """A pattern of routing keys; everything when the text is empty.
+    """Returns a pattern of routing keys; everything when the text is empty.
 
     Raises:
         MeshError: INVALID_ARGUMENT with reason PATTERN_INVALID.
@@ -41,7 +41,7 @@ async def tail_events(
     clock: Clock,
     heartbeat_seconds: float,
 ) -> AsyncIterator[WatchEventsResponse]:
-    """The events as they come; heartbeats in silence; the last message says why it ends.
+    """Yields the events as they come; heartbeats in silence; the last message says why it ends.
 
     Args:
         bus: Gives the events.
@@ -77,7 +77,7 @@ async def tail_events(
 async def _next(
     subscription: Subscription, stop: asyncio.Task[bool], seconds: float
 ) -> Event | None:
-    """The next event; None when the time is over or the server stops."""
+    """Returns the next event; None when the time is over or the server stops."""
     waiting = asyncio.create_task(subscription.next(seconds))
     try:
         await asyncio.wait({waiting, stop}, return_when=asyncio.FIRST_COMPLETED)

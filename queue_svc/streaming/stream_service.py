@@ -46,7 +46,7 @@ from queue_svc.streaming.change_feed import (
 from queue_svc.streaming.stream_session import StreamSession, end
 
 MISSED = 1000
-"""Changes that are told one by one after a reconnect; who missed more gets the whole anew."""
+"""Changes that are sent one by one after a reconnect; who missed more gets the whole again."""
 TRIES = 5
 """Reads of a board between which something changed, before the last one is shown all the same."""
 MOST_STREAMS = 5000
@@ -95,7 +95,7 @@ class StreamService:
     async def watch_queue(
         self, facility: Facility, service_id: str, cursor: str
     ) -> AsyncIterator[WatchQueueResponse]:
-        """What a board shows, then every event.
+        """Yields what a board shows, then every event.
 
         Args:
             facility: The facility.
@@ -148,7 +148,7 @@ class StreamService:
     async def watch_ticket(
         self, ticket: Ticket, facility: Facility, until: float, cursor: str
     ) -> AsyncIterator[WatchTicketResponse]:
-        """A ticket as it is, then every change of it and of its facility.
+        """Yields a ticket as it is, then every change of it and of its place in the waiting list.
 
         Args:
             ticket: A ticket that the caller may see.
@@ -163,10 +163,10 @@ class StreamService:
             while True:
                 if touched:
                     ticket = await self._tickets.submit("all", ticket.id)
-                line = await self._waiting_list(ticket)
+                waiting_list = await self._waiting_list(ticket)
                 for passed in await self._passed(shown, ticket):
                     yield _ticket_update(ticket_message(passed, None))
-                update = _ticket_update(ticket_message(ticket, line))
+                update = _ticket_update(ticket_message(ticket, waiting_list))
                 if update.cursor != cursor:
                     yield update
                 elif not woken:
@@ -186,7 +186,7 @@ class StreamService:
     async def watch_counter(
         self, facility: Facility, service_id: str, counter_id: str, until: float, cursor: str
     ) -> AsyncIterator[WatchCounterResponse]:
-        """What an operator sees, whenever it changes.
+        """Yields what an operator sees, whenever it changes.
 
         Args:
             facility: The facility.
@@ -242,7 +242,7 @@ class StreamService:
             stop.cancel()
 
     async def _pending_of(self, stream: StreamSession, ticket: Ticket) -> tuple[bool, bool]:
-        """Waits until the ticket or its line changed, or time is over: touched, woken."""
+        """Waits until the ticket or its waiting list changed, or time is over: touched, woken."""
         place = ticket.queue.service.service_id
         while await stream.wait():
             entries = [one.entry for one in stream.pending()]
@@ -258,7 +258,7 @@ class StreamService:
         return await self._waiting_lists.submit("all", ticket.queue.service)
 
     async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
-        """The states between the version that was shown and the one that is seen now."""
+        """Returns the states between the version that was shown and the one that is seen now."""
         if shown is None or ticket.version <= shown + 1:
             return ()
         history = await self._units.read_tickets(AccessScope(), TicketQueries.history, ticket.id)
@@ -358,7 +358,7 @@ def query_counter_state(
 async def ended(
     updates: AsyncIterator[Update], response: Callable[..., Update]
 ) -> AsyncIterator[Update]:
-    """A stream that says in-band when it fails.
+    """Passes on a stream, and says in-band when it fails.
 
     Args:
         updates: The stream.

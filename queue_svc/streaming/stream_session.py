@@ -10,7 +10,7 @@ from mediq.queue.v1.queue_service_pb2 import StreamEnd
 from queue_svc.streaming.change_feed import EncodedEvent, Subscriber
 
 LIFE_SECONDS = 600.0
-"""How long a stream lives before it asks its client to connect anew, to spread the load again."""
+"""How long a stream lives before it asks its client to connect again, to spread the load again."""
 
 
 class StreamSession:
@@ -42,13 +42,13 @@ class StreamSession:
         self._renew = time.monotonic() + life
 
     def pending(self) -> Sequence[EncodedEvent]:
-        """What happened since the last time."""
+        """Returns what happened since the last time."""
         found = self._subscriber.take()
         self._slow = self._slow or found is None
         return found or ()
 
     def end_reason(self) -> StreamEnd | None:
-        """Why the stream ends now; None when it goes on."""
+        """Returns why the stream ends now; None when it goes on."""
         if self._stop.done():
             return end("SHUTTING_DOWN", retry=True)
         if self._slow:
@@ -71,5 +71,5 @@ class StreamSession:
 
 
 def end(reason: str, *, retry: bool) -> StreamEnd:
-    """Why a stream ends, and whether the client should connect again."""
+    """Returns why a stream ends, and whether the client should connect again."""
     return StreamEnd(reason=reason, retry=retry)
