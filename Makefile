@@ -11,7 +11,7 @@ TRAIN ?= .mediq/train
 PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc training tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train clean
+.PHONY: help demo run test test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train train-check clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -34,13 +34,13 @@ run: $(READY) ## Start the mesh and keep serving
 	@$(BIN)/mediq up
 
 test: $(READY) $(THIRD) ## All tests that need no server from outside
-	$(PYTEST) -m "not backends"
+	$(PYTEST) -m "not backends and not torch"
 
 test-loaded: $(READY) $(THIRD) ## All tests that need no server from outside, beside twenty busy processes
-	$(BIN)/python -m tests.support.loaded $(PYTEST) -m "not backends"
+	$(BIN)/python -m tests.support.loaded $(PYTEST) -m "not backends and not torch"
 
 coverage: $(READY) $(THIRD) ## The same tests with the branches that they take: two thirds slower; fails below the floor
-	$(PYTEST) -m "not backends" --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not backends and not torch" --cov --cov-report=term:skip-covered
 
 test-backends: $(READY) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(PYTEST) -m backends
@@ -86,6 +86,9 @@ bench-queue: $(READY) ## Measure the queue through Envoy on MariaDB against raw 
 
 bench-queue-sim: $(READY) ## Simulate sixty days of a clinic with the order and the estimates that patients get
 	$(BIN)/python -m bench.queue_sim
+
+train-check: $(READY) ## Compare the exported networks of the card reader with the trained ones; needs PyTorch
+	$(BIN)/pytest -m torch
 
 train: $(READY) ## Draw the training photos, train the card reader's networks, export them (hours; TRAIN=folder)
 	$(BIN)/python -m training.reader $(TRAIN)

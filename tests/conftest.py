@@ -1,11 +1,13 @@
 """Fixtures of all tests."""
 
+import logging
 import shutil
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from xdist.remote import Producer
 
 from ops import data_dir
@@ -44,6 +46,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Keeps together what shares a server."""
     return Scheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Takes back what a test, or a command that it ran, has set of the logs of this process.
+
+    Without that it depends on the tests before whether what a test logs is redacted.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+        root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from ultralytics.nn.tasks import PoseModel
 
-from ocr_engine.networks import Floats, weights
+from ocr_engine.networks import Floats
+from training import WEIGHTS
 from training.reader.networks import CornerFinder, LineFinder, make_recognizer
 
 
@@ -22,7 +23,7 @@ class TorchNetworks:
         self._recognizer = self._load(make_recognizer(), "recognizer")
 
     def _load(self, network: torch.nn.Module, name: str) -> torch.nn.Module:
-        stored = torch.load(weights(f"{name}.pt"), map_location="cpu", weights_only=True)
+        stored = torch.load(WEIGHTS / f"{name}.pt", map_location="cpu", weights_only=True)
         network.load_state_dict({key: value.float() for key, value in stored.items()})
         return network.eval().to(self._device)
 

@@ -231,7 +231,7 @@ from tests.mesh.resealing import SEALED
 async def main():
     reencryption.TELL_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
     cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
-    resealer = reencryption.Resealer(SEALED, cipher, Database(sys.argv[2]))
+    resealer = reencryption.Reencryptor(SEALED, cipher, Database(sys.argv[2]))
     await resealer.walk(lambda table, tally: print(tally.sealed, flush=True))
 
 asyncio.run(main())

@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.observability import logs
-
 if TYPE_CHECKING:
     from ocr_engine.engine import CardEngine
 
@@ -16,9 +14,3 @@ def engine() -> "CardEngine":
     from ocr_engine.engine import CardEngine
 
     return CardEngine()
-
-
-@pytest.fixture(autouse=True)
-def service_logs() -> None:
-    """Logs as a service does, which keeps the texts of unexpected errors out."""
-    logs.configure("ocr_engine", "INFO")

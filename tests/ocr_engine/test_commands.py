@@ -4,15 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from ocr_engine import engine, imaging
 from ocr_engine.commands import app
-from ocr_engine.imaging import decode
 from tests.ocr_engine.fakes import FakeEngine
-from training.synth import Level, SimLayout, random_record, random_sim_record, sample
+from training.synth import Level, random_record, sample
 
 
 def run(*arguments: object) -> Result:
@@ -144,7 +143,7 @@ def test_scan_needs_a_photo() -> None:
 @pytest.mark.model
 def test_scan_reads_a_drawn_card(tmp_path: Path) -> None:
     photo = tmp_path / "card.png"
-    run("sample-card", photo, "--seed", 4)
+    Image.fromarray(sample(4, Level.CLEAN).shot.pixels).save(photo)
 
     result = run("scan", photo)
 
@@ -154,75 +153,3 @@ def test_scan_reads_a_drawn_card(tmp_path: Path) -> None:
     assert (nik["value"], nik["rawValue"]) == (random_record(4).nik, random_record(4).nik)
     assert 0.5 < nik["confidence"] <= 1
     assert card["quality"]["advice"] == []
-
-
-class TestSampleCard:
-    @pytest.mark.parametrize("ending", ["jpg", "JPEG", "png", "webp"])
-    def test_draws_an_upright_clean_photo(self, tmp_path: Path, ending: str) -> None:
-        output = tmp_path / f"card.{ending}"
-
-        result = run("sample-card", output, "--seed", 4)
-
-        assert result.exit_code == 0, result.output
-        assert result.stdout == ""
-        drawn = sample(4, Level.CLEAN).shot.pixels.astype(int)
-        assert np.abs(decode(output.read_bytes()).astype(int) - drawn).mean() < 4
-
-    def test_says_what_is_printed_and_where(self, tmp_path: Path) -> None:
-        output, record, labels = (tmp_path / name for name in ("a.png", "r.json", "l.json"))
-
-        result = run("sample-card", output, "--kind", "sim2", "--level", "hard", "--turn", 90,
-                     "--record", record, "--labels", labels)  # fmt: skip
-
-        assert result.exit_code == 0, result.output
-        holder = random_sim_record(1, SimLayout.NUMBERED)
-        said, placed = json.loads(record.read_text()), json.loads(labels.read_text())
-        assert said["documentType"] == "SIM"
-        assert said["fields"]["nomorSim"] == holder.nomor_sim
-        assert "layout" not in said["fields"]
-        height, width = decode(output.read_bytes()).shape[:2]
-        assert placed["photo"] == {"width": width, "height": height}
-        top_left, top_right, *_ = placed["corners"]
-        assert top_right[1] - top_left[1] > 300
-        assert {text["role"] for text in placed["texts"]} == {"LABEL", "VALUE"}
-        number = next(text for text in placed["texts"] if text["text"] == holder.nomor_sim)
-        assert 0 < number["left"] < number["right"] < placed["card"]["width"]
-        assert 0 < number["top"] < number["bottom"] < placed["card"]["height"]
-
-    def test_a_ktp_says_all_its_fields(self, tmp_path: Path) -> None:
-        record = tmp_path / "r.json"
-
-        run("sample-card", tmp_path / "a.jpg", "--seed", 7, "--record", record)
-
-        said = json.loads(record.read_text())
-        assert said["documentType"] == "KTP"
-        assert said["fields"]["statusPerkawinan"] == random_record(7).status_perkawinan
-
-    @pytest.mark.parametrize(
-        ("arguments", "said"),
-        [
-            (["card.gif"], ".jpg, .jpeg, .png, .webp"),
-            (["card"], ".jpg"),
-            (["card.jpg", "--kind", "passport"], "passport"),
-            (["card.jpg", "--level", "easy"], "easy"),
-            (["card.jpg", "--seed", "-1"], "--seed"),
-            (["card.jpg", "--turn", "far"], "--turn"),
-        ],
-    )
-    def test_wrong_use(self, tmp_path: Path, arguments: list[str], said: str) -> None:
-        name, *options = arguments
-        result = run("sample-card", tmp_path / name, *options)
-
-        assert result.exit_code == 2
-        assert said in result.stderr
-        assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize("option", [[], ["--record"], ["--labels"]])
-    def test_a_folder_that_is_not_there(self, tmp_path: Path, option: list[str]) -> None:
-        gone = tmp_path / "gone" / "card.jpg"
-        arguments = [tmp_path / "card.jpg", *option, gone] if option else [gone]
-
-        result = run("sample-card", *arguments)
-
-        assert result.exit_code == 1
-        assert "gone/card.jpg cannot be written: No such file" in result.stderr

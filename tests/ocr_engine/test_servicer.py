@@ -149,6 +149,7 @@ def test_the_contract_has_every_field_of_the_cards() -> None:
         (b"", "INVALID_ARGUMENT", "INVALID_REQUEST"),
     ],
 )
+@pytest.mark.usefixtures("lines")
 async def test_refusals(
     reader: OcrEngineServiceAsyncStub, image: bytes, code: str, reason: str
 ) -> None:
@@ -182,6 +183,7 @@ async def test_a_caller_in_a_hurry_is_refused_at_once(
     assert fake.seen == [b"long"]
 
 
+@pytest.mark.usefixtures("lines")
 async def test_a_batch_is_answered_in_order(
     reader: OcrEngineServiceAsyncStub, fake: FakeEngine
 ) -> None:

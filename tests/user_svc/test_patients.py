@@ -168,6 +168,7 @@ async def test_the_database_holds_no_personal_data(world: World) -> None:
         assert secret not in dump
 
 
+@pytest.mark.usefixtures("lines")
 async def test_swapped_ciphertexts_do_not_decrypt(world: World) -> None:
     first, second = await world.ensure(new_nik()), await world.ensure(new_nik(), "BUDI SANTOSO")
     rows = dict(world.sql("SELECT id, nama FROM users"))

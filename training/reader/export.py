@@ -1,4 +1,4 @@
-"""Writes trained networks to `ocr_engine/weights`: halves for torch, and ONNX for serving.
+"""Writes trained networks: halves for torch to `training/weights`, ONNX to `ocr_engine/weights`.
 
 python -m training.reader.export DETECTOR_PT CORNERS_PT LINES_PT RECOGNIZER_PT
 """
@@ -19,6 +19,7 @@ from ocr_engine.crops import CROP_HEIGHT_PX
 from ocr_engine.lines import INPUT_HEIGHT, INPUT_WIDTH
 from ocr_engine.networks import DETECTOR_SIDE_PX
 from ocr_engine.networks import weights as path_of
+from training import WEIGHTS
 from training.reader.networks import CornerFinder, LineFinder, make_recognizer
 
 SMALL = 64
@@ -79,7 +80,7 @@ def _halved(name: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
     halves = {
         key: value.half() if value.is_floating_point() else value for key, value in state.items()
     }
-    torch.save(halves, path_of(f"{name}.pt"))
+    torch.save(halves, WEIGHTS / f"{name}.pt")
     return {
         key: value.float() if value.is_floating_point() else value for key, value in halves.items()
     }

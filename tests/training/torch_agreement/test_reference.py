@@ -14,7 +14,7 @@ from training.synth import Level, SimLayout, sample
 if TYPE_CHECKING:
     from training.reference import TorchNetworks
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.torch]
 
 
 @pytest.fixture(scope="module")

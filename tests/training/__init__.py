@@ -1,0 +1,1 @@
+"""Tests of what draws cards and trains the reader."""

@@ -1,0 +1,1 @@
+"""Agreement of the exported networks with PyTorch; needs the training packages."""
