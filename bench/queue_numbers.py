@@ -15,7 +15,7 @@ from bench.queue_client import Result
 from bench.queue_raw import Rate, Raw
 from bench.queue_stack import COUNTERS, Place, Stack
 from bench.table import Row
-from queue_svc.domain.states import Act
+from queue_svc.domain.states import TicketEventType
 
 ROLLED_BACK = 0.05
 """Share of transactions that fail, here and in the baseline."""
@@ -213,7 +213,7 @@ class Calls:
 
     def check(self, stack: Stack, place: Place, issued: Result, result: Result) -> None:
         """Adds what happened at a place where `issued` were issued and `result` called."""
-        history = query(stack.database, _CALLS, place.institution_id, int(Act.CALLED))
+        history = query(stack.database, _CALLS, place.institution_id, int(TicketEventType.CALLED))
         answered = Counter(one[2] for one in result.done)
         self.called += len(history)
         self.double += len(history) - len({row[0] for row in history})

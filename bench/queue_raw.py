@@ -18,9 +18,9 @@ from pymysql.cursors import Cursor, DictCursor
 from bench.databases import connect, query
 from bench.queue_client import SHARES
 from queue_svc.domain.quantiles import bucket_of
-from queue_svc.domain.states import Act, Status
+from queue_svc.domain.states import Status, TicketEventType
 from queue_svc.domain.tickets import Service
-from queue_svc.rows import new_queue
+from queue_svc.persistence.mapping import new_queue
 
 DAY = "2026-01-05"
 SCOPE = "mediq.queue.v1.CreateTicketRequest/bench"
@@ -210,7 +210,7 @@ class Raw:
         cursor.execute(_PRESENT, ticket)
         assert not cursor.fetchall()
         cursor.execute(_TICKET, ticket)
-        self._note(cursor, queue, ticket, Act.ISSUED, +1)
+        self._note(cursor, queue, ticket, TicketEventType.ISSUED, +1)
         cursor.execute(_ROLLUP, _rollup(ticket, issued=1))
         cursor.execute(_ISSUED, ticket)
         self._end(cursor, key, ticket)
@@ -234,7 +234,7 @@ class Raw:
             "counter_name": "Loket 1",
         }
         assert cursor.execute(_CALL, ticket) == 1
-        self._note(cursor, queue, ticket, Act.CALLED, -1)
+        self._note(cursor, queue, ticket, TicketEventType.CALLED, -1)
         cursor.execute(_ROLLUP, _rollup(ticket, called=1, wait_ms=wait_ms, within_standard=1))
         samples = [
             {**ticket, "hour": 8, "sample": sample, "bucket": bucket_of(wait_ms), "count": 1}
@@ -250,7 +250,7 @@ class Raw:
         cursor: Cursor,
         queue: dict[str, Any],
         ticket: dict[str, Any],
-        act: Act,
+        act: TicketEventType,
         waiting: int,
     ) -> None:
         ticket["revision"] = queue["revision"] + 1

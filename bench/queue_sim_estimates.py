@@ -4,7 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bench.queue_sim_clinic import Clinic, Patient, Room, Watcher
-from queue_svc.domain.estimates import Line, Wait, arrival_rates, rolling_mean, service_seconds
+from queue_svc.domain.estimates import (
+    Wait,
+    WaitingList,
+    arrival_rates,
+    rolling_mean,
+    service_seconds,
+)
 from queue_svc.domain.order import Rates
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority
@@ -29,7 +35,7 @@ class Told(NamedTuple):
 
 @dataclass
 class Teller(Watcher):
-    """Keeps what the service knows, and asks the production `Line` at each arrival."""
+    """Keeps what the service knows, and asks the production `WaitingList` at each arrival."""
 
     clinic: Clinic
     rates: Rates
@@ -46,7 +52,7 @@ class Teller(Watcher):
         now = mine.queue_time
         self.arrivals[mine.priority].append(now)
         recently = now - Rules().counter_window.total_seconds()
-        line = Line(
+        line = WaitingList(
             classes=room.classes,
             rates=self.rates,
             now=now,

@@ -3,7 +3,6 @@
 from functools import partial
 
 from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
-from sqlalchemy.orm import Session
 
 from mesh.backends import make_bus, make_cache
 from mesh.clock import utc_now
@@ -16,24 +15,26 @@ from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
-from queue_svc.clients import Facilities
+from queue_svc.adapters.facilities import Facilities
+from queue_svc.application.boards import Boards
+from queue_svc.application.facility_directory import FacilityDirectory
+from queue_svc.application.group_commit import GroupCommit
+from queue_svc.application.patient_rights import PatientRights
+from queue_svc.application.reports import Reports
+from queue_svc.application.ticket_commands import TicketCommandHandler
+from queue_svc.application.ticket_reads import TicketReads
+from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.days import Clock
-from queue_svc.domain.tickets import Reach
-from queue_svc.event_words import FEED
-from queue_svc.histories import Histories
-from queue_svc.lines import Lines
-from queue_svc.live import Live
-from queue_svc.models import AUDIT, IDEMPOTENCY, OUTBOX
-from queue_svc.overview import FacilityReader
-from queue_svc.patients import PatientTickets
-from queue_svc.reading import TicketReader
-from queue_svc.sealed import ENCRYPTED_COLUMNS
-from queue_svc.servicer import QueueServicer
-from queue_svc.servicers.base import Parts
+from queue_svc.messages.routing_keys import FEED
+from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
+from queue_svc.persistence.waiting_lists import WaitingListProjection
+from queue_svc.servicers.dependencies import Dependencies
+from queue_svc.servicers.queue import QueueServicer
 from queue_svc.settings import QueueSettings
-from queue_svc.store import TicketStore
-from queue_svc.tail import tail
-from queue_svc.writer import Writer
+from queue_svc.streaming.change_feed import ChangeFeed
+from queue_svc.streaming.event_tail import tail_events
+from queue_svc.streaming.stream_service import StreamService
 
 
 async def build(server: Server) -> None:
@@ -45,7 +46,7 @@ async def build(server: Server) -> None:
     wire(server, Channels(settings.tls, settings.service), bus, utc_now)
 
 
-def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Parts:
+def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dependencies:
     """Wires the service with its surroundings.
 
     Args:
@@ -64,50 +65,41 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Par
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
     outbox = Outbox(OUTBOX, database, bus, server.meter)
-    lines = Lines(rules)
+    waiting_lists = WaitingListProjection(rules)
 
-    def reader(session: Session, reach: Reach) -> TicketReader:
-        return TicketReader(session, reach, rules, cipher, lines)
-
-    def overview(session: Session, reach: Reach) -> FacilityReader:
-        return FacilityReader(session, reach, rules, cipher, lines)
-
-    def patients(session: Session) -> PatientTickets:
-        return PatientTickets(session, Reach(), rules, cipher, lines)
-
-    def store(session: Session, reach: Reach) -> TicketStore:
-        return TicketStore(session, reach, rules, cipher, lines)
-
-    histories = Histories(database, overview, bus, cache)
+    units = UnitsOfWork(database, rules, cipher, waiting_lists)
+    feed = ChangeFeed(units, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
-    parts = Parts(
-        database=database,
-        writer=Writer(
-            database, idempotency, outbox, trail, store, lines, cache, clock, histories.tell
-        ),
-        reader=reader,
-        overview=overview,
-        patients=patients,
-        idempotency=idempotency,
-        facilities=Facilities(channels, cache, settings.facts_seconds),
-        live=Live(database, reader, overview, histories, server.draining, clock, heartbeat),
-        tail=partial(tail, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat),
-        cache=cache,
-        rules=rules,
-        clock=clock,
-        copy_seconds=settings.copy_seconds,
-        fhir_export=settings.fhir_export,
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    facilities = Facilities(channels, cache, settings.facts_seconds)
+    directory = FacilityDirectory(facilities, rules, clock)
+    commits = GroupCommit(
+        units, idempotency, outbox, recorder, waiting_lists, cache, feed.publish_local
     )
-    server.add(add_QueueServiceServicer_to_server, QueueServicer(parts))
+    copy_seconds = settings.copy_seconds
+    dependencies = Dependencies(
+        commands=TicketCommandHandler(commits, units, facilities, clock),
+        tickets=TicketReads(
+            units, directory, cache, clock, copy_seconds, fhir_export=settings.fhir_export
+        ),
+        patients=PatientRights(units, idempotency, cache, clock),
+        boards=Boards(units, directory, cache, clock, copy_seconds),
+        reports=Reports(units, directory, cache, clock, copy_seconds),
+        directory=directory,
+        streams=StreamService(units, feed, server.draining, clock, heartbeat),
+        tail_events=partial(
+            tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
+        ),
+    )
+    server.add(add_QueueServiceServicer_to_server, QueueServicer(dependencies))
     server.add_background_task(outbox.relay)
-    server.add_background_task(histories.run)
+    server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
     server.on_close(channels.close)
     server.on_close(cache.close)
-    return parts
+    return dependencies
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class QueueSettings(ServiceSettings):
 
     @property
     def rules(self) -> Rules:
-        """What the rules depend on."""
+        """Returns what the rules depend on."""
         return Rules(
             recalls=self.recalls,
             places_back=self.places_back,

@@ -5,7 +5,7 @@ import json
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
 from mesh.messaging.rabbit import CONTENT_TYPE, TYPE_URL, type_of
-from queue_svc.event_words import FEED, word_of, words
+from queue_svc.messages.routing_keys import FEED, event_name, event_names
 from tools.openapi_schemas import Components, Schema, comments
 
 ADDRESS = "{institutionId}.{serviceId}.{event}"
@@ -25,14 +25,14 @@ DESCRIPTION = """What happens to the tickets of every facility, for boards, apps
 def _parameters() -> Schema:
     event = TicketEventType.DESCRIPTOR.full_name
     texts = [
-        f"{word_of(kind)}: {comments()[f'{event}.{TicketEventType.Name(kind)}']}"
+        f"{event_name(kind)}: {comments()[f'{event}.{TicketEventType.Name(kind)}']}"
         for kind in TicketEventType.values()
         if kind
     ]
     return {
         "institutionId": {"description": "Facility, a UUID."},
         "serviceId": {"description": "Service of the facility, a UUID."},
-        "event": {"description": "What happened. " + " ".join(texts), "enum": words()},
+        "event": {"description": "What happened. " + " ".join(texts), "enum": event_names()},
     }
 
 
@@ -42,7 +42,7 @@ def _headers() -> Schema:
         "specversion": ("Version of CloudEvents.", {"const": "1.0"}),
         "id": ("Identifier of the event, the same as in the body.", {"format": "uuid"}),
         "source": ("Who sends.", {"const": FEED.source}),
-        "type": ("What happened.", {"enum": [type_of(FEED, word) for word in words()]}),
+        "type": ("What happened.", {"enum": [type_of(FEED, word) for word in event_names()]}),
         "subject": ("The queue: institutionId.serviceId.", {}),
         "time": ("When the event was made.", {"format": "date-time"}),
         "dataschema": ("Type of the body.", {"const": f"{TYPE_URL}{FEED.message}"}),

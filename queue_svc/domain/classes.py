@@ -3,14 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from queue_svc.domain.states import Ground, Priority
+from queue_svc.domain.states import Priority, PriorityReason
 
 ELDERLY_AGE = 60
 """Age in years from which a person counts as elderly (UU 13/1998, article 1)."""
 
 
-def _everyone_high() -> Mapping[Ground, Priority]:
-    grounds = (Ground.ELDERLY, Ground.PREGNANT, Ground.DISABLED, Ground.REFERRAL)
+def _everyone_high() -> Mapping[PriorityReason, Priority]:
+    grounds = (
+        PriorityReason.ELDERLY,
+        PriorityReason.PREGNANT,
+        PriorityReason.DISABLED,
+        PriorityReason.REFERRAL,
+    )
     return dict.fromkeys(grounds, Priority.HIGH)
 
 
@@ -20,11 +25,13 @@ class ClassRules:
 
     elderly_age: int = ELDERLY_AGE
     """Age in years from which ELDERLY holds."""
-    classes: Mapping[Ground, Priority] = field(default_factory=_everyone_high)
+    classes: Mapping[PriorityReason, Priority] = field(default_factory=_everyone_high)
     """Class by ground; a ground that is not here changes nothing."""
 
-    def choose(self, age_years: int, grounds: Collection[Ground]) -> tuple[Priority, Ground]:
-        """The class of a patient, and the ground that gives it: the highest class wins.
+    def choose(
+        self, age_years: int, grounds: Collection[PriorityReason]
+    ) -> tuple[Priority, PriorityReason]:
+        """Returns the class of a patient, and the ground that gives it: the highest class wins.
 
         Args:
             age_years: Age in years. 0: not known.
@@ -32,9 +39,9 @@ class ClassRules:
         """
         held = set(grounds)
         if age_years >= self.elderly_age:
-            held.add(Ground.ELDERLY)
+            held.add(PriorityReason.ELDERLY)
         found = [(self.classes[ground], -ground, ground) for ground in held & set(self.classes)]
         if not found:
-            return Priority.NORMAL, Ground.NONE
+            return Priority.NORMAL, PriorityReason.NONE
         priority, _, ground = max(found)
         return priority, ground

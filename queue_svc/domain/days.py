@@ -13,14 +13,14 @@ OLDEST_YEAR, NEWEST_YEAR = 2000, 2199
 
 
 def service_day(now: datetime.datetime, time_zone: str) -> str:
-    """The day at a facility, YYYY-MM-DD: it begins at the facility's own midnight."""
+    """Returns the day at a facility, YYYY-MM-DD: it begins at the facility's own midnight."""
     return now.astimezone(ZoneInfo(time_zone)).date().isoformat()
 
 
 def active_days(now: datetime.datetime, time_zone: str, carry_hours: int) -> tuple[str, ...]:
-    """The days whose tickets are called now, the older one first.
+    """Returns the days whose tickets are called now, the older one first.
 
-    Numbers start anew at midnight, but those who waited at midnight still wait. After some hours
+    Numbers start again at midnight, but those who waited at midnight still wait. After some hours
     the rest of yesterday's queue has gone home.
 
     Args:
@@ -36,7 +36,7 @@ def active_days(now: datetime.datetime, time_zone: str, carry_hours: int) -> tup
 
 
 def seconds_until(now: datetime.datetime, time_zone: str, closes: str) -> float | None:
-    """Seconds until a service closes today; 0 when it has closed, None when it never does.
+    """Returns seconds until a service closes today; 0 when it has closed, None when it never does.
 
     Args:
         now: The moment.
@@ -51,7 +51,7 @@ def seconds_until(now: datetime.datetime, time_zone: str, closes: str) -> float 
 
 
 def parse_day(field: str, text: str) -> datetime.date:
-    """The day that a request names.
+    """Returns the day that a request names.
 
     Raises:
         MeshError: INVALID_ARGUMENT with reason DAY_INVALID.
@@ -66,7 +66,7 @@ def parse_day(field: str, text: str) -> datetime.date:
 
 
 def days_between(first: datetime.date, last: datetime.date) -> tuple[str, ...]:
-    """The days from one to another, both included, oldest first."""
+    """Returns the days from one to another, both included, oldest first."""
     return tuple(
         (first + datetime.timedelta(days=number)).isoformat()
         for number in range((last - first).days + 1)
@@ -74,5 +74,5 @@ def days_between(first: datetime.date, last: datetime.date) -> tuple[str, ...]:
 
 
 def week_until(last: datetime.date) -> tuple[str, ...]:
-    """Seven days that end on a day, oldest first."""
+    """Returns seven days that end on a day, oldest first."""
     return days_between(last - datetime.timedelta(days=6), last)

@@ -34,7 +34,7 @@ MOST_ROUNDS = 100
 
 
 def rolling_mean(mean: int, served: int, value: int) -> int:
-    """The mean after one more value; the share of older ones fades.
+    """Returns the mean after one more value; the share of older ones fades.
 
     Args:
         mean: The mean so far.
@@ -45,7 +45,7 @@ def rolling_mean(mean: int, served: int, value: int) -> int:
 
 
 def service_seconds(queue: Queue) -> float:
-    """Expected time that a patient takes: the rolling mean, shrunk to the configured one."""
+    """Returns the time that a patient takes: the rolling mean, shrunk to the configured one."""
     seen = min(queue.served, WINDOW)
     configured = queue.service.service_minutes * 60
     return (PRIOR_WEIGHT * configured + seen * queue.busy_ms / 1000) / (PRIOR_WEIGHT + seen)
@@ -54,7 +54,7 @@ def service_seconds(queue: Queue) -> float:
 def arrival_rates(
     arrivals: Mapping[Priority, Sequence[float]], now: float, since: float
 ) -> Mapping[Priority, float]:
-    """How many of each class came per second lately.
+    """Returns how many of each class came per second lately.
 
     Args:
         arrivals: Times of issue in seconds since the epoch, oldest first. Those before the window
@@ -83,7 +83,7 @@ class Wait(NamedTuple):
 
     @classmethod
     def around(cls, expected: float) -> "Wait":
-        """The wait with its range: from 0.7 of it to 1.5 of it and 5 minutes.
+        """Returns the wait with its range: from 0.7 of it to 1.5 of it and 5 minutes.
 
         Args:
             expected: Expected seconds. More than a day is said as a day.
@@ -95,7 +95,7 @@ class Wait(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class WaitingList:
     """Everyone who waits for one service at one moment."""
 
     classes: Mapping[Priority, Sequence[Waiting]]
@@ -116,17 +116,17 @@ class Line:
 
     @property
     def pace_seconds(self) -> float:
-        """Expected time between two calls."""
+        """Returns the expected time between two calls."""
         return self.service_seconds / self.counters
 
     @cached_property
     def order(self) -> list[str]:
-        """Tickets in the order in which they will be called if nobody else comes. Exact."""
+        """Returns tickets in the order of their calls if nobody else comes. Exact."""
         order = calling_order(self.classes, self.rates, self.now, self.pace_seconds)
         return [one.id for one in order]
 
-    def joining(self, newcomers: Sequence[Waiting]) -> "Line":
-        """The same line with new tickets at the end of their classes."""
+    def joining(self, newcomers: Sequence[Waiting]) -> "WaitingList":
+        """Returns the same list with new tickets at the end of their classes."""
         classes = dict(self.classes)
         for kind in {one.priority for one in newcomers}:
             new = [one for one in newcomers if one.priority is kind]
@@ -134,7 +134,7 @@ class Line:
         return replace(self, classes=classes)
 
     def ahead(self, ticket_id: str) -> int | None:
-        """People who wait and will be called before this ticket; None unless it waits here.
+        """Returns people who wait and will be called before this ticket; None unless it waits here.
 
         Exact for the first 1,000 places; beyond them within 1 % of the place.
         """
@@ -142,7 +142,7 @@ class Line:
         return None if place is None else self._ahead(*place)
 
     def wait(self, ticket_id: str) -> Wait | None:
-        """How long this ticket will wait; None unless it waits here.
+        """Returns how long this ticket will wait; None unless it waits here.
 
         People ahead, and those expected to come later and overtake, at the pace of the counters.
         """
@@ -154,7 +154,7 @@ class Line:
         return Wait.around(self._expected(priority, waited, self._ahead(priority, index)))
 
     def _expected(self, priority: Priority, waited: float, ahead: int) -> float:
-        """Expected seconds: the smallest wait that leaves time for all who go first.
+        """Returns the expected seconds: the smallest wait that leaves time for all who go first.
 
         Who arrives after a time a passes before the wait W is over when
         rate' x (W - a) > rate x (waited + W), so a class with the higher rate' overtakes for
@@ -181,14 +181,14 @@ class Line:
         return wait
 
     def _share(self, priority: Priority, other: Priority) -> float:
-        """Rate of a class as a share of the rate of another, at most 1."""
+        """Returns the rate of a class as a share of the rate of another, at most 1."""
         if other is Priority.URGENT:
             return 0.0
         faster = self.rates.of(other)
         return min(1.0, self.rates.of(priority) / faster) if faster > 0 else 1.0
 
     def _ahead(self, priority: Priority, index: int) -> int:
-        """People called before the one at an index of a class."""
+        """Returns people called before the one at an index of a class."""
         members, (firsts, called) = self.classes[priority], self._blocks[priority]
         at = bisect_right(firsts, index) - 1
         within = index - firsts[at]
@@ -201,7 +201,7 @@ class Line:
 
     @cached_property
     def _blocks(self) -> Mapping[Priority, tuple[list[int], list[int]]]:
-        """By class: where each of its blocks begins, and how many are called before."""
+        """Returns by class where each of its blocks begins, and how many are called before."""
         blocks: dict[Priority, tuple[list[int], list[int]]] = {kind: ([], []) for kind in Priority}
         pace = self.pace_seconds
         for kind, first, _, before in calling_blocks(

@@ -45,7 +45,7 @@ class Period:
 
 
 def bpjs_tasks(tickets: Sequence[Ticket]) -> list[Task]:
-    """The tasks that a visit has reached, by id.
+    """Returns the tasks that a visit has reached, by id.
 
     A visit has the tasks of the stages that it went through: 1-2-3-4-5-6-7 for a new patient,
     who begins at a registration; 3-4-5-6-7 for a known one, who begins at a clinic; 6-7 at a
@@ -86,7 +86,7 @@ def bpjs_tasks(tickets: Sequence[Ticket]) -> list[Task]:
 
 
 def status_history(tickets: Sequence[Ticket]) -> list[Period]:
-    """The states of a visit for SATUSEHAT, oldest first, each beginning where the last ended.
+    """Returns the states of a visit for SATUSEHAT, each beginning where the one before ended.
 
     arrived lasts from the arrival until care begins: the first start of service anywhere but
     at a registration (SATUSEHAT: the first assessment). in-progress lasts until the end of the
@@ -118,7 +118,7 @@ def status_history(tickets: Sequence[Ticket]) -> list[Period]:
 
 
 def _by_stage(tickets: Sequence[Ticket]) -> tuple[list[Ticket], list[Ticket], list[Ticket]]:
-    """The tickets of each stage, without those that go back to an earlier one."""
+    """Returns the tickets of each stage, without those that go back to an earlier one."""
     found: tuple[list[Ticket], list[Ticket], list[Ticket]] = ([], [], [])
     stage = 0
     for ticket in tickets:
@@ -130,17 +130,17 @@ def _by_stage(tickets: Sequence[Ticket]) -> tuple[list[Ticket], list[Ticket], li
 
 
 def _over(tickets: Sequence[Ticket]) -> bool:
-    """Whether no service follows any more. One that was sent on has a next ticket to come."""
+    """Returns whether no service follows. One that was sent on has a next ticket to come."""
     return bool(tickets) and tickets[-1].status in _LOST | {Status.DONE}
 
 
 def _start(tickets: Sequence[Ticket]) -> datetime.datetime | None:
-    """When the first service began; None when none has."""
+    """Returns when the first service began; None when none has."""
     return next((one.serve_time for one in tickets if one.serve_time is not None), None)
 
 
 def _end(tickets: Sequence[Ticket]) -> datetime.datetime | None:
-    """When the last service ended; None when none has."""
+    """Returns when the last service ended; None when none has."""
     ends = [one.close_time for one in tickets if one.status in SERVED]
     return ends[-1] if ends else None
 
@@ -150,7 +150,7 @@ def _utc(time: datetime.datetime) -> datetime.datetime:
 
 
 def _in_order(reached: Sequence[tuple[int, datetime.datetime]]) -> list[Task]:
-    """The tasks in whole milliseconds, each at least one after the one before."""
+    """Returns the tasks in whole milliseconds, each at least one after the one before."""
     tasks: list[Task] = []
     for task_id, exact in reached:
         time = _utc(exact)

@@ -26,7 +26,7 @@ class Sample(IntEnum):
 
 
 @dataclass(frozen=True)
-class Part:
+class DayPart:
     """A part of a queue's day."""
 
     hour: int
@@ -42,7 +42,7 @@ class Part:
 class Effect:
     """What a change adds to the numbers of one part, or takes back."""
 
-    part: Part
+    part: DayPart
     counts: Mapping[str, int]
     """By name of a count or a sum of `Tally`."""
     samples: Mapping[Sample, int]
@@ -52,7 +52,7 @@ class Effect:
 
     @property
     def taken_back(self) -> "Effect":
-        """What undoes it."""
+        """Returns what undoes it."""
         return replace(self, sign=-self.sign)
 
 
@@ -79,7 +79,7 @@ class Tally:
 
     @classmethod
     def total(cls, tallies: Iterable["Tally"]) -> "Tally":
-        """Several together."""
+        """Adds up several."""
         whole = cls()
         for one in tallies:
             whole.counts.update(one.counts)
@@ -89,22 +89,22 @@ class Tally:
 
     @property
     def mean_wait_ms(self) -> int | None:
-        """Mean time from issue to first call; None when nobody was called."""
+        """Returns the mean time from issue to first call; None when nobody was called."""
         return _mean(self.counts["wait_ms"], self.counts["called"])
 
     @property
     def mean_service_ms(self) -> int | None:
-        """Mean time of service; None when nobody was served."""
+        """Returns the mean time of service; None when nobody was served."""
         return _mean(self.counts["service_ms"], self.counts["done"] + self.counts["transferred"])
 
     def quantile_ms(self, sample: Sample, share: float) -> int | None:
-        """The time that a share of the measured ones does not pass; None without any."""
+        """Returns the time that a share of the measured ones does not pass; None without any."""
         found = quantile(self.samples.get(sample, {}), share)
         return None if found is None else round(found)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is counted."""
+        """Returns whether nothing is counted."""
         return not any(self.counts.values())
 
 
@@ -121,7 +121,7 @@ class Moment:
 
 
 def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
-    """What one change adds to the numbers, or takes back.
+    """Returns what one change adds to the numbers, or takes back.
 
     Each thing counts in the facility-local hour in which it happened, for the counter that acted
     and for the class at that moment. Only a first call goes with its ticket: it counts for the
@@ -152,7 +152,7 @@ def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
 
 
 def _called(ticket: Ticket | None) -> Effect | None:
-    """The first call of a ticket; None before it."""
+    """Returns the first call of a ticket; None before it."""
     if ticket is None or ticket.wait_ms is None:
         return None
     wait_ms = ticket.wait_ms
@@ -170,12 +170,12 @@ def _called(ticket: Ticket | None) -> Effect | None:
     return Effect(_part(ticket, moment, at_counter=True), counts, samples)
 
 
-def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> Part:
+def _part(ticket: Ticket, moment: datetime.datetime, *, at_counter: bool = False) -> DayPart:
     hour = moment.astimezone(ZoneInfo(ticket.queue.service.time_zone)).hour
     counter = ticket.counter if at_counter else None
     if counter is None:
-        return Part(hour, ticket.priority, "")
-    return Part(hour, ticket.priority, counter.id, counter.name)
+        return DayPart(hour, ticket.priority, "")
+    return DayPart(hour, ticket.priority, counter.id, counter.name)
 
 
 def _mean(total: int, count: int) -> int | None:

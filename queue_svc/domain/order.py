@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from queue_svc.domain.states import Priority
+from queue_svc.domain.tickets import Service
 
 ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 """The classes that compete by score. The earlier one wins a tie."""
@@ -23,7 +24,7 @@ class Rates:
     low: float = 1.0
 
     def of(self, priority: Priority) -> float:
-        """The rate of a class. URGENT stands above the others, so its rate only orders itself."""
+        """Returns the rate of a class. URGENT is above the others: its rate orders itself."""
         if priority is Priority.HIGH:
             return self.high
         return self.low if priority is Priority.LOW else self.normal
@@ -46,7 +47,7 @@ how many they are, and how many of any class are called before them. A plain tup
 
 
 def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
-    """Who is called next; None when nobody waits.
+    """Returns who is called next; None when nobody waits.
 
     Args:
         heads: The oldest of each class.
@@ -66,7 +67,7 @@ def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
 def calling_order(
     classes: Mapping[Priority, Sequence[Waiting]], rates: Rates, now: float, pace_seconds: float
 ) -> Iterator[Waiting]:
-    """Those who wait in the order in which they will be called if nobody else comes.
+    """Returns those who wait in the order in which they will be called if nobody else comes.
 
     Runs the pick of the real calls into the future: a later HIGH overtakes an earlier LOW only when
     its score passes before the LOW's turn comes.
@@ -88,7 +89,7 @@ def calling_blocks(
     pace_seconds: float,
     grain: int | None = None,
 ) -> Iterator[Block]:
-    """The calling order as blocks, in order.
+    """Returns the calling order as blocks, in order.
 
     Args:
         classes: Everyone who waits, each class oldest first.
@@ -129,3 +130,8 @@ def calling_blocks(
                 del column[best]
     if kinds:
         yield kinds[0], taken[0], len(lines[0]) - taken[0], called
+
+
+def rates_of(service: Service) -> Rates:
+    """Returns how fast priority grows in the queues of a service."""
+    return Rates(service.rate_high, service.rate_normal, service.rate_low)

@@ -17,17 +17,17 @@ ZERO = 0
 
 
 def bucket_of(value: int) -> int:
-    """The bucket of a value, such as milliseconds."""
+    """Returns the bucket of a value, such as milliseconds."""
     return ZERO if value < 1 else 1 + math.ceil(math.log(value, GAMMA))
 
 
 def value_of(bucket: int) -> float:
-    """The value that a bucket stands for."""
+    """Returns the value that a bucket stands for."""
     return 0.0 if bucket == ZERO else float(2 * GAMMA ** (bucket - 1) / (GAMMA + 1))
 
 
 def quantile(buckets: Mapping[int, int], share: float) -> float | None:
-    """The value that a share of all values does not pass; None without values.
+    """Returns the value that a share of all values does not pass; None without values.
 
     Args:
         buckets: How many values are in each bucket.

@@ -26,7 +26,7 @@ class Priority(IntEnum):
     URGENT = 4
 
 
-class Ground(IntEnum):
+class PriorityReason(IntEnum):
     """Why a ticket has its class, numbered as in the contracts."""
 
     NONE = 0
@@ -46,7 +46,7 @@ class ServiceKind(IntEnum):
     OTHER = 4
 
 
-class Act(IntEnum):
+class TicketEventType(IntEnum):
     """What happened to a ticket: the types of events, numbered as in the contracts."""
 
     ISSUED = 1
@@ -63,21 +63,21 @@ class Act(IntEnum):
     TRANSFERRED = 12
 
 
-TRANSITIONS: Mapping[tuple[Status, Status], Act] = {
-    (Status.WAITING, Status.CALLED): Act.CALLED,
-    (Status.WAITING, Status.CANCELLED): Act.CANCELLED,
-    (Status.CALLED, Status.CALLED): Act.RECALLED,
-    (Status.CALLED, Status.SERVING): Act.STARTED,
-    (Status.CALLED, Status.SKIPPED): Act.SKIPPED,
-    (Status.CALLED, Status.NO_SHOW): Act.NO_SHOW,
-    (Status.CALLED, Status.CANCELLED): Act.CANCELLED,
-    (Status.CALLED, Status.WAITING): Act.UNDONE,
-    (Status.SERVING, Status.DONE): Act.DONE,
-    (Status.SERVING, Status.TRANSFERRED): Act.TRANSFERRED,
-    (Status.SERVING, Status.WAITING): Act.UNDONE,
-    (Status.SKIPPED, Status.WAITING): Act.RETURNED,
-    (Status.SKIPPED, Status.NO_SHOW): Act.NO_SHOW,
-    (Status.SKIPPED, Status.CANCELLED): Act.CANCELLED,
+TRANSITIONS: Mapping[tuple[Status, Status], TicketEventType] = {
+    (Status.WAITING, Status.CALLED): TicketEventType.CALLED,
+    (Status.WAITING, Status.CANCELLED): TicketEventType.CANCELLED,
+    (Status.CALLED, Status.CALLED): TicketEventType.RECALLED,
+    (Status.CALLED, Status.SERVING): TicketEventType.STARTED,
+    (Status.CALLED, Status.SKIPPED): TicketEventType.SKIPPED,
+    (Status.CALLED, Status.NO_SHOW): TicketEventType.NO_SHOW,
+    (Status.CALLED, Status.CANCELLED): TicketEventType.CANCELLED,
+    (Status.CALLED, Status.WAITING): TicketEventType.UNDONE,
+    (Status.SERVING, Status.DONE): TicketEventType.DONE,
+    (Status.SERVING, Status.TRANSFERRED): TicketEventType.TRANSFERRED,
+    (Status.SERVING, Status.WAITING): TicketEventType.UNDONE,
+    (Status.SKIPPED, Status.WAITING): TicketEventType.RETURNED,
+    (Status.SKIPPED, Status.NO_SHOW): TicketEventType.NO_SHOW,
+    (Status.SKIPPED, Status.CANCELLED): TicketEventType.CANCELLED,
 }
 """Every change of state that exists, and what it is called."""
 FINAL = frozenset(Status) - {source for source, _ in TRANSITIONS}
@@ -89,5 +89,5 @@ SERVED = frozenset({Status.DONE, Status.TRANSFERRED})
 
 
 def targets(source: Status) -> frozenset[Status]:
-    """The states that a ticket may go to from a state."""
+    """Returns the states that a ticket may go to from a state."""
     return frozenset(target for start, target in TRANSITIONS if start is source)

@@ -10,16 +10,18 @@ from queue_svc.domain.states import (
     FINAL,
     SERVED,
     TRANSITIONS,
-    Act,
-    Ground,
     Priority,
+    PriorityReason,
     ServiceKind,
     Status,
+    TicketEventType,
 )
 
 LONGEST_MS = 2**31 - 1
 """Longest time that is kept, some 25 days: what a column of 32 bits holds. A ticket that was
 forgotten may be closed later than that."""
+ServiceKey = tuple[str, str]
+"""Facility and service."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Service:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Facility and service."""
+        """Returns facility and service."""
         return self.institution_id, self.service_id
 
 
@@ -77,7 +79,7 @@ class Queue:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Facility and service: the queues of a service around midnight share it."""
+        """Returns facility and service: the queues of a service around midnight share it."""
         return self.service.key
 
 
@@ -120,7 +122,7 @@ class Ticket:
     """The visit; it begins with a ticket of its own."""
     arrive_time: datetime.datetime | None = None
     """When the visit began."""
-    ground: Ground = Ground.NONE
+    ground: PriorityReason = PriorityReason.NONE
     """Why the ticket has its class."""
     previous_id: str = ""
     """The ticket from which the patient was sent here; empty on the first one."""
@@ -130,17 +132,17 @@ class Ticket:
 
     @property
     def open(self) -> bool:
-        """Whether the ticket may still change."""
+        """Returns whether the ticket may still change."""
         return self.status not in FINAL
 
     @property
     def returned(self) -> bool:
-        """Whether the patient came back after being skipped."""
+        """Returns whether the patient came back after being skipped."""
         return self.queue_time > self.create_time
 
     @property
     def waits(self) -> bool:
-        """Whether the ticket stands in the line."""
+        """Returns whether the ticket is in a waiting list."""
         return self.status is Status.WAITING
 
 
@@ -163,10 +165,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class TicketChange:
     """One change as it was written down."""
 
-    act: Act
+    act: TicketEventType
     version: int
     """Version after it, as is the class."""
     priority: Priority
@@ -174,13 +176,13 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of a queue's history. Tells nobody's name."""
+class ChangeLogEntry:
+    """One change in a queue's history. It names nobody."""
 
     queue_id: int
     revision: int
     """Place in the history, from 1, without gap."""
-    act: Act
+    act: TicketEventType
     ticket_id: str
     number: str
     journey_id: str
@@ -197,42 +199,25 @@ class Entry:
     counter: Counter | None
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The tickets that a caller can reach; all others do not exist for them."""
-
-    institution_id: str | None = None
-    """Only tickets of this facility. None: of any."""
-    patient_id: str | None = None
-    """Only tickets of this patient. None: of anyone."""
-
-    def covers(self, institution_id: str, patient_id: str) -> bool:
-        """Whether the caller can reach a patient's tickets at a facility."""
-        return self.institution_id in (None, institution_id) and self.patient_id in (
-            None,
-            patient_id,
-        )
-
-
 def number_of(prefix: str, sequence: int) -> str:
-    """The number as shown on boards, such as A-012."""
+    """Returns the number as shown on boards, such as A-012."""
     return f"{prefix}-{sequence:03d}"
 
 
 def milliseconds(start: datetime.datetime, end: datetime.datetime) -> int:
-    """The time between two moments; never negative, and at most LONGEST_MS."""
+    """Returns the time between two moments; never negative, and at most LONGEST_MS."""
     return min(LONGEST_MS, max(0, round((end - start).total_seconds() * 1000)))
 
 
 def changed(ticket: Ticket, change: Change) -> Ticket:
-    """The ticket after a change. Its times never go back.
+    """Returns the ticket after a change. Its times never go back.
 
     The change must be allowed: see `queue_svc.domain.checks`.
     """
     time = max(change.time, ticket.update_time)
     after = replace(ticket, status=change.status, version=ticket.version + 1, update_time=time)
     if change.priority is not None:
-        return replace(after, priority=change.priority, ground=Ground.STAFF)
+        return replace(after, priority=change.priority, ground=PriorityReason.STAFF)
     if change.status is Status.CALLED:
         return _called(after, change.counter)
     if change.status is Status.SERVING:
@@ -268,20 +253,20 @@ def _closed(ticket: Ticket, change: Change) -> Ticket:
     return replace(ticket, close_time=time, service_ms=service_ms, next_id=change.next_id)
 
 
-def act_of(before: Ticket | None, after: Ticket) -> Act:
-    """What made a ticket what it is.
+def event_type_of(before: Ticket | None, after: Ticket) -> TicketEventType:
+    """Returns what made a ticket what it is.
 
     Args:
         before: The ticket before; None when it is new.
         after: The ticket after.
     """
     if before is None:
-        return Act.ISSUED
-    return TRANSITIONS.get((before.status, after.status), Act.UPDATED)
+        return TicketEventType.ISSUED
+    return TRANSITIONS.get((before.status, after.status), TicketEventType.UPDATED)
 
 
 def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
-    """The ticket as it was before its first change.
+    """Returns the ticket as it was before its first change.
 
     Args:
         ticket: The ticket now.
@@ -305,7 +290,7 @@ def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
 
 
 def active_ticket_exists(ticket_id: str) -> MeshError:
-    """The error for a patient who is in this queue already."""
+    """Returns the error for a patient who is in this queue already."""
     return MeshError(
         "the patient has an open ticket of this service and day",
         StatusCode.ALREADY_EXISTS,
@@ -315,7 +300,7 @@ def active_ticket_exists(ticket_id: str) -> MeshError:
 
 
 def tickets_limited(retry_after_seconds: float) -> MeshError:
-    """The error for a patient who has taken too many tickets."""
+    """Returns the error for a patient who has taken too many tickets."""
     return MeshError(
         "the patient has taken many tickets, wait before the next one",
         StatusCode.RESOURCE_EXHAUSTED,
@@ -325,14 +310,14 @@ def tickets_limited(retry_after_seconds: float) -> MeshError:
 
 
 def queue_empty() -> MeshError:
-    """The error for a call when nobody waits."""
+    """Returns the error for a call when nobody waits."""
     return MeshError("nobody waits", StatusCode.NOT_FOUND, "QUEUE_EMPTY")
 
 
 def back_in(
     own: datetime.datetime, others: Sequence[datetime.datetime], places: int
 ) -> datetime.datetime:
-    """From when waiting counts for a patient who comes back after being skipped: later than before.
+    """Returns from when waiting counts for a patient who comes back: later than before.
 
     Args:
         own: From when it counted before.

@@ -1,1 +1,1 @@
-"""QueueService, in parts by what is asked: changes, tickets, numbers, live streams."""
+"""Requests as commands and queries, and results as answers: no SQL, no rules."""

@@ -1,190 +1,216 @@
-"""Tickets, lists of them, and visits."""
-
-import asyncio
+"""The RPCs of tickets: requests as commands and queries, and their answers."""
 
 from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
 
-from mesh.audit_trail.recorder import annotate
-from mesh.contract import pagination
+from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import principal
-from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.pipeline import Context
-from mesh.shared_state.cache import get_or_load
-from queue_svc.domain.order import pick
-from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import Reach, queue_empty
-from queue_svc.lines import rates_of
-from queue_svc.reading import TicketReader
-from queue_svc.servicers.base import Part, page_of, reach_of
-from queue_svc.translation import described, history_message, journey_message, position_message
+from queue_svc.application.change_ticket import (
+    CallNextTicket,
+    CallTicket,
+    MoveTicket,
+    SetTicketPriority,
+    TransferTicket,
+)
+from queue_svc.application.issue_ticket import IssueTicket
+from queue_svc.domain.states import Priority, PriorityReason, Status
+from queue_svc.servicers.dependencies import Dependencies
 
-OWNER_SECONDS = 3600.0
-"""How long a ticket's facility and patient are remembered. Only an erasure changes the patient: it
-deletes the copy, but not one in the memory of another process."""
-
-
-def owner_key(ticket_id: str) -> str:
-    """Where the facility and the patient of a ticket are remembered."""
-    return f"owner/{ticket_id}"
+SERVICE = "service"
+"""Stands for a calling service where a person's account would stand."""
 
 
-class TicketReads(Part):
-    """The RPCs that read tickets."""
+def caller_scope() -> AccessScope:
+    """Returns what exists for the person behind the call."""
+    return AccessScope.of(principal())
+
+
+class TicketServicer(QueueServiceServicer):
+    """Serves tickets: issue, calls, states, lists, visits, and the rights of a person."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        """Serves with the use cases of tickets."""
+        self._commands = dependencies.commands
+        self._tickets = dependencies.tickets
+        self._patients = dependencies.patients
+
+    async def CreateTicket(
+        self, request: requests.CreateTicketRequest, context: Context
+    ) -> messages.Ticket:
+        who = principal()
+        command = IssueTicket(
+            caller=who.subject,
+            request=request,
+            institution_id=request.institution_id,
+            service_id=request.service_id,
+            patient_id=request.patient_id.lower(),
+            priority=Priority(request.priority) if request.priority else None,
+            reason=request.priority_reason,
+            grounds=[PriorityReason(ground) for ground in request.priority_grounds],
+            unattended=not who.is_staff,
+        )
+        return await self._commands.create(command, who)
+
+    async def IssueTicket(
+        self, request: requests.IssueTicketRequest, context: Context
+    ) -> messages.Ticket:
+        command = IssueTicket(
+            caller=SERVICE,
+            request=request,
+            institution_id=request.institution_id,
+            service_id=request.service_id,
+            patient_id=request.patient_id.lower(),
+            age_years=request.age_years,
+            unattended=True,
+        )
+        return await self._commands.issue(command)
+
+    async def CallNextTicket(
+        self, request: requests.CallNextTicketRequest, context: Context
+    ) -> messages.Ticket:
+        command = CallNextTicket(
+            caller=principal().subject,
+            request=request,
+            scope=caller_scope(),
+            institution_id=request.institution_id,
+            service_id=request.service_id,
+            counter_id=request.counter_id,
+            finish_current=request.finish_current,
+        )
+        return await self._commands.call_next(command)
+
+    async def CallTicket(
+        self, request: requests.CallTicketRequest, context: Context
+    ) -> messages.Ticket:
+        command = CallTicket(
+            caller=principal().subject,
+            request=request,
+            scope=caller_scope(),
+            ticket_id=request.id,
+            counter_id=request.counter_id,
+        )
+        return await self._commands.call(command)
+
+    async def UpdateTicketStatus(
+        self, request: requests.UpdateTicketStatusRequest, context: Context
+    ) -> messages.Ticket:
+        return await self._move(request, Status(request.status))
+
+    async def CancelTicket(
+        self, request: requests.CancelTicketRequest, context: Context
+    ) -> messages.Ticket:
+        return await self._move(request, Status.CANCELLED)
+
+    async def TransferTicket(
+        self, request: requests.TransferTicketRequest, context: Context
+    ) -> messages.Ticket:
+        command = TransferTicket(
+            caller=principal().subject,
+            request=request,
+            scope=caller_scope(),
+            ticket_id=request.id,
+            service_id=request.service_id,
+            reason=request.reason,
+        )
+        return await self._commands.transfer(command)
+
+    async def SetTicketPriority(
+        self, request: requests.SetTicketPriorityRequest, context: Context
+    ) -> messages.Ticket:
+        command = SetTicketPriority(
+            caller=principal().subject,
+            request=request,
+            scope=caller_scope(),
+            ticket_id=request.id,
+            priority=Priority(request.priority),
+            reason=request.reason,
+        )
+        return await self._commands.set_priority(command)
 
     async def GetTicket(
         self, request: requests.GetTicketRequest, context: Context
     ) -> messages.Ticket:
-        now = self._clock()
-        return await self._read(lambda reader: described(reader, [reader.get(request.id)], now)[0])
+        return await self._tickets.get(caller_scope(), request.id)
 
     async def GetTicketPosition(
         self, request: requests.GetTicketPositionRequest, context: Context
     ) -> requests.TicketPosition:
-        institution_id, patient_id = await self._owner(request.id)
-        if not reach_of(principal()).covers(institution_id, patient_id):
-            raise not_found("ticket", request.id)
-        annotate(persons=[patient_id])
-
-        def look(reader: TicketReader) -> bytes:
-            ticket = reader.get(request.id)
-            lines = reader.lines([ticket.queue.service], self._clock())
-            return position_message(ticket, lines.get(ticket.queue.key)).SerializeToString()
-
-        async def load() -> bytes:
-            return await self._read(look, Reach())
-
-        found = await get_or_load(
-            self._parts.cache,
-            institution_id,
-            f"position/{request.id}",
-            self._parts.copy_seconds,
-            load,
-        )
-        return requests.TicketPosition.FromString(found)
+        return await self._tickets.position(caller_scope(), request.id)
 
     async def GetTicketHistory(
         self, request: requests.GetTicketHistoryRequest, context: Context
     ) -> requests.TicketHistory:
-        def look(reader: TicketReader) -> requests.TicketHistory:
-            ticket = reader.get(request.id)
-            annotate(persons=[ticket.patient_id])
-            return history_message(ticket, reader.history(request.id))
-
-        return await self._read(look)
+        return await self._tickets.history(caller_scope(), request.id)
 
     async def ListTickets(
         self, request: requests.ListTicketsRequest, context: Context
     ) -> requests.ListTicketsResponse:
         status = Status(request.status) if request.status else None
-        found, token = await self._listed(request, request.service_id, status)
+        found, token = await self._tickets.list_of_facility(caller_scope(), request, status)
         return requests.ListTicketsResponse(tickets=found, next_page_token=token)
 
     async def ListUpcomingTickets(
         self, request: requests.ListUpcomingTicketsRequest, context: Context
     ) -> requests.ListUpcomingTicketsResponse:
-        found, token = await self._listed(request, request.service_id, Status.WAITING)
+        found, token = await self._tickets.list_of_facility(caller_scope(), request, Status.WAITING)
         return requests.ListUpcomingTicketsResponse(tickets=found, next_page_token=token)
-
-    async def PeekNextTicket(
-        self, request: requests.PeekNextTicketRequest, context: Context
-    ) -> messages.Ticket:
-        days = await self._days_of(request.institution_id)
-        now = self._clock()
-
-        def look(reader: TicketReader) -> list[messages.Ticket]:
-            heads, queues = reader.next_of(request.institution_id, request.service_id, days)
-            if not queues:
-                return []
-            chosen = pick(heads, rates_of(queues[-1].service), now.timestamp())
-            return [] if chosen is None else described(reader, reader.by_ids([chosen.id]), now)
-
-        found = await self._read(look)
-        if not found:
-            raise queue_empty()
-        return found[0]
 
     async def ListCurrentTickets(
         self, request: requests.ListCurrentTicketsRequest, context: Context
     ) -> requests.ListCurrentTicketsResponse:
-        days = await self._days_of(request.institution_id)
-        identifiers = await self._read(
-            lambda reader: reader.current(request.institution_id, request.service_id, days)
-        )
-        page, token = page_of(
-            identifiers, request.page_token, pagination.page_size(request.page_size)
-        )
-        return requests.ListCurrentTicketsResponse(
-            tickets=await self._described(page), next_page_token=token
-        )
+        found, token = await self._tickets.list_current(caller_scope(), request)
+        return requests.ListCurrentTicketsResponse(tickets=found, next_page_token=token)
 
     async def ListMyTickets(
         self, request: requests.ListMyTicketsRequest, context: Context
     ) -> requests.ListMyTicketsResponse:
-        patient, now = principal().subject, self._clock()
-        identifiers = await self._read(lambda reader: reader.open_of(patient, now))
-        page, token = page_of(
-            identifiers, request.page_token, pagination.page_size(request.page_size)
-        )
-        return requests.ListMyTicketsResponse(
-            tickets=await self._described(page), next_page_token=token
+        found, token = await self._tickets.list_open(caller_scope(), principal().subject, request)
+        return requests.ListMyTicketsResponse(tickets=found, next_page_token=token)
+
+    async def PeekNextTicket(
+        self, request: requests.PeekNextTicketRequest, context: Context
+    ) -> messages.Ticket:
+        return await self._tickets.peek_next(
+            caller_scope(), request.institution_id, request.service_id
         )
 
     async def GetJourney(
         self, request: requests.GetJourneyRequest, context: Context
     ) -> requests.Journey:
-        return await self._journey(request.id)
+        return await self._tickets.journey(caller_scope(), request.id)
 
     async def ExportEncounter(
         self, request: requests.ExportEncounterRequest, context: Context
     ) -> HttpBody:
-        if not self._parts.fhir_export:
-            raise MeshError(
-                "the export of visits is off: MEDIQ_QUEUE_SVC_FHIR_EXPORT=true turns it on",
-                StatusCode.UNIMPLEMENTED,
-                "EXPORT_OFF",
-            )
-        # The library behind it is large, and few installations use it.
-        from queue_svc.fhir import CONTENT_TYPE, encounter
+        content_type, document = await self._tickets.encounter(caller_scope(), request.id)
+        return HttpBody(content_type=content_type, data=document)
 
-        journey = await self._journey(request.id)
-        annotate(persons=[journey.patient_id])
-        document = await asyncio.to_thread(encounter, journey)
-        return HttpBody(content_type=CONTENT_TYPE, data=document)
+    async def ListPatientTickets(
+        self, request: requests.ListPatientTicketsRequest, context: Context
+    ) -> requests.ListPatientTicketsResponse:
+        return await self._patients.list_tickets(
+            request.patient_id.lower(), request.page_token, request.page_size
+        )
 
-    async def _journey(self, journey_id: str) -> requests.Journey:
-        now = self._clock()
+    async def ErasePatientTickets(
+        self, request: requests.ErasePatientTicketsRequest, context: Context
+    ) -> requests.ErasePatientTicketsResponse:
+        return await self._patients.erase(SERVICE, request.patient_id.lower(), request)
 
-        def look(reader: TicketReader) -> requests.Journey:
-            tickets = reader.journey(journey_id)
-            return journey_message(tickets, described(reader, tickets, now))
-
-        return await self._read(look)
-
-    async def _owner(self, ticket_id: str) -> tuple[str, str]:
-        """Facility and patient of a ticket."""
-        key = owner_key(ticket_id)
-        known = await self._parts.cache.get(key)
-        if known is None:
-            ticket = await self._read(lambda reader: reader.get(ticket_id), Reach())
-            known = f"{ticket.queue.service.institution_id} {ticket.patient_id}".encode()
-            await self._parts.cache.set(key, known, OWNER_SECONDS)
-        institution_id, patient_id = known.decode().split()
-        return institution_id, patient_id
-
-    async def _listed(
+    async def _move(
         self,
-        request: requests.ListTicketsRequest | requests.ListUpcomingTicketsRequest,
-        service_id: str,
-        status: Status | None,
-    ) -> tuple[list[messages.Ticket], str]:
-        days = await self._days_of(request.institution_id)
-        now = self._clock()
-        identifiers = await self._read(
-            lambda reader: reader.listed(request.institution_id, service_id, days, status, now)
+        request: requests.UpdateTicketStatusRequest | requests.CancelTicketRequest,
+        status: Status,
+    ) -> messages.Ticket:
+        command = MoveTicket(
+            caller=principal().subject,
+            request=request,
+            scope=caller_scope(),
+            ticket_id=request.id,
+            status=status,
+            reason=request.reason,
         )
-        page, token = page_of(
-            identifiers, request.page_token, pagination.page_size(request.page_size)
-        )
-        return await self._described(page), token
+        return await self._commands.move(command)

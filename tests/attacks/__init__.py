@@ -20,13 +20,13 @@
 | service to service | attacks/test_matrix.py, attacks/test_connections.py, edge/test_calls.py |
 | certificates | attacks/test_connections.py, mesh/test_certificates.py |
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
-| tickets of a patient | queue_svc/test_taken.py, attacks/test_requests.py |
+| tickets of a patient | queue_svc/servicers/test_ticket_quota.py, attacks/test_requests.py |
 | limits of all Envoys | edge/test_global_limits.py |
 | failure | queue_svc/test_broker.py, mesh/test_cache.py, ocr_svc/test_crash.py |
 | audit trail | attacks/test_audit_trail.py: every audited RPC; user_svc/test_audit_verify.py |
 | rights of persons | ocr_svc/test_export.py, ocr_svc/test_erasure.py, user_svc/test_erasure.py |
 | consent | ocr_svc/test_consent.py |
-| public board | queue_svc/test_boards.py |
+| public board | queue_svc/streaming/test_boards.py |
 | web | attacks/test_web.py, edge/test_headers.py, gateway/test_docs.py |
 | the interface as documented | attacks/test_schemathesis.py |
 """

@@ -17,7 +17,7 @@ from mediq.queue.v1.queue_pb2 import Priority, TicketStatus
 
 from mesh.messaging.events import Event
 from mesh.messaging.rabbit import message_of
-from queue_svc.event_words import FEED, routing_key, words
+from queue_svc.messages.routing_keys import FEED, event_names, routing_key
 from tools import asyncapi
 
 DOCUMENT: dict[str, Any] = asyncapi.document()
@@ -25,7 +25,7 @@ CHANNEL = DOCUMENT["channels"]["ticketEvents"]
 MESSAGE = DOCUMENT["components"]["messages"]["TicketEvent"]
 KINDS = [kind for kind in TicketEventType.values() if kind]
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=words())
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=event_names())
 
 
 def ticket_event(kind: TicketEventType.ValueType) -> TicketEvent:
@@ -97,9 +97,9 @@ def test_references_lead_somewhere() -> None:
 
 
 def test_every_kind_of_event_has_a_word_of_its_own() -> None:
-    assert CHANNEL["parameters"]["event"]["enum"] == words()
-    assert len(set(words())) == len(KINDS)
-    assert {"issued", "called", "no_show", "transferred"} <= set(words())
+    assert CHANNEL["parameters"]["event"]["enum"] == event_names()
+    assert len(set(event_names())) == len(KINDS)
+    assert {"issued", "called", "no_show", "transferred"} <= set(event_names())
 
 
 def test_every_field_is_explained_and_none_is_personal() -> None:

@@ -26,7 +26,7 @@ from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from mesh.messaging.events import LocalBus
 from mesh.rpc.pipeline import Context
 from queue_svc.__main__ import wire
-from queue_svc.servicers.base import Parts
+from queue_svc.servicers.dependencies import Dependencies
 from queue_svc.settings import QueueSettings
 from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh, partly
@@ -153,14 +153,14 @@ class World:
     internal: QueueServiceAsyncStub = field(init=False)
     operator: Metadata = field(init=False)
     server: Server = field(init=False)
-    parts: Parts = field(init=False)
+    dependencies: Dependencies = field(init=False)
 
     async def start(self) -> None:
         """Starts the service."""
         channels = self.mesh.channels("queue_svc")
 
         async def build(server: Server) -> None:
-            self.parts = wire(server, channels, self.bus, self.clock)
+            self.dependencies = wire(server, channels, self.bus, self.clock)
 
         self.server = await self.stack.enter_async_context(self.mesh.serve(self.settings, build))
         edge = await self.stack.enter_async_context(self.mesh.channel("queue_svc"))

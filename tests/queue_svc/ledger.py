@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, Row, Select, select
 from sqlalchemy.engine import Connection
 
-from queue_svc.models import ChangeRow, QueueRow, RollupRow, RollupSampleRow, TicketRow
+from queue_svc.persistence.models import ChangeRow, QueueRow, RollupRow, RollupSampleRow, TicketRow
 
 WAITING, CALLED, SERVING, DONE, SKIPPED, NO_SHOW, CANCELLED, TRANSFERRED = range(1, 9)
 ACTS = {

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from mesh.messaging.events import EventBus, Feed, Subscription
 from mesh.messaging.rabbit import RabbitBus
 from mesh.persistence.database import make_engine
-from queue_svc.models import OUTBOX
+from queue_svc.persistence.models import OUTBOX
 from queue_svc.settings import QueueSettings
 from tests.queue_svc import ledger
 from tests.queue_svc.conftest import (

@@ -1,16 +1,17 @@
 """Many at once: numbers without gap or duplicate, each patient called once, nobody sent away."""
 
 import asyncio
+import datetime
 from collections import Counter
 
 import pytest
 from mediq.queue.v1 import queue_service_pb2 as requests
 
+from mesh.contract.access_scope import AccessScope
+from queue_svc.application.change_ticket import MoveTicket
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import Reach
 from queue_svc.domain.tickets import Ticket as Changed
-from queue_svc.store import TicketStore
-from queue_svc.writer import Changing
+from queue_svc.persistence.ticket_repository import TicketRepository
 from tests.queue_svc.conftest import CANCELLED, SERVING, WAITING, World, uid
 from tests.support.mesh import problem
 
@@ -125,23 +126,31 @@ async def test_of_two_changes_one_wins(world: World) -> None:
     assert (await world.get(ticket)).version == 3
 
 
+class BrokenMove(MoveTicket):
+    """Fails after it has written."""
+
+    def apply(self, tickets: TicketRepository, now: datetime.datetime) -> Changed:
+        super().apply(tickets, now)
+        raise RuntimeError("after it has written")
+
+
 async def test_one_that_breaks_a_transaction_does_not_break_the_others(world: World) -> None:
     tickets = [await world.take() for _ in range(4)]
-    writer, reach = world.parts.writer, Reach(institution_id=world.place.facility)
-    request = requests.CancelTicketRequest()
+    commands, scope = world.dependencies.commands, AccessScope(institution_id=world.place.facility)
 
-    def cancel(ticket: str, *, broken: bool) -> Changing:
-        def work(store: TicketStore) -> Changed:
-            changed = store.move(ticket, Status.CANCELLED, "", "me", world.clock())
-            if broken:
-                raise RuntimeError("after it has written")
-            return changed
-
-        return Changing("me", request, reach, work)
+    def cancel(ticket: str, *, broken: bool) -> MoveTicket:
+        return (BrokenMove if broken else MoveTicket)(
+            caller="me",
+            request=requests.CancelTicketRequest(),
+            scope=scope,
+            ticket_id=ticket,
+            status=Status.CANCELLED,
+            reason="",
+        )
 
     results = await asyncio.gather(
         *(
-            writer.change("lane", cancel(ticket.id, broken=number == 2))
+            commands.change("key", cancel(ticket.id, broken=number == 2))
             for number, ticket in enumerate(tickets)
         ),
         return_exceptions=True,

@@ -27,7 +27,7 @@ from sqlalchemy import create_engine, make_url, select, text
 from mesh.clock import utc_now
 from mesh.messaging.events import Subscription
 from mesh.persistence.database import make_engine
-from queue_svc.models import IDEMPOTENCY, OUTBOX, Base
+from queue_svc.persistence.models import IDEMPOTENCY, OUTBOX, Base
 from queue_svc.settings import QueueSettings
 from tests.queue_svc import ledger
 from tests.queue_svc.conftest import (

@@ -10,7 +10,7 @@ from mediq.queue.v1 import queue_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEvent
 
 from mesh.persistence.database import Database
-from queue_svc.models import ChangeRow, QueueRow
+from queue_svc.persistence.models import ChangeRow, QueueRow
 from tests.queue_svc.conftest import Place, World
 
 Step = tuple[str, int, str, int]

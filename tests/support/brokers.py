@@ -12,7 +12,7 @@ import pytest
 from aio_pika.connection import make_url
 
 from mesh.messaging.events import Feed
-from queue_svc.event_words import FEED
+from queue_svc.messages.routing_keys import FEED
 
 AMQP_URL = os.environ.get("MEDIQ_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 

@@ -47,8 +47,8 @@ def broken(folder: Path) -> list[str]:
     [
         (
             "queue_svc/domain/days.py",
-            "from queue_svc.store import TicketStore",
-            "The rules of queues know nothing of what keeps or serves them",
+            "from queue_svc.persistence.ticket_repository import TicketStore",
+            "The rooms of the queue service stand on each other",
         ),
         (
             "queue_svc/servicers/tickets.py",

@@ -1,0 +1,1 @@
+"""Use cases: a command or a question in, a message out."""

@@ -1,0 +1,30 @@
+"""What a board shows of a service."""
+
+import datetime
+from dataclasses import dataclass
+
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import Queue
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call as a board shows it."""
+
+    ticket_id: str
+    number: str
+    counter_name: str
+    status: Status
+    call_time: datetime.datetime
+    calls: int
+
+
+@dataclass(frozen=True)
+class ServiceBoard:
+    """One service on a board: its queues of the active days, and its calls, last one first."""
+
+    queues: tuple[Queue, ...]
+    current: tuple[Called, ...]
+    """Tickets that a counter holds."""
+    earlier: tuple[Called, ...]
+    """Calls before those."""

@@ -1,0 +1,1 @@
+"""Tables of tickets, what is written to them and what is read from them."""

@@ -1,0 +1,1 @@
+"""Live streams of this process, and what feeds them."""

@@ -1,0 +1,399 @@
+"""Live streams: boards, tickets and counters.
+
+Each begins with what is, goes on with what happens, and ends with a message that says why. A
+cursor in every message lets a client go on where it was, here or at another replica.
+"""
+
+import asyncio
+import datetime
+import hashlib
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import reduce
+from typing import TypeVar
+
+from mediq.queue.v1 import queue_pb2 as messages
+from mediq.queue.v1.queue_service_pb2 import (
+    CounterState,
+    Heartbeat,
+    WatchCounterResponse,
+    WatchQueueResponse,
+    WatchTicketResponse,
+)
+
+from mesh.clock import timestamp
+from mesh.contract.access_scope import AccessScope
+from mesh.errors import MeshError, StatusCode, not_found
+from mesh.observability.logs import logger
+from mesh.persistence.batching import KeyedBatcher
+from queue_svc.application.facility_directory import Facility
+from queue_svc.application.ticket_reads import describe_tickets
+from queue_svc.application.unit_of_work import UnitsOfWork
+from queue_svc.domain.days import Clock
+from queue_svc.domain.estimates import WaitingList
+from queue_svc.domain.states import Status
+from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
+from queue_svc.messages.tickets import THREE, board_message, ticket_message
+from queue_svc.persistence.facility_queries import FacilityQueries
+from queue_svc.persistence.ticket_queries import TicketQueries
+from queue_svc.streaming.change_feed import (
+    ChangeFeed,
+    change_message,
+    cursor_of,
+    parse_cursor,
+)
+from queue_svc.streaming.stream_session import StreamSession, end
+
+MISSED = 1000
+"""Changes that are sent one by one after a reconnect; who missed more gets the whole again."""
+TRIES = 5
+"""Reads of a board between which something changed, before the last one is shown all the same."""
+MOST_STREAMS = 5000
+"""Streams of one process: each holds some 50 kB, and an event must reach all of them."""
+ROWS = 20
+"""Tickets that a counter's stream lists."""
+_AGAIN = frozenset(
+    {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+)
+"""Errors that pass: the client should connect again."""
+Update = TypeVar("Update", WatchTicketResponse, WatchQueueResponse, WatchCounterResponse)
+
+
+class StreamService:
+    """Serves the streams of this process."""
+
+    def __init__(
+        self,
+        units: UnitsOfWork,
+        feed: ChangeFeed,
+        draining: asyncio.Event,
+        clock: Clock,
+        heartbeat_seconds: float,
+    ) -> None:
+        """Wires the streams.
+
+        Args:
+            units: Opens tickets and queues.
+            feed: Says what happens.
+            draining: Set when the server stops.
+            clock: Gives the time.
+            heartbeat_seconds: Longest silence of a stream.
+        """
+        self._units = units
+        self._feed = feed
+        self._draining = draining
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+        self._streams = 0
+        # An event wakes everyone who watches a queue: what they ask for is read together.
+        self._tickets: KeyedBatcher[str, Ticket] = KeyedBatcher(self._read_tickets, MISSED)
+        self._waiting_lists: KeyedBatcher[Service, WaitingList | None] = KeyedBatcher(
+            self._read_waiting_lists, MISSED
+        )
+
+    async def watch_queue(
+        self, facility: Facility, service_id: str, cursor: str
+    ) -> AsyncIterator[WatchQueueResponse]:
+        """Yields what a board shows, then every event.
+
+        Args:
+            facility: The facility.
+            service_id: Only this service. Empty: all.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._session(facility, math.inf) as stream:
+            days = facility.days()
+            seen = parse_cursor(cursor)
+            missed = (
+                None
+                if seen is None
+                else await self._units.read_facility(
+                    facility.institution_id,
+                    query_missed,
+                    facility.institution_id,
+                    days,
+                    seen,
+                )
+            )
+            if seen is None or missed is None:
+                first, seen = await self._board(facility, service_id)
+                yield first
+            else:
+                for entry in missed:
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield change_message(entry, seen)
+            while True:
+                for one in stream.pending():
+                    entry = one.entry
+                    if entry.revision <= seen.get(entry.queue_id, 0):
+                        continue
+                    seen[entry.queue_id] = entry.revision
+                    if service_id in ("", entry.service_id):
+                        yield one.message if seen == one.seen else change_message(entry, seen)
+                        stream.sent()
+                if (reason := stream.end_reason()) is not None:
+                    yield WatchQueueResponse(end=reason, cursor=cursor_of(seen))
+                    return
+                if facility.days() != days:
+                    days = facility.days()
+                    first, seen = await self._board(facility, service_id)
+                    yield first
+                if not await stream.wait():
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchQueueResponse(heartbeat=heartbeat, cursor=cursor_of(seen))
+                    stream.sent()
+
+    async def watch_ticket(
+        self, ticket: Ticket, facility: Facility, until: float, cursor: str
+    ) -> AsyncIterator[WatchTicketResponse]:
+        """Yields a ticket as it is, then every change of it and of its place in the waiting list.
+
+        Args:
+            ticket: A ticket that the caller may see.
+            facility: Its facility.
+            until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
+        """
+        version = cursor.partition(".")[0]
+        shown = int(version) if version.isdecimal() and len(version) < 7 else None
+        async with self._session(facility, until) as stream:
+            touched, woken = True, True
+            while True:
+                if touched:
+                    ticket = await self._tickets.submit("all", ticket.id)
+                waiting_list = await self._waiting_list(ticket)
+                for passed in await self._passed(shown, ticket):
+                    yield _ticket_update(ticket_message(passed, None))
+                update = _ticket_update(ticket_message(ticket, waiting_list))
+                if update.cursor != cursor:
+                    yield update
+                elif not woken:
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchTicketResponse(heartbeat=heartbeat, cursor=cursor)
+                if woken is False or update.cursor != cursor:
+                    stream.sent()
+                shown, cursor = ticket.version, update.cursor
+                if not ticket.open:
+                    yield WatchTicketResponse(end=end("CLOSED", retry=False), cursor=cursor)
+                    return
+                if (reason := stream.end_reason()) is not None:
+                    yield WatchTicketResponse(end=reason, cursor=cursor)
+                    return
+                touched, woken = await self._pending_of(stream, ticket)
+
+    async def watch_counter(
+        self, facility: Facility, service_id: str, counter_id: str, until: float, cursor: str
+    ) -> AsyncIterator[WatchCounterResponse]:
+        """Yields what an operator sees, whenever it changes.
+
+        Args:
+            facility: The facility.
+            service_id: The service that the counter calls.
+            counter_id: The counter.
+            until: When the caller's session ends, in seconds since the epoch.
+            cursor: Where the client was; empty at first.
+        """
+        async with self._session(facility, until) as stream:
+            changed_here, woken = True, True
+            while True:
+                if changed_here:
+                    state = await self._units.read_tickets(
+                        AccessScope(institution_id=facility.institution_id),
+                        query_counter_state,
+                        facility.institution_id,
+                        service_id,
+                        counter_id,
+                        facility.days(),
+                        self._clock(),
+                    )
+                    now = _digest(state)
+                    if now != cursor:
+                        cursor = now
+                        yield WatchCounterResponse(counter=state, cursor=cursor)
+                        stream.sent()
+                if not woken:
+                    heartbeat = Heartbeat(send_time=timestamp(self._clock()))
+                    yield WatchCounterResponse(heartbeat=heartbeat, cursor=cursor)
+                    stream.sent()
+                if (reason := stream.end_reason()) is not None:
+                    yield WatchCounterResponse(end=reason, cursor=cursor)
+                    return
+                woken = await stream.wait()
+                news = any(one.entry.service_id == service_id for one in stream.pending())
+                # In silence too: the order shifts as priority grows.
+                changed_here = news or not woken
+
+    @asynccontextmanager
+    async def _session(self, facility: Facility, until: float) -> AsyncIterator[StreamSession]:
+        if self._streams >= MOST_STREAMS:
+            raise MeshError(
+                "too many live streams", StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
+            )
+        self._streams += 1
+        stop = asyncio.create_task(self._draining.wait())
+        try:
+            # The following comes first: what happens after the read finds it open.
+            async with self._feed.subscribe(facility.institution_id, facility.days) as subscriber:
+                yield StreamSession(subscriber, stop, until, self._heartbeat_seconds)
+        finally:
+            self._streams -= 1
+            stop.cancel()
+
+    async def _pending_of(self, stream: StreamSession, ticket: Ticket) -> tuple[bool, bool]:
+        """Waits until the ticket or its waiting list changed, or time is over: touched, woken."""
+        place = ticket.queue.service.service_id
+        while await stream.wait():
+            entries = [one.entry for one in stream.pending()]
+            if any(entry.ticket_id == ticket.id for entry in entries):
+                return True, True
+            if stream.end_reason() or any(entry.service_id == place for entry in entries):
+                return False, True
+        return False, False
+
+    async def _waiting_list(self, ticket: Ticket) -> WaitingList | None:
+        if not ticket.waits:
+            return None
+        return await self._waiting_lists.submit("all", ticket.queue.service)
+
+    async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
+        """Returns the states between the version that was shown and the one that is seen now."""
+        if shown is None or ticket.version <= shown + 1:
+            return ()
+        history = await self._units.read_tickets(AccessScope(), TicketQueries.history, ticket.id)
+        first = as_issued(ticket, history[0].priority)
+        changes = [one.change for one in history[1:]]
+        return [
+            reduce(changed, changes[: version - 1], first)
+            for version in range(shown + 1, ticket.version)
+        ]
+
+    async def _board(
+        self, facility: Facility, service_id: str
+    ) -> tuple[WatchQueueResponse, dict[int, int]]:
+        """Reads the board and the revisions at which it is right."""
+        return await self._units.read_facility(
+            facility.institution_id,
+            query_board_state,
+            facility,
+            facility.days(),
+            service_id,
+            self._clock(),
+        )
+
+    async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
+        read = await self._units.read_tickets(AccessScope(), TicketQueries.by_ids, identifiers)
+        found = {one.id: one for one in read}
+        return [found.get(one) or not_found("ticket", one) for one in identifiers]
+
+    async def _read_waiting_lists(
+        self, services: Sequence[Service]
+    ) -> Sequence[WaitingList | None]:
+        found = await self._units.read_tickets(
+            AccessScope(), TicketQueries.waiting_lists, services, self._clock()
+        )
+        return [found.get(service.key) for service in services]
+
+
+def query_missed(
+    queries: FacilityQueries, institution_id: str, days: Sequence[str], seen: Mapping[int, int]
+) -> list[ChangeLogEntry] | None:
+    """Reads what happened after a cursor; None when it cannot be told from there."""
+    revisions = queries.revisions(institution_id, days)
+    known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
+    if not set(seen) <= set(revisions):
+        return None
+    if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
+        return None
+    if sum(revisions.values()) - sum(known.values()) > MISSED:
+        return None
+    return queries.entries(known, 2 * MISSED)
+
+
+def query_board_state(
+    queries: FacilityQueries,
+    facility: Facility,
+    days: Sequence[str],
+    service_id: str,
+    now: datetime.datetime,
+) -> tuple[WatchQueueResponse, dict[int, int]]:
+    """Reads the board of a facility and the revisions at which it is right."""
+    institution_id = facility.institution_id
+    for _ in range(TRIES):
+        services, shown = queries.board(institution_id, days, service_id)
+        every = queries.revisions(institution_id, days)
+        mine = queries.revisions(institution_id, days, service_id)
+        if mine == shown:
+            break
+    board = board_message(institution_id, facility.name, facility.time_zone, services, now)
+    # A queue that began meanwhile is not shown: its events are still to be told.
+    others = {one: revision for one, revision in every.items() if one not in mine}
+    seen = others | shown
+    return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
+
+
+def query_counter_state(
+    queries: TicketQueries,
+    institution_id: str,
+    service_id: str,
+    counter_id: str,
+    days: Sequence[str],
+    now: datetime.datetime,
+) -> CounterState:
+    """Reads what an operator sees at a counter."""
+    waiting = queries.listed(institution_id, service_id, days, Status.WAITING, now)
+    held = queries.by_ids(queries.current(institution_id, service_id, days))
+    current = [one for one in held if one.counter and one.counter.id == counter_id]
+    skipped = queries.skipped(institution_id, service_id, days)[:ROWS]
+    return CounterState(
+        counter_id=counter_id,
+        current=describe_tickets(queries, current, now),
+        next=describe_tickets(queries, queries.by_ids(waiting[:ROWS]), now),
+        skipped=describe_tickets(queries, queries.by_ids(skipped), now),
+        waiting=len(waiting),
+    )
+
+
+async def ended(
+    updates: AsyncIterator[Update], response: Callable[..., Update]
+) -> AsyncIterator[Update]:
+    """Passes on a stream, and says in-band when it fails.
+
+    Args:
+        updates: The stream.
+        response: Type of its messages.
+    """
+    try:
+        async for update in updates:
+            yield update
+    except MeshError as error:
+        yield response(end=end(error.reason, retry=error.kind in _AGAIN))
+    except Exception as error:
+        logger().error("a live stream failed", exc_info=error)
+        yield response(end=end("INTERNAL", retry=True))
+
+
+def _ticket_update(message: messages.Ticket) -> WatchTicketResponse:
+    parts = (
+        message.version,
+        message.people_ahead,
+        message.estimated_wait_low.seconds,
+        message.estimated_wait_high.seconds,
+        message.last_called_number,
+    )
+    waits = message.status == messages.TicketStatus.TICKET_STATUS_WAITING
+    return WatchTicketResponse(
+        ticket=message,
+        cursor=".".join(map(str, parts)),
+        three_ahead=waits and message.people_ahead <= THREE,
+    )
+
+
+def _digest(state: CounterState) -> str:
+    """Names a counter's state; the seconds of a wait, which pass by themselves, left out."""
+    steady = CounterState()
+    steady.CopyFrom(state)
+    for ticket in (*steady.current, *steady.next, *steady.skipped):
+        ticket.ClearField("estimated_wait")
+    return hashlib.sha256(steady.SerializeToString(deterministic=True)).hexdigest()[:20]
