@@ -89,7 +89,7 @@ class EdgeSettings:
     """Folder of edge.crt, edge.key and ca.crt. Renewed files count without a restart."""
     secrets_folder: str = "envoy"
     """Folder of the two files that say where the edge's certificate and its authorities are."""
-    descriptor_set: str = "gen/mediq.binpb"
+    descriptor_set: str = "gen/mediq/mediq.binpb"
     """File of the compiled contracts."""
     jwks_file: str = ".mediq/keys/jwks.json"
     """File of the public keys that verify access tokens. Read once, at start."""

@@ -1,7 +1,7 @@
 """Known vulnerabilities of the locked releases: python -m tools.advisories [--refresh].
 
 `advisories.json` holds what PyPI's advisory data, the source of pip-audit too, said of each release
-in `requirements.lock`, and on which day. Comparing the two needs no network; `--refresh` asks anew.
+in `requirements/`, and on which day. Comparing the two needs no network; `--refresh` asks anew.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tools.lock import releases
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPI = "https://pypi.org/pypi"
@@ -36,9 +38,10 @@ class Record:
 
 
 def locked(root: Path) -> list[str]:
-    """The releases in `requirements.lock`, as `name==version`."""
-    lines = (root / "requirements.lock").read_text().splitlines()
-    return [line for line in lines if "==" in line]
+    """Returns the releases in all locks of `requirements/`, as `name==version`."""
+    return sorted(
+        {one for lock in (root / "requirements").glob("*.lock") for one in releases(lock)}
+    )
 
 
 def load(root: Path) -> Record:
@@ -52,19 +55,19 @@ def save(root: Path, record: Record) -> None:
     (root / "advisories.json").write_text(f"{text}\n")
 
 
-def problems(releases: Sequence[str], record: Record) -> list[str]:
+def problems(wanted: Sequence[str], record: Record) -> list[str]:
     """Why these releases must not be used: never looked up, or known to be vulnerable."""
-    unknown = set(releases) - set(record.found) - set(record.unanswered)
+    unknown = set(wanted) - set(record.found) - set(record.unanswered)
     return [f"{release}: not looked up yet: make audit" for release in sorted(unknown)] + [
         f"{release}: {vulnerability}"
-        for release in releases
+        for release in wanted
         for vulnerability in record.found.get(release, [])
         if vulnerability not in record.accepted
     ]
 
 
 async def look_up(
-    releases: Sequence[str], accepted: Mapping[str, str], client: httpx.AsyncClient
+    wanted: Sequence[str], accepted: Mapping[str, str], client: httpx.AsyncClient
 ) -> Record:
     """Asks the index for each release.
 
@@ -78,7 +81,7 @@ async def look_up(
         async with gate:
             return release, await vulnerabilities(release, client)
 
-    for release, ids in await asyncio.gather(*(ask(release) for release in releases)):
+    for release, ids in await asyncio.gather(*(ask(release) for release in wanted)):
         if ids is None:
             record.unanswered.append(release)
         else:
@@ -128,11 +131,11 @@ def main(root: Path = ROOT) -> None:
     record = load(root)
     if record.unanswered:
         print(f"no answer on {record.day} for", *record.unanswered)
-    releases = locked(root)
-    if found := problems(releases, record):
+    wanted = locked(root)
+    if found := problems(wanted, record):
         sys.exit("\n".join(found))
-    clear = sum(release in record.found for release in releases)
-    print(f"no known vulnerability in {clear} of {len(releases)} releases on {record.day}")
+    clear = sum(release in record.found for release in wanted)
+    print(f"no known vulnerability in {clear} of {len(wanted)} releases on {record.day}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 
 
 DERIVED = {
-    "gen/asyncapi.json": "tools.asyncapi",
-    "gen/openapi.json": "tools.openapi",
+    "gen/mediq/asyncapi.json": "tools.asyncapi",
+    "gen/mediq/openapi.json": "tools.openapi",
+    "gen/mediq/service_config.json": "tools.service_config",
     "docs/reference/access.md": "tools.access",
     "docs/reference/commands.md": "tools.commands_page",
     "docs/reference/metrics.md": "tools.metrics_page",
@@ -28,6 +29,8 @@ DERIVED = {
     "envoy/trusted_authorities.yaml": "edge default trusted_authorities.yaml",
 }
 """Files by the module that prints them, with its arguments."""
+PACKAGES = ("buf", "mediq")
+"""The generated packages of gen/; what else is there is written by hand."""
 PROTOC = [
     *(sys.executable, "-m", "grpc_tools.protoc"),
     f"--proto_path={ROOT / 'protos'}",
@@ -60,6 +63,8 @@ def stubs(target: Path) -> None:
     for pointless in [*target.rglob("*_grpc.py"), *target.rglob("*_grpc.pyi")]:
         if "class " not in pointless.read_text():
             pointless.unlink()
+    for package in PACKAGES:
+        (target / package / "py.typed").touch()
 
 
 def descriptor_set(target: Path) -> None:
@@ -74,7 +79,7 @@ def descriptor_set(target: Path) -> None:
         *PROTOC,
         "--include_imports",
         "--include_source_info",
-        f"--descriptor_set_out={target / 'mediq.binpb'}",
+        f"--descriptor_set_out={target / 'mediq' / 'mediq.binpb'}",
         *contracts(),
         str(THIRD_PARTY / "google" / "rpc" / "error_details.proto"),
     ]
@@ -118,13 +123,18 @@ def main() -> None:
         descriptor_set(fresh / "gen")
         derive(fresh)
         if "--check" in sys.argv:
-            stale = differences(ROOT / "gen", fresh / "gen")
+            stale = [
+                name
+                for package in PACKAGES
+                for name in differences(ROOT / "gen" / package, fresh / "gen" / package)
+            ]
             stale += [name for name in DERIVED if not filecmp.cmp(ROOT / name, fresh / name, False)]
             if stale:
                 raise SystemExit("not up to date, run make gen:\n  " + "\n  ".join(stale))
             return
-        shutil.rmtree(ROOT / "gen", ignore_errors=True)
-        shutil.copytree(fresh / "gen", ROOT / "gen")
+        for package in PACKAGES:
+            shutil.rmtree(ROOT / "gen" / package, ignore_errors=True)
+            shutil.copytree(fresh / "gen" / package, ROOT / "gen" / package)
         for name in DERIVED:
             shutil.copy(fresh / name, ROOT / name)
 

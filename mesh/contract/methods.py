@@ -28,8 +28,8 @@ from mediq.policy.v1.policy_pb2 import (
 )
 from mediq.policy.v1.policy_pb2 import server as server_option
 
-GENERATED = Path(next(iter(mediq.__path__))).parent
-"""The folder of the generated files."""
+GENERATED = Path(next(iter(mediq.__path__)))
+"""The folder of the generated files, the package mediq."""
 DESCRIPTOR_SET = GENERATED / "mediq.binpb"
 """All contracts with their imports and comments, a serialized FileDescriptorSet."""
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
@@ -168,8 +168,8 @@ def read_method(server: str, descriptor: MethodDescriptor) -> Method:
 def methods() -> Mapping[str, Method]:
     """Returns all RPCs of the mesh by path."""
     found: list[Method] = []
-    for name in sorted(GENERATED.glob("mediq/*/v*/*_service_pb2.py")):
-        module = ".".join(name.relative_to(GENERATED).with_suffix("").parts)
+    for name in sorted(GENERATED.glob("*/v*/*_service_pb2.py")):
+        module = ".".join(name.relative_to(GENERATED.parent).with_suffix("").parts)
         file: FileDescriptor = importlib.import_module(module).DESCRIPTOR
         for service in file.services_by_name.values():
             offered_by = peer_name(service.GetOptions().Extensions[server_option])

@@ -31,6 +31,7 @@ RETRY_POLICY = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+RETRY_THROTTLING = {"maxTokens": 20, "tokenRatio": 0.1}
 RETIRE_SECONDS = 1 + max(method.deadline_seconds or 0 for method in methods().values())
 """How long a channel with an old certificate stays whole: longer than the longest deadline."""
 STREAM_SECONDS = 660.0
@@ -50,7 +51,7 @@ def service_config(server: str) -> str:
         {
             "loadBalancingConfig": [{"round_robin": {}}],
             "methodConfig": [{"name": names, "retryPolicy": RETRY_POLICY}],
-            "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.1},
+            "retryThrottling": RETRY_THROTTLING,
         }
     )
 

@@ -33,7 +33,7 @@ REFUSALS = {
 }
 """Reasons that are about who calls; every other one comes from a handler that was reached."""
 SERVER_FAULTS = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"}
-DOCUMENT = json.loads((Path(__file__).parents[2] / "gen" / "openapi.json").read_text())
+DOCUMENT = json.loads((Path(__file__).parents[2] / "gen" / "mediq" / "openapi.json").read_text())
 CALL_SECONDS = 15
 STREAM_SECONDS = 1
 """A stream that has refused nothing by then has let the caller in: it waits for events."""

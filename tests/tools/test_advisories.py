@@ -27,6 +27,11 @@ def index(pages: Mapping[str, Any]) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url="https://index", transport=httpx.MockTransport(answer))
 
 
+def write_lock(root: Path, text: str) -> None:
+    (root / "requirements").mkdir(exist_ok=True)
+    (root / "requirements" / "run.lock").write_text(text)
+
+
 def about(version: str, *ids: str, withdrawn: str | None = None) -> dict[str, Any]:
     found = [{"id": one, "withdrawn": withdrawn} for one in ids]
     return {"info": {"version": version}, "vulnerabilities": found}
@@ -85,7 +90,7 @@ async def test_looking_up(
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """The command, in a repository that has looked up what it locks."""
-    (tmp_path / "requirements.lock").write_text("one==1.0\nthree==3.0\n")
+    write_lock(tmp_path, "one==1.0\nthree==3.0\n")
     save(tmp_path, ANSWERED)
 
     def run(*words: str, pages: Mapping[str, Any] | None = None) -> None:
@@ -108,7 +113,7 @@ def test_the_check_says_what_it_knows(
 
 
 def test_a_vulnerable_release_fails_the_check(command: Callable[..., None], tmp_path: Path) -> None:
-    (tmp_path / "requirements.lock").write_text("two==2.0\nfour==4.0\n")
+    write_lock(tmp_path, "two==2.0\nfour==4.0\n")
     with pytest.raises(SystemExit) as failed:
         command()
     assert failed.value.code == "four==4.0: not looked up yet: make audit\ntwo==2.0: PYSEC-2026-1"
