@@ -12,13 +12,13 @@ from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceStub
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.queue.v1.queue_pb2 import TicketStatus
-from mediq.queue.v1.queue_service_pb2 import (
+from mediq.queue.v1.ticket_service_pb2 import (
     ErasePatientTicketsRequest,
     IssueTicketRequest,
     ListPatientTicketsRequest,
     PatientTicket,
 )
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 from mediq.user.v1.auth_service_pb2 import IssueNarrowSessionRequest, NarrowSession
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 from mediq.user.v1.user_pb2 import PatientIdentity
@@ -48,7 +48,7 @@ from ocr_svc.licence import SEXES, registrable
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
     from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceAsyncStub
-    from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
+    from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceAsyncStub
     from mediq.user.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
     from mediq.user.v1.user_service_pb2_grpc import UserServiceAsyncStub
 
@@ -226,7 +226,7 @@ class Queue:
 
     def __init__(self, channels: Channels) -> None:
         """Calls through `channels`."""
-        self._stub: QueueServiceAsyncStub = QueueServiceStub(channels.to("queue_svc"))
+        self._stub: TicketServiceAsyncStub = TicketServiceStub(channels.to("queue_svc"))
 
     async def issue_ticket(
         self, key: str, institution_id: str, service_id: str, user_id: str, age_years: int

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mediq.ocr.v1 import data_rights_service_pb2 as messages
 from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceServicer
 from mediq.ocr.v1.registration_service_pb2 import ConsentPurpose, RegistrationState
-from mediq.queue.v1.queue_service_pb2 import PatientTicket
+from mediq.queue.v1.ticket_service_pb2 import PatientTicket
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 

@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
+from mediq.queue.v1.live_service_pb2_grpc import add_LiveServiceServicer_to_server
+from mediq.queue.v1.report_service_pb2_grpc import add_ReportServiceServicer_to_server
+from mediq.queue.v1.ticket_service_pb2_grpc import add_TicketServiceServicer_to_server
 
 from mesh.backends import make_bus, make_cache
 from mesh.clock import utc_now
@@ -30,7 +32,9 @@ from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.persistence.waiting_lists import WaitingListProjection
 from queue_svc.servicers.dependencies import Dependencies
-from queue_svc.servicers.queue import QueueServicer
+from queue_svc.servicers.live import LiveServicer
+from queue_svc.servicers.reports import ReportServicer
+from queue_svc.servicers.tickets import TicketServicer
 from queue_svc.settings import QueueSettings
 from queue_svc.streaming.change_feed import ChangeFeed
 from queue_svc.streaming.event_tail import tail_events
@@ -92,7 +96,9 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
             tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
         ),
     )
-    server.add(add_QueueServiceServicer_to_server, QueueServicer(dependencies))
+    server.add(add_TicketServiceServicer_to_server, TicketServicer(dependencies))
+    server.add(add_LiveServiceServicer_to_server, LiveServicer(dependencies))
+    server.add(add_ReportServiceServicer_to_server, ReportServicer(dependencies))
     server.add_background_task(outbox.relay)
     server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)

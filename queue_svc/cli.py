@@ -9,9 +9,9 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToJson
 from mediq.queue.v1.event_pb2 import TicketEvent
+from mediq.queue.v1.live_service_pb2 import StreamEnd, WatchEventsRequest, WatchEventsResponse
+from mediq.queue.v1.live_service_pb2_grpc import LiveServiceStub
 from mediq.queue.v1.queue_pb2 import TicketStatus
-from mediq.queue.v1.queue_service_pb2 import StreamEnd, WatchEventsRequest, WatchEventsResponse
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from mesh.backends import make_bus
 from mesh.clock import utc_now
@@ -68,7 +68,7 @@ async def _from_service(settings: QueueSettings, pattern: str, *, as_json: bool)
     except FileNotFoundError as error:
         text = f"{settings.tls} has no certificates: start the mesh first (mediq up)"
         raise MeshError(text, StatusCode.UNAVAILABLE, "NO_CERTIFICATE") from error
-    stub = QueueServiceStub(channels.to(settings.service))
+    stub = LiveServiceStub(channels.to(settings.service))
     request = WatchEventsRequest(pattern=pattern)
     try:
         await _follow(lambda: stub.WatchEvents(request).__aiter__(), as_json=as_json)

@@ -8,7 +8,7 @@ from mediq.queue.v1.queue_pb2 import Ticket, TicketStatus
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
-    from mediq.queue.v1.queue_service_pb2 import Journey
+    from mediq.queue.v1.ticket_service_pb2 import Journey
 
 CONTENT_TYPE = "application/fhir+json"
 """Media type of FHIR's JSON (https://hl7.org/fhir/R4/http.html#mime-type)."""

@@ -3,7 +3,7 @@
 import datetime
 from functools import partial
 
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from sqlalchemy.orm import Session
 
 from mesh.contract import pagination

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from functools import partial
 
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as requests
 
 from mesh.errors import invalid
 from mesh.shared_state.cache import Cache, get_or_load

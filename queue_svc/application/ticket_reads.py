@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from mediq.queue.v1 import queue_pb2 as messages
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from mesh.audit_trail.recorder import annotate
 from mesh.contract import pagination

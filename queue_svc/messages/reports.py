@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as requests
 
 from queue_svc.domain.numbers import DayPart, Moment, Sample, Tally
 from queue_svc.domain.states import Priority

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
+from mediq.queue.v1.live_service_pb2 import WatchEventsResponse
 
 from queue_svc.application.boards import Boards
 from queue_svc.application.facility_directory import FacilityDirectory

@@ -1,14 +1,14 @@
 """The RPCs that count."""
 
 from google.api.httpbody_pb2 import HttpBody
-from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
+from mediq.queue.v1 import report_service_pb2 as requests
+from mediq.queue.v1.report_service_pb2_grpc import ReportServiceServicer
 
 from mesh.rpc.pipeline import Context
 from queue_svc.servicers.dependencies import Dependencies
 
 
-class ReportServicer(QueueServiceServicer):
+class ReportServicer(ReportServiceServicer):
     """Serves the numbers of a facility: now, a day, a week, and as a file."""
 
     def __init__(self, dependencies: Dependencies) -> None:

@@ -2,8 +2,8 @@
 
 from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import queue_pb2 as messages
-from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
+from mediq.queue.v1 import ticket_service_pb2 as requests
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceServicer
 
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import principal
@@ -28,7 +28,7 @@ def caller_scope() -> AccessScope:
     return AccessScope.of(principal())
 
 
-class TicketServicer(QueueServiceServicer):
+class TicketServicer(TicketServiceServicer):
     """Serves tickets: issue, calls, states, lists, visits, and the rights of a person."""
 
     def __init__(self, dependencies: Dependencies) -> None:

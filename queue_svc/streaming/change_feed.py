@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from mediq.queue.v1.event_pb2 import TicketEvent
-from mediq.queue.v1.queue_service_pb2 import WatchQueueResponse
+from mediq.queue.v1.live_service_pb2 import WatchQueueResponse
 
 from mesh.messaging.events import GAP, Event, EventBus
 from mesh.observability.logs import logger

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator
 
 from mediq.queue.v1.event_pb2 import TicketEvent
-from mediq.queue.v1.queue_service_pb2 import Heartbeat, StreamEnd, WatchEventsResponse
+from mediq.queue.v1.live_service_pb2 import Heartbeat, StreamEnd, WatchEventsResponse
 
 from mesh.clock import timestamp
 from mesh.errors import invalid

@@ -14,7 +14,7 @@ from functools import reduce
 from typing import TypeVar
 
 from mediq.queue.v1 import queue_pb2 as messages
-from mediq.queue.v1.queue_service_pb2 import (
+from mediq.queue.v1.live_service_pb2 import (
     CounterState,
     Heartbeat,
     WatchCounterResponse,
@@ -34,7 +34,8 @@ from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.states import Status
 from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
-from queue_svc.messages.tickets import THREE, board_message, ticket_message
+from queue_svc.messages.boards import board_message
+from queue_svc.messages.tickets import THREE, ticket_message
 from queue_svc.persistence.facility_queries import FacilityQueries
 from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.streaming.change_feed import (

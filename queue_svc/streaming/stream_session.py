@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from mediq.queue.v1.queue_service_pb2 import StreamEnd
+from mediq.queue.v1.live_service_pb2 import StreamEnd
 
 from queue_svc.streaming.change_feed import EncodedEvent, Subscriber
 

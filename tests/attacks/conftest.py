@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import grpc
 import httpx
 import pytest
-from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
+from mediq.queue.v1.live_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
 import edge
 from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
@@ -95,7 +95,7 @@ def heard(running: Running) -> Iterator[list[WatchEventsResponse]]:
     address = f"127.0.0.1:{running.environment['MEDIQ_QUEUE_SVC_PORT']}"
     with grpc.secure_channel(address, credentials, options) as channel:
         call: RawStream = channel.unary_stream(
-            "/mediq.queue.v1.QueueService/WatchEvents",
+            "/mediq.queue.v1.LiveService/WatchEvents",
             request_serializer=WatchEventsRequest.SerializeToString,
             response_deserializer=WatchEventsResponse.FromString,
         )

@@ -10,7 +10,7 @@ import grpc
 import httpx
 import pytest
 from mediq.queue.v1.queue_pb2 import Priority, PriorityGround
-from mediq.queue.v1.queue_service_pb2 import CreateTicketRequest
+from mediq.queue.v1.ticket_service_pb2 import CreateTicketRequest
 
 from mesh.contract.methods import SERVERS, max_request_bytes_of, methods_of
 from queue_svc.settings import QueueSettings

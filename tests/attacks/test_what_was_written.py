@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
+from mediq.queue.v1.live_service_pb2 import WatchEventsResponse
 
 from mesh.contract.methods import SERVERS
 from tests.attacks.conftest import SPAN_MILLISECONDS

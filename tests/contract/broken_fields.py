@@ -22,7 +22,7 @@ from tests.contract.broken import (
 Kind = FieldDescriptorProto
 QUEUE = "mediq.queue.v1"
 REQUEST = f"{QUEUE}.CancelTicketRequest"
-SERVICE_FILE = "protos/mediq/queue/v1/queue_service.proto"
+SERVICE_FILE = "protos/mediq/queue/v1/ticket_service.proto"
 QUEUE_FILE = "protos/mediq/queue/v1/queue.proto"
 TICKET = f"{QUEUE}.Ticket"
 UUID = FieldRules(string=StringRules(uuid=True))
@@ -106,7 +106,7 @@ BROKEN = [
         "ELEMENTS_HAVE_A_COMMENT",
         "GetTicketPosition",
         change_comment(
-            "mediq/queue/v1/queue_service.proto",
+            "mediq/queue/v1/ticket_service.proto",
             "Gets the position of a ticket and the last number called.",
             "Gets the position of a ticket and the last number called",
         ),

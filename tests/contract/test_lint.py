@@ -51,7 +51,7 @@ def test_another_descriptor_set_is_linted(
     broken = tmp_path / "broken.binpb"
     broken.write_bytes(draft.files.SerializeToString())
     assert main(["--descriptor-set", str(broken)]) == 1
-    name = "mediq.queue.v1.QueueService"
+    name = "mediq.queue.v1.TicketService"
     assert capsys.readouterr().out.splitlines() == [
         f"{place_of('GetTicket')}: RATE_IS_STATED: {name}.GetTicket states no rate",
         f"{place_of('CancelTicket')}: CALLERS_ARE_STATED: {name}.CancelTicket states no callers",
@@ -72,8 +72,8 @@ def test_without_source_info_the_file_is_the_place(
     assert main(["--descriptor-set", str(bare)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert (
-        "protos/mediq/queue/v1/queue_service.proto: RATE_IS_STATED: "
-        "mediq.queue.v1.QueueService.GetTicket states no rate"
+        "protos/mediq/queue/v1/ticket_service.proto: RATE_IS_STATED: "
+        "mediq.queue.v1.TicketService.GetTicket states no rate"
     ) in lines
     comments = [line for line in lines if "ELEMENTS_HAVE_A_COMMENT" in line]
     assert len(comments) == len(lines) - 1 == len({line.split(":")[0] for line in comments})

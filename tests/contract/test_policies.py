@@ -15,4 +15,4 @@ def test_a_method_without_policy_cannot_be_registered() -> None:
     with pytest.raises(LookupError):
         require_policy({bare.path: bare}, bare.path)
     with pytest.raises(LookupError):
-        require_policy(dict(methods()), "/mediq.queue.v1.QueueService/Unknown")
+        require_policy(dict(methods()), "/mediq.queue.v1.TicketService/Unknown")

@@ -144,7 +144,7 @@ async def test_public_methods_ignore_a_bad_token(edge: Edge, api: httpx.AsyncCli
 async def test_token_reaches_the_server(edge: Edge, api: httpx.AsyncClient) -> None:
     headers = edge.bearer(role=Role.ROLE_PASIEN)
     await api.get("/queue/my-queue", headers=headers)
-    call = edge.upstreams.last("/mediq.queue.v1.QueueService/ListMyTickets")
+    call = edge.upstreams.last("/mediq.queue.v1.TicketService/ListMyTickets")
     assert call.metadata["authorization"] == headers["authorization"]
 
 

@@ -13,17 +13,17 @@ import pytest
 from google.protobuf.message import Message
 from mediq.ocr.v1.registration_service_pb2 import UploadDocumentRequest
 from mediq.policy.v1.policy_pb2 import Role, Scope
-from mediq.queue.v1.queue_pb2 import PRIORITY_URGENT, Ticket
-from mediq.queue.v1.queue_service_pb2 import (
-    GetQueueStatsRequest,
-    GetTicketRequest,
+from mediq.queue.v1.live_service_pb2 import (
     Heartbeat,
-    ListMyTicketsRequest,
     StreamEnd,
     WatchTicketRequest,
     WatchTicketResponse,
 )
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.live_service_pb2_grpc import LiveServiceStub
+from mediq.queue.v1.queue_pb2 import PRIORITY_URGENT, Ticket
+from mediq.queue.v1.report_service_pb2 import GetQueueStatsRequest
+from mediq.queue.v1.ticket_service_pb2 import GetTicketRequest, ListMyTicketsRequest
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 
 from edge.routes import ABORT_SECONDS
 from tests.edge import sse
@@ -31,7 +31,6 @@ from tests.edge.conftest import SHARED, Edge
 from tests.edge.upstreams import Context
 
 TICKET = "11111111-1111-4111-8111-111111111111"
-SERVICE = "/mediq.queue.v1.QueueService"
 UPLOAD = "/mediq.ocr.v1.RegistrationService/UploadDocument"
 
 
@@ -40,7 +39,7 @@ async def test_rest_becomes_grpc_and_back(edge: Edge, api: httpx.AsyncClient) ->
         assert isinstance(request, GetTicketRequest)
         return Ticket(id=request.id, number="A-012", priority=PRIORITY_URGENT)
 
-    edge.upstreams.answers[f"{SERVICE}/GetTicket"] = answer
+    edge.upstreams.answers["/mediq.queue.v1.TicketService/GetTicket"] = answer
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     response = await api.get(f"/queue/{TICKET}", headers=headers)
     body = response.json()
@@ -52,21 +51,21 @@ async def test_rest_becomes_grpc_and_back(edge: Edge, api: httpx.AsyncClient) ->
 async def test_fixed_paths_win_over_variables(edge: Edge, api: httpx.AsyncClient) -> None:
     headers = edge.bearer(role=Role.ROLE_OPERATOR)
     for path, method in {
-        "/queue/stats": "GetQueueStats",
-        "//queue//stats": "GetQueueStats",
-        "/queue/./stats": "GetQueueStats",
-        "/queue/current": "ListCurrentTickets",
-        "/queue/next": "PeekNextTicket",
+        "/queue/stats": "ReportService/GetQueueStats",
+        "//queue//stats": "ReportService/GetQueueStats",
+        "/queue/./stats": "ReportService/GetQueueStats",
+        "/queue/current": "TicketService/ListCurrentTickets",
+        "/queue/next": "TicketService/PeekNextTicket",
     }.items():
         await api.get(httpx.URL(edge.url).copy_with(raw_path=path.encode()), headers=headers)
-        assert list(edge.upstreams.calls) == [f"{SERVICE}/{method}"], path
+        assert list(edge.upstreams.calls) == [f"/mediq.queue.v1.{method}"], path
         edge.upstreams.reset()
 
 
 async def test_second_rule_of_a_method(edge: Edge, api: httpx.AsyncClient) -> None:
     headers = edge.bearer(role=Role.ROLE_OPERATOR)
     await api.get(f"/institutions/{TICKET}/queue/stats", headers=headers)
-    request = edge.upstreams.last(f"{SERVICE}/GetQueueStats").request
+    request = edge.upstreams.last("/mediq.queue.v1.ReportService/GetQueueStats").request
     assert isinstance(request, GetQueueStatsRequest)
     assert request.institution_id == TICKET
 
@@ -78,7 +77,7 @@ async def _watch(_: Message, __: Context) -> AsyncIterator[Message]:
 
 
 async def test_streams_are_server_sent_events(edge: Edge, api: httpx.AsyncClient) -> None:
-    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = _watch
+    edge.upstreams.streams["/mediq.queue.v1.LiveService/WatchTicket"] = _watch
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
         assert response.headers["content-type"] == "text/event-stream"
@@ -100,7 +99,7 @@ async def test_events_come_one_by_one_and_the_server_hears_of_the_end(
         finally:
             ended.set()
 
-    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = endless
+    edge.upstreams.streams["/mediq.queue.v1.LiveService/WatchTicket"] = endless
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with asyncio.timeout(60):
         async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
@@ -110,9 +109,9 @@ async def test_events_come_one_by_one_and_the_server_hears_of_the_end(
 
 
 async def test_native_streams(edge: Edge, channel: grpc.aio.Channel) -> None:
-    edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = _watch
+    edge.upstreams.streams["/mediq.queue.v1.LiveService/WatchTicket"] = _watch
     metadata = tuple(edge.bearer(scope=Scope.SCOPE_TICKETS).items())
-    call = QueueServiceStub(channel).WatchTicket(WatchTicketRequest(id=TICKET), metadata=metadata)
+    call = LiveServiceStub(channel).WatchTicket(WatchTicketRequest(id=TICKET), metadata=metadata)
     assert [m.WhichOneof("update") async for m in call] == ["ticket", "heartbeat", "end"]
 
 
@@ -137,7 +136,9 @@ async def test_deadline_reaches_the_server(edge: Edge, api: httpx.AsyncClient) -
     headers = edge.bearer(role=Role.ROLE_PASIEN)
     for more in ({}, {"grpc-timeout": "99S"}):
         await api.get("/queue/my-queue", headers={**headers, **more})
-        remaining = edge.upstreams.last(f"{SERVICE}/ListMyTickets").time_remaining
+        remaining = edge.upstreams.last(
+            "/mediq.queue.v1.TicketService/ListMyTickets"
+        ).time_remaining
         assert remaining is not None
         assert 2 < remaining <= 2 + ABORT_SECONDS
 
@@ -147,9 +148,9 @@ async def test_native_deadline(
     edge: Edge, channel: grpc.aio.Channel, timeout: float | None, longest: float
 ) -> None:
     metadata = tuple(edge.bearer(role=Role.ROLE_PASIEN).items())
-    stub = QueueServiceStub(channel)
+    stub = TicketServiceStub(channel)
     await stub.ListMyTickets(ListMyTicketsRequest(), metadata=metadata, timeout=timeout)
-    remaining = edge.upstreams.last(f"{SERVICE}/ListMyTickets").time_remaining
+    remaining = edge.upstreams.last("/mediq.queue.v1.TicketService/ListMyTickets").time_remaining
     assert remaining is not None
     assert longest - 0.4 < remaining < longest + 0.1
 
@@ -157,7 +158,7 @@ async def test_native_deadline(
 async def test_streams_have_no_deadline(edge: Edge, api: httpx.AsyncClient) -> None:
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     await api.get(f"/queue/{TICKET}/live", headers=headers)
-    assert edge.upstreams.last(f"{SERVICE}/WatchTicket").time_remaining is None
+    assert edge.upstreams.last("/mediq.queue.v1.LiveService/WatchTicket").time_remaining is None
 
 
 async def test_only_the_right_identity_is_called(edge: Edge, api: httpx.AsyncClient) -> None:

@@ -15,8 +15,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1.queue_service_pb2 import ListMyTicketsRequest, ListMyTicketsResponse
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.ticket_service_pb2 import ListMyTicketsRequest, ListMyTicketsResponse
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 
 from mesh.contract.status import to_status
 from mesh.errors import MeshError, failed_precondition
@@ -25,7 +25,7 @@ from tests.edge.conftest import MAX_CALLS, Edge, reason
 from tests.edge.upstreams import Calls, Context
 from tests.support.waiting import eventually
 
-MINE = "/mediq.queue.v1.QueueService/ListMyTickets"
+MINE = "/mediq.queue.v1.TicketService/ListMyTickets"
 TICKET = "11111111-1111-4111-8111-111111111111"
 
 
@@ -34,8 +34,8 @@ TICKET = "11111111-1111-4111-8111-111111111111"
     [
         ("GET", "/nothing"),
         ("GET", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
-        ("POST", "/mediq.queue.v1.QueueService/ListTickets"),
-        ("POST", "/mediq.queue.v1.QueueService/IssueTicket"),
+        ("POST", "/mediq.queue.v1.TicketService/ListTickets"),
+        ("POST", "/mediq.queue.v1.TicketService/IssueTicket"),
         ("POST", "/mediq.ocr_engine.v1.OcrEngineService/ReadCard"),
     ],
 )
@@ -181,7 +181,7 @@ def _error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
 
 async def test_native_callers_get_status_and_details(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await QueueServiceStub(channel).ListMyTickets(ListMyTicketsRequest())
+        await TicketServiceStub(channel).ListMyTickets(ListMyTicketsRequest())
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert caught.value.details() == "an access token is required"
     assert _error_info(caught.value).reason == "TOKEN_MISSING"
@@ -190,7 +190,7 @@ async def test_native_callers_get_status_and_details(channel: grpc.aio.Channel) 
 @pytest.mark.parametrize(
     "path",
     [
-        "/mediq.queue.v1.QueueService/IssueTicket",
+        "/mediq.queue.v1.TicketService/IssueTicket",
         "/mediq.ocr_engine.v1.OcrEngineService/ReadCard",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         "/grpc.health.v1.Health/Check",

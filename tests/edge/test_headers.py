@@ -168,7 +168,7 @@ async def test_access_log_has_no_secrets(edge: Edge, api: httpx.AsyncClient) -> 
     entry = json.loads(line)
     assert entry["path"] == "/queue"
     assert entry["verb"] == "GET"
-    assert entry["method"] == "mediq.queue.v1.QueueService/ListTickets"
+    assert entry["method"] == "mediq.queue.v1.TicketService/ListTickets"
     assert (entry["status"], entry["upstream"]) == (200, "queue_svc")
     assert entry["milliseconds"] >= 0
     assert "very-secret" not in line

@@ -6,8 +6,8 @@ import grpc
 import httpx
 import pytest
 from mediq.policy.v1.policy_pb2 import RateClass, Role
-from mediq.queue.v1.queue_service_pb2 import GetTicketRequest
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.ticket_service_pb2 import GetTicketRequest
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 
 from edge.settings import DEFAULT_RATES, Bucket
 from tests.edge.conftest import UPLOADS, Edge, reason
@@ -31,7 +31,7 @@ async def test_large_native_messages(edge: Edge, channel: grpc.aio.Channel) -> N
     metadata = tuple(edge.bearer(role=Role.ROLE_PASIEN).items())
     request = GetTicketRequest(id="x" * (2 << 20))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await QueueServiceStub(channel).GetTicket(request, metadata=metadata)
+        await TicketServiceStub(channel).GetTicket(request, metadata=metadata)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

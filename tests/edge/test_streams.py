@@ -17,8 +17,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import Role, Scope
-from mediq.queue.v1.queue_pb2 import Ticket
-from mediq.queue.v1.queue_service_pb2 import (
+from mediq.queue.v1.live_service_pb2 import (
     Board,
     BoardService,
     Heartbeat,
@@ -27,7 +26,8 @@ from mediq.queue.v1.queue_service_pb2 import (
     WatchQueueResponse,
     WatchTicketResponse,
 )
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.live_service_pb2_grpc import LiveServiceStub
+from mediq.queue.v1.queue_pb2 import Ticket
 
 from edge import EdgeSettings, to_yaml
 from edge.routes import route_config, routed_methods
@@ -41,7 +41,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 PLACE = "11111111-1111-4111-8111-111111111111"
-SERVICE = "/mediq.queue.v1.QueueService"
+SERVICE = "/mediq.queue.v1.LiveService"
 BOARD = f"/queue/boards/{PLACE}/live"
 CURSOR = "2024-05-01:7b9f.5f_0e-42"
 HEARTBEAT_SECONDS = 15
@@ -196,7 +196,7 @@ async def test_errors_before_the_stream_are_no_events(edge: Edge, api: httpx.Asy
 
 async def test_native_streams_are_left_alone(edge: Edge, channel: grpc.aio.Channel) -> None:
     edge.upstreams.streams[f"{SERVICE}/WatchQueue"] = _short
-    call = QueueServiceStub(channel).WatchQueue(WatchQueueRequest(institution_id=PLACE))
+    call = LiveServiceStub(channel).WatchQueue(WatchQueueRequest(institution_id=PLACE))
     assert [message.cursor async for message in call] == [CURSOR, "", f"{CURSOR}.2"]
 
 

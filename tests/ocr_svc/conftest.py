@@ -21,7 +21,7 @@ from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceStub
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceStub
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import add_OcrEngineServiceServicer_to_server
 from mediq.policy.v1.policy_pb2 import Scope
-from mediq.queue.v1.queue_service_pb2_grpc import add_QueueServiceServicer_to_server
+from mediq.queue.v1.ticket_service_pb2_grpc import add_TicketServiceServicer_to_server
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 
@@ -154,7 +154,7 @@ async def clinic(
             (add_UserServiceServicer_to_server, found.users),
             double(found.audit),
         ],
-        "queue_svc": [(add_QueueServiceServicer_to_server, found.queue)],
+        "queue_svc": [(add_TicketServiceServicer_to_server, found.queue)],
         "institution_svc": [(add_InstitutionServiceServicer_to_server, found.facilities)],
     }
     async with AsyncExitStack() as stack:

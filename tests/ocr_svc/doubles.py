@@ -18,7 +18,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceServicer
 from mediq.queue.v1.queue_pb2 import Ticket, TicketStatus
-from mediq.queue.v1.queue_service_pb2 import (
+from mediq.queue.v1.ticket_service_pb2 import (
     ErasePatientTicketsRequest,
     ErasePatientTicketsResponse,
     IssueTicketRequest,
@@ -27,7 +27,7 @@ from mediq.queue.v1.queue_service_pb2 import (
     PatientTicket,
     TicketChange,
 )
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceServicer
 from mediq.user.v1.auth_service_pb2 import IssueNarrowSessionRequest, NarrowSession
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceServicer
 from mediq.user.v1.user_pb2 import User
@@ -249,7 +249,7 @@ class UsersDouble(Double, UserServiceServicer):
         return Empty()
 
 
-class QueueDouble(Double, QueueServiceServicer):
+class QueueDouble(Double, TicketServiceServicer):
     """queue_svc: one ticket a key."""
 
     def __init__(self) -> None:

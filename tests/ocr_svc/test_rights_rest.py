@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx
 from mediq.queue.v1.queue_pb2 import TicketStatus
-from mediq.queue.v1.queue_service_pb2 import TicketChange
+from mediq.queue.v1.ticket_service_pb2 import TicketChange
 
 from ocr_svc.consent import CONSENTS
 from tests.ocr_svc.browsers import browser, upload

@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from tests.ocr_svc.conftest import Clinic, registered
 from tests.ocr_svc.doubles import NAME, NIK

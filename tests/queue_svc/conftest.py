@@ -19,21 +19,19 @@ from mediq.institution.v1.institution_pb2 import (
 )
 from mediq.institution.v1.institution_service_pb2 import FacilityFacts, GetFacilityFactsRequest
 from mediq.policy.v1.policy_pb2 import Role, Scope
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority, Ticket, TicketStatus
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 
 from mesh.messaging.events import LocalBus
 from mesh.rpc.pipeline import Context
 from queue_svc.__main__ import wire
 from queue_svc.servicers.dependencies import Dependencies
 from queue_svc.settings import QueueSettings
+from tests.queue_svc.stubs import QueueStub
 from tests.support.audit import Collector, double
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
-    from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
-
     from mesh.rpc.server import Server
 
 Metadata = tuple[tuple[str, str], ...]
@@ -149,8 +147,8 @@ class World:
     stack: AsyncExitStack
     bus: LocalBus = field(default_factory=LocalBus)
     audit: Collector = field(default_factory=Collector)
-    stub: QueueServiceAsyncStub = field(init=False)
-    internal: QueueServiceAsyncStub = field(init=False)
+    stub: QueueStub = field(init=False)
+    internal: QueueStub = field(init=False)
     operator: Metadata = field(init=False)
     server: Server = field(init=False)
     dependencies: Dependencies = field(init=False)
@@ -165,7 +163,7 @@ class World:
         self.server = await self.stack.enter_async_context(self.mesh.serve(self.settings, build))
         edge = await self.stack.enter_async_context(self.mesh.channel("queue_svc"))
         saga = await self.stack.enter_async_context(self.mesh.channel("queue_svc", "ocr_svc"))
-        self.stub, self.internal = QueueServiceStub(edge), QueueServiceStub(saga)
+        self.stub, self.internal = QueueStub(edge), QueueStub(saga)
         self.operator = self.operator_of(self.place)
 
     def operator_of(self, place: Place) -> Metadata:

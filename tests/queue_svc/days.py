@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
-from mediq.queue.v1.queue_service_pb2 import DailyStats, StatsGroup, WeeklyStats
+from mediq.queue.v1.report_service_pb2 import DailyStats, StatsGroup, WeeklyStats
 
 from tests.queue_svc.conftest import (
     CANCELLED,
@@ -23,14 +24,16 @@ COUNTED = ("issued", "called", "done", "no_show", "cancelled", "transferred", "w
 
 async def daily(world: World, day: str = "") -> DailyStats:
     return await world.stub.GetDailyStats(
-        requests.GetDailyStatsRequest(institution_id=world.place.facility, day=day),
+        report_requests.GetDailyStatsRequest(institution_id=world.place.facility, day=day),
         metadata=world.operator,
     )
 
 
 async def weekly(world: World, last_day: str = "") -> WeeklyStats:
     return await world.stub.GetWeeklyStats(
-        requests.GetWeeklyStatsRequest(institution_id=world.place.facility, last_day=last_day),
+        report_requests.GetWeeklyStatsRequest(
+            institution_id=world.place.facility, last_day=last_day
+        ),
         metadata=world.operator,
     )
 
@@ -63,7 +66,7 @@ async def a_day(world: World) -> None:
     await world.move(third, SERVING)
     world.clock.forward(minutes=10)
     await world.stub.TransferTicket(
-        requests.TransferTicketRequest(id=third.id, service_id=world.place.pharmacy),
+        ticket_requests.TransferTicketRequest(id=third.id, service_id=world.place.pharmacy),
         metadata=world.operator,
     )  # 10:40
     await world.move(fourth, CANCELLED, "pulang")

@@ -4,7 +4,9 @@ import asyncio
 
 from mediq.audit.v1.audit_pb2 import AuditEvent
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 
 from tests.queue_svc.conftest import DONE, SERVING, World, uid
 from tests.support.audit import ACCESS, CHANGE, REFUSED
@@ -25,7 +27,7 @@ async def test_a_new_ticket_is_a_change_of_its_patient(world: World) -> None:
 
 
 async def test_a_ticket_of_a_registration_names_the_service(world: World) -> None:
-    request = requests.IssueTicketRequest(
+    request = ticket_requests.IssueTicketRequest(
         request_id=uid(),
         institution_id=world.place.facility,
         service_id=world.place.service,
@@ -41,7 +43,7 @@ async def test_a_ticket_of_a_registration_names_the_service(world: World) -> Non
 async def test_reasons_are_kept(world: World) -> None:
     ticket = await world.take()
     await world.stub.CancelTicket(
-        requests.CancelTicketRequest(id=ticket.id, reason="pulang"), metadata=world.operator
+        ticket_requests.CancelTicketRequest(id=ticket.id, reason="pulang"), metadata=world.operator
     )
     (event,) = await world.audit.of("CancelTicket")
     assert event.reason == "pulang"
@@ -52,7 +54,7 @@ async def test_ending_the_one_before_names_both_patients(world: World) -> None:
     await world.next()
     await world.move(first, SERVING)
     await world.stub.CallNextTicket(
-        requests.CallNextTicketRequest(
+        ticket_requests.CallNextTicketRequest(
             institution_id=world.place.facility,
             service_id=world.place.service,
             counter_id=world.place.counters[0],
@@ -78,13 +80,13 @@ async def test_what_was_refused_by_the_rules_is_no_change(world: World) -> None:
 async def test_who_looks_is_written_down(world: World) -> None:
     ticket = await world.take()
     own = world.session(ticket.patient_id)
-    await world.stub.GetTicket(requests.GetTicketRequest(id=ticket.id), metadata=own)
+    await world.stub.GetTicket(ticket_requests.GetTicketRequest(id=ticket.id), metadata=own)
     for _ in range(3):
         await world.stub.GetTicketPosition(
-            requests.GetTicketPositionRequest(id=ticket.id), metadata=own
+            ticket_requests.GetTicketPositionRequest(id=ticket.id), metadata=own
         )
     await world.stub.GetTicketHistory(
-        requests.GetTicketHistoryRequest(id=ticket.id), metadata=world.operator
+        ticket_requests.GetTicketHistoryRequest(id=ticket.id), metadata=world.operator
     )
     await world.upcoming()
     for method in ("GetTicket", "GetTicketPosition", "GetTicketHistory", "ListUpcomingTickets"):
@@ -95,7 +97,7 @@ async def test_who_looks_is_written_down(world: World) -> None:
 async def test_a_stream_of_a_ticket_is_an_access(world: World) -> None:
     ticket = await world.take()
     stream = world.stub.WatchTicket(
-        requests.WatchTicketRequest(id=ticket.id), metadata=world.session(ticket.patient_id)
+        live_requests.WatchTicketRequest(id=ticket.id), metadata=world.session(ticket.patient_id)
     )
     async for update in stream:
         assert update.ticket.id == ticket.id
@@ -108,14 +110,15 @@ async def test_a_stream_of_a_ticket_is_an_access(world: World) -> None:
 async def test_the_end_of_a_stream_shows_nobody(world: World) -> None:
     ticket = await world.take()
     own = world.session(ticket.patient_id)
-    stream = world.stub.WatchTicket(requests.WatchTicketRequest(id=ticket.id), metadata=own)
+    stream = world.stub.WatchTicket(live_requests.WatchTicketRequest(id=ticket.id), metadata=own)
     async with asyncio.timeout(60):
         assert (await anext(aiter(stream))).ticket.id == ticket.id
         await world.stub.CancelTicket(
-            requests.CancelTicketRequest(id=ticket.id, reason="pulang"), metadata=world.operator
+            ticket_requests.CancelTicketRequest(id=ticket.id, reason="pulang"),
+            metadata=world.operator,
         )
         assert [one.end.reason async for one in stream][-1] == "CLOSED"
-    await world.stub.GetTicket(requests.GetTicketRequest(id=ticket.id), metadata=own)
+    await world.stub.GetTicket(ticket_requests.GetTicketRequest(id=ticket.id), metadata=own)
     await world.audit.of("GetTicket")
     (event,) = await world.audit.of("WatchTicket")
     assert list(event.person_ids) == [ticket.patient_id]
@@ -123,7 +126,7 @@ async def test_the_end_of_a_stream_shows_nobody(world: World) -> None:
 
 async def test_staff_of_another_facility_are_written_down(world: World) -> None:
     stranger = world.operator_of(world.facilities.open())
-    request = requests.ListTicketsRequest(institution_id=world.place.facility)
+    request = ticket_requests.ListTicketsRequest(institution_id=world.place.facility)
     call = world.stub.ListTickets(request, metadata=stranger)
     assert (await problem(call))[1] == "OTHER_INSTITUTION"
     (event,) = await world.audit.of("ListTickets")
@@ -139,9 +142,10 @@ async def test_many_changes_at_once_are_all_there(world: World) -> None:
 
 async def test_boards_and_numbers_tell_of_nobody(world: World) -> None:
     await world.take()
-    await world.stub.GetBoard(requests.GetBoardRequest(institution_id=world.place.facility))
+    await world.stub.GetBoard(live_requests.GetBoardRequest(institution_id=world.place.facility))
     await world.stub.GetQueueStats(
-        requests.GetQueueStatsRequest(institution_id=world.place.facility), metadata=world.operator
+        report_requests.GetQueueStatsRequest(institution_id=world.place.facility),
+        metadata=world.operator,
     )
     await world.audit.of("CreateTicket")
     assert {one.method for one in world.audit.events} == {"CreateTicket"}

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.event_pb2 import TicketEvent
 from sqlalchemy import func, select
 
@@ -148,7 +149,7 @@ async def test_work_goes_on_without_the_broker(around: Surroundings, cable: Cabl
         await world.move(called[0], DONE)
         assert await world.upcoming() == ["A-004", "A-005", "A-006"]
         shown = await world.stub.GetBoard(
-            requests.GetBoardRequest(institution_id=world.place.facility)
+            live_requests.GetBoardRequest(institution_id=world.place.facility)
         )
         assert shown.services[0].waiting == 3
         assert around.depth() == 10
@@ -209,7 +210,7 @@ async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
     patient = uid()
     ticket = await here.take(patient=patient)
     waiting = there.stub.WatchTicket(
-        requests.WatchTicketRequest(id=ticket.id), metadata=there.session(patient)
+        live_requests.WatchTicketRequest(id=ticket.id), metadata=there.session(patient)
     )
     async with asyncio.timeout(60), board(there) as stream:
         assert (await anext(stream)).board.services[0].waiting == 1
@@ -225,7 +226,7 @@ async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
             update = await anext(aiter(waiting))
         assert update.ticket.counter_name == "Loket 3"
         shown = await there.stub.GetBoard(
-            requests.GetBoardRequest(institution_id=there.place.facility)
+            live_requests.GetBoardRequest(institution_id=there.place.facility)
         )
         assert [one.number for one in shown.services[0].current] == [ticket.number]
     waiting.cancel()
@@ -285,7 +286,7 @@ async def test_two_replicas_share_the_work(around: Surroundings) -> None:
         key = uid()
         once = await asyncio.gather(
             *(world.stub.CallNextTicket(
-                requests.CallNextTicketRequest(
+                ticket_requests.CallNextTicketRequest(
                     request_id=key,
                     institution_id=around.place.facility,
                     service_id=around.place.service,

@@ -17,8 +17,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
+from mediq.queue.v1.live_service_pb2 import WatchEventsRequest, WatchEventsResponse
 from mediq.queue.v1.queue_pb2 import TicketStatus
-from mediq.queue.v1.queue_service_pb2 import WatchEventsRequest, WatchEventsResponse
 
 from mesh.clock import utc_now
 from mesh.messaging.events import Event, EventBus, LocalBus
@@ -31,7 +31,7 @@ from queue_svc.streaming.event_tail import tail_events
 from tests.support.brokers import AMQP_URL
 from tests.support.mesh import Mesh
 
-SERVICE = "mediq.queue.v1.QueueService"
+SERVICE = "mediq.queue.v1.LiveService"
 
 
 class Watched:

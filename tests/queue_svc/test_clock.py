@@ -6,7 +6,9 @@ import datetime
 from collections.abc import Awaitable, Callable
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.persistence.database import make_engine
@@ -45,7 +47,7 @@ async def nothing_is_negative(world: World) -> None:
     """No estimate and no wait of any list, board or report is below zero."""
     place, operator = world.place, world.operator
     listed = await world.stub.ListTickets(
-        requests.ListTicketsRequest(institution_id=place.facility), metadata=operator
+        ticket_requests.ListTicketsRequest(institution_id=place.facility), metadata=operator
     )
     for ticket in listed.tickets:
         for wait in (
@@ -56,11 +58,11 @@ async def nothing_is_negative(world: World) -> None:
             assert wait.ToTimedelta() >= datetime.timedelta(0)
         assert ticket.people_ahead >= 0
         position = await world.stub.GetTicketPosition(
-            requests.GetTicketPositionRequest(id=ticket.id), metadata=operator
+            ticket_requests.GetTicketPositionRequest(id=ticket.id), metadata=operator
         )
         assert position.estimated_wait.ToTimedelta() >= datetime.timedelta(0)
     now = await world.stub.GetQueueStats(
-        requests.GetQueueStatsRequest(institution_id=place.facility), metadata=operator
+        report_requests.GetQueueStatsRequest(institution_id=place.facility), metadata=operator
     )
     waits = [now.mean_wait, now.median_wait, now.p90_wait]
     waits += [one.longest_wait for one in now.services]
@@ -69,9 +71,9 @@ async def nothing_is_negative(world: World) -> None:
     assert all(wait.ToTimedelta() >= datetime.timedelta(0) for wait in waits)
 
 
-async def stats(world: World, place: Place, day: str = "") -> requests.DailyStats:
+async def stats(world: World, place: Place, day: str = "") -> report_requests.DailyStats:
     return await world.stub.GetDailyStats(
-        requests.GetDailyStatsRequest(institution_id=place.facility, day=day),
+        report_requests.GetDailyStatsRequest(institution_id=place.facility, day=day),
         metadata=world.operator_of(place),
     )
 
@@ -79,14 +81,16 @@ async def stats(world: World, place: Place, day: str = "") -> requests.DailyStat
 async def to_pharmacy(world: World, ticket: Ticket, place: Place | None = None) -> Ticket:
     place = place or world.place
     return await world.stub.TransferTicket(
-        requests.TransferTicketRequest(id=ticket.id, service_id=place.pharmacy, reason="resep"),
+        ticket_requests.TransferTicketRequest(
+            id=ticket.id, service_id=place.pharmacy, reason="resep"
+        ),
         metadata=world.operator_of(place),
     )
 
 
 async def next_of(world: World, place: Place) -> Ticket:
     return await world.stub.CallNextTicket(
-        requests.CallNextTicketRequest(
+        ticket_requests.CallNextTicketRequest(
             institution_id=place.facility,
             service_id=place.service,
             counter_id=place.counters[0],
@@ -97,7 +101,7 @@ async def next_of(world: World, place: Place) -> Ticket:
 
 async def moved(world: World, place: Place, ticket: Ticket, status: int) -> Ticket:
     return await world.stub.UpdateTicketStatus(
-        requests.UpdateTicketStatusRequest(id=ticket.id, status=status),  # type: ignore[arg-type]
+        ticket_requests.UpdateTicketStatusRequest(id=ticket.id, status=status),  # type: ignore[arg-type]
         metadata=world.operator_of(place),
     )
 
@@ -129,7 +133,7 @@ class TestPutBack:
             await nothing_is_negative(world)
             sound(world)
         history = await world.stub.GetTicketHistory(
-            requests.GetTicketHistoryRequest(id=ticket.id), metadata=world.operator
+            ticket_requests.GetTicketHistoryRequest(id=ticket.id), metadata=world.operator
         )
         times = [one.occur_time.ToDatetime() for one in history.changes]
         assert times == sorted(times)
@@ -164,7 +168,7 @@ class TestPutBack:
         world.clock.forward(**{name: -amount for name, amount in back.items()})
         medicine = await to_pharmacy(world, ticket)
         journey = await world.stub.GetJourney(
-            requests.GetJourneyRequest(id=ticket.journey_id), metadata=world.operator
+            ticket_requests.GetJourneyRequest(id=ticket.journey_id), metadata=world.operator
         )
         assert [one.id for one in journey.tickets] == [ticket.id, medicine.id]
         assert medicine.create_time.ToDatetime() >= journey.tickets[0].close_time.ToDatetime()
@@ -221,7 +225,7 @@ async def test_a_board_of_another_day_begins_anew(world: World, back: dict[str, 
                 shown[message.event.ticket_id] = message.event.status
         assert other.id not in shown or other.service_day != last.service_day
         now = await world.stub.GetBoard(
-            requests.GetBoardRequest(institution_id=world.place.facility)
+            live_requests.GetBoardRequest(institution_id=world.place.facility)
         )
         assert [one.ticket_id for one in now.services[0].current] == [ticket.id]
         assert now.services[0].waiting == 1
@@ -307,7 +311,7 @@ class TestMidnight:
         assert (await next_of(world, place)).id == today.id
         assert await problem(next_of(world, place)) == ("NOT_FOUND", "QUEUE_EMPTY")
         left = await world.stub.GetTicket(
-            requests.GetTicketRequest(id=waiting[2].id), metadata=world.operator_of(place)
+            ticket_requests.GetTicketRequest(id=waiting[2].id), metadata=world.operator_of(place)
         )
         assert (left.status, left.people_ahead) == (WAITING, 0)
         sound(world)

@@ -5,7 +5,7 @@ import datetime
 from collections import Counter
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from mesh.contract.access_scope import AccessScope
 from queue_svc.application.change_ticket import MoveTicket

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import grpc
 from mediq.queue.v1.queue_pb2 import Ticket
-from mediq.queue.v1.queue_service_pb2 import IssueTicketRequest
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1.ticket_service_pb2 import IssueTicketRequest
 
 from tests.queue_svc.conftest import FACILITIES, Facilities, Place, uid
+from tests.queue_svc.stubs import QueueStub
 from tests.support.mesh import Mesh, partly
 from tests.support.waiting import eventually
 
@@ -65,11 +65,11 @@ async def issued_until_killed(
     answers: dict[str, Ticket] = {}
     unanswered: list[str] = []
 
-    async def writer(stub: QueueServiceStub) -> None:
+    async def writer(stub: QueueStub) -> None:
         while True:
             key = uid()
             try:
-                answers[key] = await stub.IssueTicket(issue(place, key), timeout=10)  # type: ignore[misc]
+                answers[key] = await stub.IssueTicket(issue(place, key), timeout=10)
             except grpc.aio.AioRpcError:
                 unanswered.append(key)
                 return
@@ -77,7 +77,7 @@ async def issued_until_killed(
                 running.send_signal(signal.SIGKILL)
 
     async with mesh.channel("queue_svc", "ocr_svc") as channel:
-        stub = QueueServiceStub(channel)
+        stub = QueueStub(channel)
         await asyncio.gather(*(writer(stub) for _ in range(8)))
     await running.wait()
     return answers, unanswered
@@ -94,7 +94,7 @@ async def test_kill_loses_nothing_and_repeats_nothing(mesh: Mesh, tmp_path: Path
         assert len(unanswered) == 8
         async with process(mesh, database):
             async with mesh.channel("queue_svc", "ocr_svc") as channel:
-                stub = QueueServiceStub(channel)
+                stub = QueueStub(channel)
                 for key, ticket in answers.items():
                     assert await stub.IssueTicket(issue(place, key)) == ticket
                 repeated = [await stub.IssueTicket(issue(place, key)) for key in unanswered]

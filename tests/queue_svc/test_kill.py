@@ -19,9 +19,8 @@ from uuid import uuid4
 import grpc
 import pytest
 from google.protobuf.message import Message
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
 from sqlalchemy import create_engine, make_url, select, text
 
 from mesh.clock import utc_now
@@ -41,6 +40,7 @@ from tests.queue_svc.conftest import (
     uid,
 )
 from tests.queue_svc.killed_service import KILL_AT
+from tests.queue_svc.stubs import QueueStub
 from tests.support.databases import SERVER, fill_mariadb, migrated_sqlite
 from tests.support.mesh import Mesh, partly
 from tests.support.waiting import eventually
@@ -69,7 +69,7 @@ class Asked:
         """Asks the service that runs now."""
         internal = not self.metadata
         async with mesh.channel("queue_svc", "ocr_svc" if internal else "edge") as channel:
-            call: Callable[..., Awaitable[Ticket]] = getattr(QueueServiceStub(channel), self.method)
+            call: Callable[..., Awaitable[Ticket]] = getattr(QueueStub(channel), self.method)
             return await call(self.request, metadata=self.metadata or None, timeout=10)
 
 

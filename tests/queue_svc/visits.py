@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from tests.queue_svc.conftest import (

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEvent
 
 from mesh.persistence.database import Database

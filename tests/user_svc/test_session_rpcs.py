@@ -14,8 +14,8 @@ import pytest
 from mediq.institution.v1 import institution_service_pb2 as facilities
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as tickets
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceStub
+from mediq.queue.v1 import ticket_service_pb2 as tickets
+from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 from mediq.user.v1 import auth_service_pb2 as logins
 from mediq.user.v1 import user_service_pb2 as users
 
@@ -208,7 +208,7 @@ class Others:
         enter, mesh = self._stack.enter_async_context, self._mesh
         await enter(mesh.serve(queue, queue_svc.__main__.build))
         await enter(mesh.serve(institutions, institution_svc.__main__.build))
-        self._queue = QueueServiceStub(await enter(mesh.channel("queue_svc")))
+        self._queue = TicketServiceStub(await enter(mesh.channel("queue_svc")))
         self._facilities = InstitutionServiceStub(await enter(mesh.channel("institution_svc")))
 
     async def answers(self, token: str) -> set[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.encounter import Encounter
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
-from mediq.queue.v1.queue_service_pb2 import EncounterPeriod, Journey
+from mediq.queue.v1.ticket_service_pb2 import EncounterPeriod, Journey
 
 from mesh.clock import timestamp
 from queue_svc.adapters.fhir_encounter import encounter

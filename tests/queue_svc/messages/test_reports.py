@@ -8,7 +8,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as requests
 
 from queue_svc.domain.numbers import DayPart, Moment, Sample, Tally, effects
 from queue_svc.domain.quantiles import bucket_of

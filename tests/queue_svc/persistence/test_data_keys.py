@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from queue_svc.persistence.models import Base

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from alembic import command
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from sqlalchemy import Engine, inspect, text
 
 from mesh.encryption.field_cipher import FieldCipher
@@ -256,28 +258,30 @@ async def goes_on(world: World, old: Old) -> None:
     assert called.id == old.tickets[1]["id"]
     await world.move(called, TICKET_SERVING)
     medicine = await world.stub.TransferTicket(
-        requests.TransferTicketRequest(id=called.id, service_id=world.place.pharmacy),
+        ticket_requests.TransferTicketRequest(id=called.id, service_id=world.place.pharmacy),
         metadata=world.operator,
     )
     assert medicine.journey_id == called.id
     serving = next(one for one in old.tickets if one["status"] == SERVING)
     done = await world.stub.UpdateTicketStatus(
-        requests.UpdateTicketStatusRequest(id=serving["id"], status=TICKET_DONE),
+        ticket_requests.UpdateTicketStatusRequest(id=serving["id"], status=TICKET_DONE),
         metadata=world.operator,
     )
     assert done.version == serving["version"] + 1
     history = await world.stub.GetTicketHistory(
-        requests.GetTicketHistoryRequest(id=serving["id"]), metadata=world.operator
+        ticket_requests.GetTicketHistoryRequest(id=serving["id"]), metadata=world.operator
     )
     assert [one.version for one in history.changes] == [1, 2, 3, 4]
     assert [one.reason for one in history.changes] == ["alasan"] * 3 + [""]
-    board = await world.stub.GetBoard(requests.GetBoardRequest(institution_id=world.place.facility))
+    board = await world.stub.GetBoard(
+        live_requests.GetBoardRequest(institution_id=world.place.facility)
+    )
     assert {one.service_id: one.waiting for one in board.services} == {
         world.place.service: 4,
         world.place.pharmacy: 1,
     }
     day = await world.stub.GetDailyStats(
-        requests.GetDailyStatsRequest(institution_id=world.place.facility, day="2026-03-02"),
+        report_requests.GetDailyStatsRequest(institution_id=world.place.facility, day="2026-03-02"),
         metadata=world.operator,
     )
     assert (day.issued, day.done, day.transferred) == (len(VISITS) + 2, 5, 1)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
@@ -24,7 +26,7 @@ def database_url(tmp_path: Path) -> str:
 
 
 async def first_update(world: World, ticket: Ticket, metadata: Metadata) -> object:
-    request = requests.WatchTicketRequest(id=ticket.id)
+    request = live_requests.WatchTicketRequest(id=ticket.id)
     async for update in world.stub.WatchTicket(request, metadata=metadata):
         return update
     return None
@@ -32,23 +34,23 @@ async def first_update(world: World, ticket: Ticket, metadata: Metadata) -> obje
 
 READ: dict[str, Act] = {
     "GetTicket": lambda world, ticket, metadata: world.stub.GetTicket(
-        requests.GetTicketRequest(id=ticket.id), metadata=metadata
+        ticket_requests.GetTicketRequest(id=ticket.id), metadata=metadata
     ),
     "GetTicketPosition": lambda world, ticket, metadata: world.stub.GetTicketPosition(
-        requests.GetTicketPositionRequest(id=ticket.id), metadata=metadata
+        ticket_requests.GetTicketPositionRequest(id=ticket.id), metadata=metadata
     ),
     "WatchTicket": first_update,
     "CancelTicket": lambda world, ticket, metadata: world.stub.CancelTicket(
-        requests.CancelTicketRequest(id=ticket.id), metadata=metadata
+        ticket_requests.CancelTicketRequest(id=ticket.id), metadata=metadata
     ),
 }
 STAFF: dict[str, Act] = {
     "CallTicket": lambda world, ticket, metadata: world.stub.CallTicket(
-        requests.CallTicketRequest(id=ticket.id, counter_id=world.place.counters[0]),
+        ticket_requests.CallTicketRequest(id=ticket.id, counter_id=world.place.counters[0]),
         metadata=metadata,
     ),
     "UpdateTicketStatus": lambda world, ticket, metadata: world.stub.UpdateTicketStatus(
-        requests.UpdateTicketStatusRequest(id=ticket.id, status=SERVING), metadata=metadata
+        ticket_requests.UpdateTicketStatusRequest(id=ticket.id, status=SERVING), metadata=metadata
     ),
 }
 
@@ -56,18 +58,20 @@ STAFF: dict[str, Act] = {
 def facility_requests(place: Place) -> dict[str, object]:
     facility, service = place.facility, place.service
     return {
-        "ListTickets": requests.ListTicketsRequest(institution_id=place.facility),
-        "GetQueueStats": requests.GetQueueStatsRequest(institution_id=place.facility),
-        "GetDailyStats": requests.GetDailyStatsRequest(institution_id=place.facility),
-        "GetWeeklyStats": requests.GetWeeklyStatsRequest(institution_id=place.facility),
-        "ListCurrentTickets": requests.ListCurrentTicketsRequest(institution_id=place.facility),
-        "ListUpcomingTickets": requests.ListUpcomingTicketsRequest(
+        "ListTickets": ticket_requests.ListTicketsRequest(institution_id=place.facility),
+        "GetQueueStats": report_requests.GetQueueStatsRequest(institution_id=place.facility),
+        "GetDailyStats": report_requests.GetDailyStatsRequest(institution_id=place.facility),
+        "GetWeeklyStats": report_requests.GetWeeklyStatsRequest(institution_id=place.facility),
+        "ListCurrentTickets": ticket_requests.ListCurrentTicketsRequest(
+            institution_id=place.facility
+        ),
+        "ListUpcomingTickets": ticket_requests.ListUpcomingTicketsRequest(
             institution_id=facility, service_id=service
         ),
-        "PeekNextTicket": requests.PeekNextTicketRequest(
+        "PeekNextTicket": ticket_requests.PeekNextTicketRequest(
             institution_id=facility, service_id=service
         ),
-        "CallNextTicket": requests.CallNextTicketRequest(
+        "CallNextTicket": ticket_requests.CallNextTicketRequest(
             institution_id=facility, service_id=service, counter_id=place.counters[0]
         ),
     }
@@ -130,7 +134,7 @@ async def test_my_tickets_are_mine(world: World) -> None:
     mine = await world.take(patient=patient)
     elsewhere = await world.take(patient=patient, place=world.facilities.open())
     await world.take(patient=other)
-    request = requests.ListMyTicketsRequest()
+    request = ticket_requests.ListMyTicketsRequest()
     for metadata in (world.patient(patient), world.session(patient)):
         page = await world.stub.ListMyTickets(request, metadata=metadata)
         assert {one.id for one in page.tickets} == {mine.id, elsewhere.id}
@@ -141,7 +145,7 @@ async def test_my_tickets_are_mine(world: World) -> None:
 
 
 async def test_only_the_saga_issues(world: World) -> None:
-    request = requests.IssueTicketRequest(
+    request = ticket_requests.IssueTicketRequest(
         request_id=uid(),
         institution_id=world.place.facility,
         service_id=world.place.service,

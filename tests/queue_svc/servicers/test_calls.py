@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import TicketStatus
 
 from mesh.encryption.field_cipher import FieldCipher

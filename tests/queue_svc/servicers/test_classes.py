@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mediq.institution.v1.institution_pb2 import PriorityRule, PriorityRules
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority as PriorityMessage
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 

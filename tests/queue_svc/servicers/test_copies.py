@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.messaging.events import LocalBus
@@ -58,20 +60,23 @@ async def cached(
         yield made
 
 
-async def board(world: World) -> requests.Board:
-    return await world.stub.GetBoard(requests.GetBoardRequest(institution_id=world.place.facility))
+async def board(world: World) -> live_requests.Board:
+    return await world.stub.GetBoard(
+        live_requests.GetBoardRequest(institution_id=world.place.facility)
+    )
 
 
-async def stats(world: World) -> requests.QueueStats:
+async def stats(world: World) -> report_requests.QueueStats:
     return await world.stub.GetQueueStats(
-        requests.GetQueueStatsRequest(institution_id=world.place.facility),
+        report_requests.GetQueueStatsRequest(institution_id=world.place.facility),
         metadata=world.operator,
     )
 
 
-async def position(world: World, ticket: Ticket) -> requests.TicketPosition:
+async def position(world: World, ticket: Ticket) -> ticket_requests.TicketPosition:
     return await world.stub.GetTicketPosition(
-        requests.GetTicketPositionRequest(id=ticket.id), metadata=world.session(ticket.patient_id)
+        ticket_requests.GetTicketPositionRequest(id=ticket.id),
+        metadata=world.session(ticket.patient_id),
     )
 
 
@@ -99,12 +104,14 @@ async def change(world: World, chance: random.Random, tickets: list[Ticket]) -> 
         elif pick == 3:
             await world.call(ticket, chance.randrange(3))
         elif pick == 4:
-            request = requests.TransferTicketRequest(id=ticket.id, service_id=pharmacy.service)
+            request = ticket_requests.TransferTicketRequest(
+                id=ticket.id, service_id=pharmacy.service
+            )
             made = await world.stub.TransferTicket(request, metadata=world.operator)
             tickets.append(made)
         elif pick == 5:
             await world.stub.SetTicketPriority(
-                requests.SetTicketPriorityRequest(
+                ticket_requests.SetTicketPriorityRequest(
                     id=ticket.id, priority=chance.choice([LOW, NORMAL, HIGH])
                 ),
                 metadata=world.operator,
@@ -208,7 +215,7 @@ class TestPositionOfOthers:
     async def test_a_copy_does_not_show_it_to_a_stranger(self, cached: World) -> None:
         patient = uid()
         ticket = await cached.take(patient=patient)
-        request = requests.GetTicketPositionRequest(id=ticket.id)
+        request = ticket_requests.GetTicketPositionRequest(id=ticket.id)
         owners = [
             cached.patient(patient),
             cached.session(patient),
@@ -232,7 +239,7 @@ class TestPositionOfOthers:
                 assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")
 
     async def test_a_ticket_of_nowhere(self, cached: World) -> None:
-        request = requests.GetTicketPositionRequest(id=uid())
+        request = ticket_requests.GetTicketPositionRequest(id=uid())
         for _ in range(2):
             call = cached.stub.GetTicketPosition(request, metadata=cached.operator)
             assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")
@@ -240,7 +247,7 @@ class TestPositionOfOthers:
     async def test_stats_of_others(self, cached: World) -> None:
         await cached.take()
         await stats(cached)
-        request = requests.GetQueueStatsRequest(institution_id=cached.place.facility)
+        request = report_requests.GetQueueStatsRequest(institution_id=cached.place.facility)
         other = cached.operator_of(cached.facilities.open())
         call = cached.stub.GetQueueStats(request, metadata=other)
         assert await problem(call) == ("PERMISSION_DENIED", "OTHER_INSTITUTION")

@@ -7,7 +7,7 @@ import io
 
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as requests
 
 from tests.queue_svc.conftest import Place, World, uid
 from tests.queue_svc.days import TODAY, a_day, counts, daily, weekly

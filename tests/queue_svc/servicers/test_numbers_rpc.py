@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_service_pb2 import QueueStats
+from mediq.queue.v1 import report_service_pb2 as requests
+from mediq.queue.v1.report_service_pb2 import QueueStats
 
 from tests.queue_svc.conftest import (
     SERVING,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket
 
 from mesh.idempotency import key_of
@@ -72,13 +73,15 @@ TOLD: dict[type[Any], dict[str, str]] = {
 """Where the copy tells a column. Empty: it tells of the queue, not of the person."""
 
 
-async def listed(world: World, patient: str, size: int = 0) -> list[requests.PatientTicket]:
+async def listed(world: World, patient: str, size: int = 0) -> list[ticket_requests.PatientTicket]:
     """All tickets of a patient, page by page."""
-    found: list[requests.PatientTicket] = []
+    found: list[ticket_requests.PatientTicket] = []
     token = ""
     while True:
         page = await world.internal.ListPatientTickets(
-            requests.ListPatientTicketsRequest(patient_id=patient, page_size=size, page_token=token)
+            ticket_requests.ListPatientTicketsRequest(
+                patient_id=patient, page_size=size, page_token=token
+            )
         )
         found.extend(page.tickets)
         token = page.next_page_token
@@ -87,7 +90,7 @@ async def listed(world: World, patient: str, size: int = 0) -> list[requests.Pat
 
 
 async def erase(world: World, patient: str, request_id: str = "") -> int:
-    request = requests.ErasePatientTicketsRequest(
+    request = ticket_requests.ErasePatientTicketsRequest(
         request_id=request_id or uid(), patient_id=patient
     )
     return (await world.internal.ErasePatientTickets(request)).tickets
@@ -153,15 +156,17 @@ class TestCopy:
         assert await listed(world, uid()) == []
         for token in ("x", "bm90IGEgdGltZQpi"):
             call = world.internal.ListPatientTickets(
-                requests.ListPatientTicketsRequest(patient_id=uid(), page_token=token)
+                ticket_requests.ListPatientTicketsRequest(patient_id=uid(), page_token=token)
             )
             assert await problem(call) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")
 
     async def test_only_ocr_svc_asks(self, world: World) -> None:
         calls: list[Any] = [
-            world.stub.ListPatientTickets(requests.ListPatientTicketsRequest(patient_id=uid())),
+            world.stub.ListPatientTickets(
+                ticket_requests.ListPatientTicketsRequest(patient_id=uid())
+            ),
             world.stub.ErasePatientTickets(
-                requests.ErasePatientTicketsRequest(request_id=uid(), patient_id=uid())
+                ticket_requests.ErasePatientTicketsRequest(request_id=uid(), patient_id=uid())
             ),
         ]
         for call in calls:
@@ -171,7 +176,7 @@ class TestCopy:
     def test_every_column_is_told_or_tells_nothing_of_the_person(self, model: type[Any]) -> None:
         assert set(TOLD[model]) == {column.name for column in model.__table__.columns}
         for told in filter(None, TOLD[model].values()):
-            place: type[Message] = requests.TicketChange if "." in told else Ticket
+            place: type[Message] = ticket_requests.TicketChange if "." in told else Ticket
             assert told.rpartition(".")[2] in place.DESCRIPTOR.fields_by_name
 
 
@@ -181,7 +186,7 @@ class TestErasure:
         tickets = [await visit(world, patient)]
         world.clock.forward(days=1)
         own = await world.stub.CreateTicket(
-            requests.CreateTicketRequest(
+            ticket_requests.CreateTicketRequest(
                 request_id=uid(),
                 institution_id=world.place.facility,
                 service_id=world.place.service,
@@ -189,12 +194,12 @@ class TestErasure:
             metadata=world.patient(patient),
         )
         await world.stub.CancelTicket(
-            requests.CancelTicketRequest(request_id=uid(), id=own.id, reason="hamil"),
+            ticket_requests.CancelTicketRequest(request_id=uid(), id=own.id, reason="hamil"),
             metadata=world.patient(patient),
         )
         other = await visit(world, uid())
         tickets.append(own)
-        position = requests.GetTicketPositionRequest(id=own.id)
+        position = ticket_requests.GetTicketPositionRequest(id=own.id)
         await world.stub.GetTicketPosition(position, metadata=world.operator)
         before, reports = kept(world), await numbers(world)
         assert await erase(world, patient) == 3
@@ -215,7 +220,9 @@ class TestErasure:
         unchanged(before, after)
         for metadata in (world.patient(patient), world.session(patient)):
             calls: list[Any] = [
-                world.stub.GetTicket(requests.GetTicketRequest(id=own.id), metadata=metadata),
+                world.stub.GetTicket(
+                    ticket_requests.GetTicketRequest(id=own.id), metadata=metadata
+                ),
                 world.stub.GetTicketPosition(position, metadata=metadata),
             ]
             for call in calls:
@@ -228,7 +235,7 @@ class TestErasure:
         made = {}
         for person in (patient, other):
             ticket = await world.stub.CreateTicket(
-                requests.CreateTicketRequest(
+                ticket_requests.CreateTicketRequest(
                     request_id=uid(),
                     institution_id=world.place.facility,
                     service_id=world.place.service,
@@ -323,7 +330,10 @@ def unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
     assert before.keys() == after.keys()
     own = {
         key_of(request, "")[0]
-        for request in (requests.CreateTicketRequest(), requests.CancelTicketRequest())
+        for request in (
+            ticket_requests.CreateTicketRequest(),
+            ticket_requests.CancelTicketRequest(),
+        )
     }
     for table in before.keys() - {"tickets", "ticket_changes", "idempotency"}:
         assert before[table] == after[table]
@@ -339,10 +349,10 @@ def unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
             assert {key for key in old if old[key] != new[key]} <= personal
 
 
-async def numbers(world: World) -> requests.DailyStats:
+async def numbers(world: World) -> report_requests.DailyStats:
     """What is counted of the facility's first day."""
     return await world.stub.GetDailyStats(
-        requests.GetDailyStatsRequest(
+        report_requests.GetDailyStatsRequest(
             institution_id=world.place.facility, day=MORNING.date().isoformat()
         ),
         metadata=world.operator,

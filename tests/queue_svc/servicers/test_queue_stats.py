@@ -1,4 +1,5 @@
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import report_service_pb2 as report_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 
 from tests.queue_svc.conftest import CANCELLED, DONE, SERVING, World
 from tests.support.mesh import problem
@@ -16,23 +17,23 @@ class TestNumbers:
         await world.move(second, CANCELLED, "pulang")
         where = world.place.facility
         now = await world.stub.GetQueueStats(
-            requests.GetQueueStatsRequest(institution_id=where), metadata=world.operator
+            report_requests.GetQueueStatsRequest(institution_id=where), metadata=world.operator
         )
         assert (now.issued, now.waiting, now.done, now.cancelled) == (3, 1, 1, 1)
         assert now.mean_wait.seconds == 600
         assert [one.waiting for one in now.services] == [1]
         day = await world.stub.GetDailyStats(
-            requests.GetDailyStatsRequest(institution_id=where), metadata=world.operator
+            report_requests.GetDailyStatsRequest(institution_id=where), metadata=world.operator
         )
         assert (day.day, day.issued, day.mean_service.seconds) == ("2026-03-02", 3, 300)
         week = await world.stub.GetWeeklyStats(
-            requests.GetWeeklyStatsRequest(institution_id=where), metadata=world.operator
+            report_requests.GetWeeklyStatsRequest(institution_id=where), metadata=world.operator
         )
         assert [one.day for one in week.days][::6] == ["2026-02-24", "2026-03-02"]
         assert [one.issued for one in week.days] == [0] * 6 + [3]
 
     async def test_a_day_that_does_not_exist(self, world: World) -> None:
-        request = requests.GetDailyStatsRequest(
+        request = report_requests.GetDailyStatsRequest(
             institution_id=world.place.facility, day="2026-02-31"
         )
         code, _ = await problem(world.stub.GetDailyStats(request, metadata=world.operator))
@@ -44,7 +45,7 @@ class TestNumbers:
         token = ""
         while True:
             page = await world.stub.ListTickets(
-                requests.ListTicketsRequest(
+                ticket_requests.ListTicketsRequest(
                     institution_id=world.place.facility, page_size=2, page_token=token
                 ),
                 metadata=world.operator,
@@ -60,11 +61,11 @@ class TestNumbers:
         ticket = await world.take()
         await world.next()
         position = await world.stub.GetTicketPosition(
-            requests.GetTicketPositionRequest(id=ticket.id), metadata=world.operator
+            ticket_requests.GetTicketPositionRequest(id=ticket.id), metadata=world.operator
         )
         assert (position.people_ahead, position.last_called_number) == (0, "A-001")
         current = await world.stub.ListCurrentTickets(
-            requests.ListCurrentTicketsRequest(institution_id=world.place.facility),
+            ticket_requests.ListCurrentTicketsRequest(institution_id=world.place.facility),
             metadata=world.operator,
         )
         assert [one.number for one in current.tickets] == ["A-001"]

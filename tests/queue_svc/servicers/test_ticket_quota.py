@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from mesh.contract.status import MAX_RETRY_SECONDS, from_rpc_error

@@ -7,7 +7,8 @@ from collections.abc import Awaitable
 
 import grpc
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
 from mesh.contract.status import from_rpc_error
@@ -70,7 +71,7 @@ class TestTransfer:
 
     async def test_class_and_ground_go_with_the_patient(self, world: World) -> None:
         ticket = await world.stub.CreateTicket(
-            requests.CreateTicketRequest(
+            ticket_requests.CreateTicketRequest(
                 institution_id=world.place.facility,
                 service_id=world.place.service,
                 patient_id=uid(),
@@ -160,7 +161,7 @@ class TestTransfer:
         pharmacy = Place(world.place.facility, world.place.pharmacy, world.place.counters, "")
         there = await world.take(patient=patient, place=pharmacy)
         ticket = await served(world, patient)
-        board = requests.GetBoardRequest(institution_id=world.place.facility)
+        board = live_requests.GetBoardRequest(institution_id=world.place.facility)
         before = await world.stub.GetBoard(board)
         call = transfer(world, ticket)
         assert await problem(call) == ("ALREADY_EXISTS", "ACTIVE_TICKET_EXISTS")
@@ -229,7 +230,9 @@ class TestTransfer:
     async def test_strangers_and_patients_send_nobody_on(self, world: World) -> None:
         patient = uid()
         ticket = await served(world, patient)
-        request = requests.TransferTicketRequest(id=ticket.id, service_id=world.place.pharmacy)
+        request = ticket_requests.TransferTicketRequest(
+            id=ticket.id, service_id=world.place.pharmacy
+        )
         other = world.operator_of(world.facilities.open())
         call = world.stub.TransferTicket(request, metadata=other)
         assert await problem(call) == ("NOT_FOUND", "TICKET_NOT_FOUND")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fhir.resources.R4B.encounter import Encounter
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEventType
 
 from tests.queue_svc.conftest import (

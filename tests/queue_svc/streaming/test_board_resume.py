@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from queue_svc.persistence.facility_queries import FacilityQueries
@@ -115,7 +116,7 @@ class TestResume:
 
     async def test_a_cursor_too_long_to_be_one_is_refused(self, world: World) -> None:
         stream = world.stub.WatchQueue(
-            requests.WatchQueueRequest(institution_id=world.place.facility, cursor="1" * 2001)
+            live_requests.WatchQueueRequest(institution_id=world.place.facility, cursor="1" * 2001)
         )
         assert await problem(anext(aiter(stream))) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
 
@@ -178,8 +179,8 @@ class Client:
                         break
 
     async def _some(
-        self, stream: AsyncIterator[requests.WatchQueueResponse], count: int
-    ) -> AsyncIterator[requests.WatchQueueResponse]:
+        self, stream: AsyncIterator[live_requests.WatchQueueResponse], count: int
+    ) -> AsyncIterator[live_requests.WatchQueueResponse]:
         for _ in range(count):
             yield await anext(stream)
 
@@ -195,7 +196,7 @@ async def work(world: World, seed: int, places: list[Place], changes: int) -> No
                 mine.append(await world.take(place=place))
             elif chance.random() < 0.3:
                 await world.stub.CallNextTicket(
-                    requests.CallNextTicketRequest(
+                    ticket_requests.CallNextTicketRequest(
                         institution_id=place.facility,
                         service_id=place.service,
                         counter_id=place.counters[seed],

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as requests
 from mediq.queue.v1.event_pb2 import TicketEventType
 
 from mesh.messaging.events import Event

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
-from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_service_pb2 import CounterState, WatchCounterResponse
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
+from mediq.queue.v1.live_service_pb2 import CounterState, WatchCounterResponse
 
 from tests.queue_svc.conftest import (
     CALLED,
@@ -46,7 +47,7 @@ async def watching(
 ) -> AsyncIterator[Messages]:
     """The stream of a counter."""
     call = world.stub.WatchCounter(
-        requests.WatchCounterRequest(
+        live_requests.WatchCounterRequest(
             institution_id=world.place.facility,
             service_id=world.place.service,
             counter_id=world.place.counters[counter],
@@ -115,7 +116,7 @@ async def test_one_button_shows_the_end_and_the_next(world: World) -> None:
     async with watching(world) as stream:
         assert numbers(await state(stream)) == (["A-001"], ["A-002"], [], 1)
         await world.stub.CallNextTicket(
-            requests.CallNextTicketRequest(
+            ticket_requests.CallNextTicketRequest(
                 institution_id=world.place.facility,
                 service_id=world.place.service,
                 counter_id=world.place.counters[0],
@@ -195,7 +196,7 @@ async def test_another_service_does_not_disturb(world: World) -> None:
 
 async def test_only_staff_of_the_facility_watch(world: World) -> None:
     await world.take()
-    request = requests.WatchCounterRequest(
+    request = live_requests.WatchCounterRequest(
         institution_id=world.place.facility,
         service_id=world.place.service,
         counter_id=world.place.counters[0],
@@ -221,7 +222,7 @@ async def test_a_counter_or_a_service_of_nowhere(world: World) -> None:
         (world.place.service, elsewhere.counters[0]),
         (elsewhere.service, world.place.counters[0]),
     ):
-        request = requests.WatchCounterRequest(
+        request = live_requests.WatchCounterRequest(
             institution_id=world.place.facility, service_id=service, counter_id=counter
         )
         stream = world.stub.WatchCounter(request, metadata=world.operator)

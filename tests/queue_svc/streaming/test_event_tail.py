@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
-from mediq.queue.v1.queue_service_pb2 import WatchEventsResponse
+from mediq.queue.v1.live_service_pb2 import WatchEventsResponse
 
 from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import BUFFER_EVENTS, GAP, Event, LocalBus

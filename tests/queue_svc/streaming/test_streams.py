@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from mediq.policy.v1.policy_pb2 import Scope
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as requests
+from mediq.queue.v1.live_service_pb2 import WatchTicketResponse
 from mediq.queue.v1.queue_pb2 import Ticket
-from mediq.queue.v1.queue_service_pb2 import WatchTicketResponse
 from sqlalchemy import text
 
 from mesh.messaging.events import Event

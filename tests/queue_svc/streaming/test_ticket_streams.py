@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from mediq.queue.v1 import queue_service_pb2 as requests
+from mediq.queue.v1 import live_service_pb2 as live_requests
+from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
+from mediq.queue.v1.live_service_pb2 import WatchTicketResponse
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket
-from mediq.queue.v1.queue_service_pb2 import WatchTicketResponse
 
 from tests.queue_svc.conftest import (
     CALLED,
@@ -41,7 +42,7 @@ async def watching(
 ) -> AsyncIterator[Messages]:
     """The stream of a ticket on its patient's phone."""
     call = world.stub.WatchTicket(
-        requests.WatchTicketRequest(id=ticket.id, cursor=cursor),
+        live_requests.WatchTicketRequest(id=ticket.id, cursor=cursor),
         metadata=(
             *world.session(ticket.patient_id),
             *((("last-event-id", header),) if header else ()),
@@ -154,7 +155,8 @@ async def test_a_class_that_was_set_meanwhile_is_the_one_shown(world: World) -> 
         first = await shown(stream)
     assert (first.ticket.priority, first.ticket.priority_ground) == (NORMAL, 0)
     await world.stub.SetTicketPriority(
-        requests.SetTicketPriorityRequest(id=ticket.id, priority=HIGH), metadata=world.operator
+        ticket_requests.SetTicketPriorityRequest(id=ticket.id, priority=HIGH),
+        metadata=world.operator,
     )
     await world.call(ticket)
     async with watching(world, ticket, first.cursor) as stream:
@@ -216,13 +218,13 @@ async def test_a_cursor_of_another_ticket_opens_nothing(world: World) -> None:
     async with watching(world, ticket, cursor) as stream:
         update = await anext(stream)
         assert update.ticket.id == ticket.id
-    request = requests.WatchTicketRequest(id=other.id, cursor=cursor)
+    request = live_requests.WatchTicketRequest(id=other.id, cursor=cursor)
     call = world.stub.WatchTicket(request, metadata=world.session(uid()))
     assert await problem(anext(aiter(call))) == ("NOT_FOUND", "TICKET_NOT_FOUND")
 
 
 async def test_a_cursor_too_long_is_refused(world: World) -> None:
     ticket = await world.take()
-    request = requests.WatchTicketRequest(id=ticket.id, cursor="1" * 2001)
+    request = live_requests.WatchTicketRequest(id=ticket.id, cursor="1" * 2001)
     call = world.stub.WatchTicket(request, metadata=world.operator)
     assert await problem(anext(aiter(call))) == ("INVALID_ARGUMENT", "INVALID_REQUEST")

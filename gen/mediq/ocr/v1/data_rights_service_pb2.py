@@ -27,11 +27,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mediq.ocr.v1 import registration_service_pb2 as mediq_dot_ocr_dot_v1_dot_registration__service__pb2
 from mediq.policy.v1 import policy_pb2 as mediq_dot_policy_dot_v1_dot_policy__pb2
-from mediq.queue.v1 import queue_service_pb2 as mediq_dot_queue_dot_v1_dot_queue__service__pb2
+from mediq.queue.v1 import ticket_service_pb2 as mediq_dot_queue_dot_v1_dot_ticket__service__pb2
 from mediq.user.v1 import user_service_pb2 as mediq_dot_user_dot_v1_dot_user__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediq/ocr/v1/data_rights_service.proto\x12\x0cmediq.ocr.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'mediq/ocr/v1/registration_service.proto\x1a\x1cmediq/policy/v1/policy.proto\x1a\"mediq/queue/v1/queue_service.proto\x1a mediq/user/v1/user_service.proto\":\n\x19\x45xportPersonalDataRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\xb0\x01\x01\xd0\xf3\x18\x01\"\xd1\x01\n\x0cPersonalData\x12/\n\x0b\x63reate_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06record\x18\x02 \x01(\x0b\x32\x1c.mediq.user.v1.PatientRecordB\x03\x80\x01\x01\x12-\n\x08\x63onsents\x18\x03 \x03(\x0b\x32\x1b.mediq.ocr.v1.ConsentRecord\x12.\n\x07tickets\x18\x04 \x03(\x0b\x32\x1d.mediq.queue.v1.PatientTicket\"\xf7\x01\n\rConsentRecord\x12\x17\n\x0fregistration_id\x18\x01 \x01(\t\x12\x16\n\x0einstitution_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x30\n\x0c\x63onsent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\t\x12.\n\x08purposes\x18\x06 \x03(\x0e\x32\x1c.mediq.ocr.v1.ConsentPurpose\x12.\n\x05state\x18\x07 \x01(\x0e\x32\x1f.mediq.ocr.v1.RegistrationState\"T\n\x15RequestErasureRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\xb0\x01\x01\xd0\xf3\x18\x01\"\xbf\x01\n\x07\x45rasure\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xd0\xf3\x18\x01\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.mediq.ocr.v1.ErasureState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretain_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x7f\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RASURE_STATE_ACCEPTED\x10\x01\x12\x1a\n\x16\x45RASURE_STATE_RETAINED\x10\x02\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x03\x32\xd6\x02\n\x11\x44\x61taRightsService\x12\xa0\x01\n\x12\x45xportPersonalData\x12\'.mediq.ocr.v1.ExportPersonalDataRequest\x1a\x1a.mediq.ocr.v1.PersonalData\"E\x90\x02\x01\xca\xf3\x18\x19\x08\x02\x1a\x01\x03\"\x01\x01*\x02\x08\n0\x01\x42\x07user_idP\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/data-rights/{user_id}/export\x12\x97\x01\n\x0eRequestErasure\x12#.mediq.ocr.v1.RequestErasureRequest\x1a\x15.mediq.ocr.v1.Erasure\"I\x90\x02\x02\xca\xf3\x18\x19\x08\x02\x1a\x01\x03\"\x01\x01*\x02\x08\n0\x02\x42\x07user_idP\x03\x82\xd3\xe4\x93\x02#\"\x1e/data-rights/{user_id}/erasure:\x01*\x1a\x04\xd8\xf3\x18\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mediq/ocr/v1/data_rights_service.proto\x12\x0cmediq.ocr.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'mediq/ocr/v1/registration_service.proto\x1a\x1cmediq/policy/v1/policy.proto\x1a#mediq/queue/v1/ticket_service.proto\x1a mediq/user/v1/user_service.proto\":\n\x19\x45xportPersonalDataRequest\x12\x1d\n\x07user_id\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\xb0\x01\x01\xd0\xf3\x18\x01\"\xd1\x01\n\x0cPersonalData\x12/\n\x0b\x63reate_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06record\x18\x02 \x01(\x0b\x32\x1c.mediq.user.v1.PatientRecordB\x03\x80\x01\x01\x12-\n\x08\x63onsents\x18\x03 \x03(\x0b\x32\x1b.mediq.ocr.v1.ConsentRecord\x12.\n\x07tickets\x18\x04 \x03(\x0b\x32\x1d.mediq.queue.v1.PatientTicket\"\xf7\x01\n\rConsentRecord\x12\x17\n\x0fregistration_id\x18\x01 \x01(\t\x12\x16\n\x0einstitution_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x30\n\x0c\x63onsent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x05 \x01(\t\x12.\n\x08purposes\x18\x06 \x03(\x0e\x32\x1c.mediq.ocr.v1.ConsentPurpose\x12.\n\x05state\x18\x07 \x01(\x0e\x32\x1f.mediq.ocr.v1.RegistrationState\"T\n\x15RequestErasureRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x07user_id\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\xb0\x01\x01\xd0\xf3\x18\x01\"\xbf\x01\n\x07\x45rasure\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xd0\xf3\x18\x02\x12\x15\n\x07user_id\x18\x02 \x01(\tB\x04\xd0\xf3\x18\x01\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.mediq.ocr.v1.ErasureState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretain_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x7f\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RASURE_STATE_ACCEPTED\x10\x01\x12\x1a\n\x16\x45RASURE_STATE_RETAINED\x10\x02\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x03\x32\xd6\x02\n\x11\x44\x61taRightsService\x12\xa0\x01\n\x12\x45xportPersonalData\x12\'.mediq.ocr.v1.ExportPersonalDataRequest\x1a\x1a.mediq.ocr.v1.PersonalData\"E\x90\x02\x01\xca\xf3\x18\x19\x08\x02\x1a\x01\x03\"\x01\x01*\x02\x08\n0\x01\x42\x07user_idP\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/data-rights/{user_id}/export\x12\x97\x01\n\x0eRequestErasure\x12#.mediq.ocr.v1.RequestErasureRequest\x1a\x15.mediq.ocr.v1.Erasure\"I\x90\x02\x02\xca\xf3\x18\x19\x08\x02\x1a\x01\x03\"\x01\x01*\x02\x08\n0\x02\x42\x07user_idP\x03\x82\xd3\xe4\x93\x02#\"\x1e/data-rights/{user_id}/erasure:\x01*\x1a\x04\xd8\xf3\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,18 +56,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATARIGHTSSERVICE'].methods_by_name['ExportPersonalData']._serialized_options = b'\220\002\001\312\363\030\031\010\002\032\001\003\"\001\001*\002\010\n0\001B\007user_idP\002\202\323\344\223\002\037\022\035/data-rights/{user_id}/export'
   _globals['_DATARIGHTSSERVICE'].methods_by_name['RequestErasure']._loaded_options = None
   _globals['_DATARIGHTSSERVICE'].methods_by_name['RequestErasure']._serialized_options = b'\220\002\002\312\363\030\031\010\002\032\001\003\"\001\001*\002\010\n0\002B\007user_idP\003\202\323\344\223\002#\"\036/data-rights/{user_id}/erasure:\001*'
-  _globals['_ERASURESTATE']._serialized_start=1091
-  _globals['_ERASURESTATE']._serialized_end=1218
-  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_start=289
-  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_end=347
-  _globals['_PERSONALDATA']._serialized_start=350
-  _globals['_PERSONALDATA']._serialized_end=559
-  _globals['_CONSENTRECORD']._serialized_start=562
-  _globals['_CONSENTRECORD']._serialized_end=809
-  _globals['_REQUESTERASUREREQUEST']._serialized_start=811
-  _globals['_REQUESTERASUREREQUEST']._serialized_end=895
-  _globals['_ERASURE']._serialized_start=898
-  _globals['_ERASURE']._serialized_end=1089
-  _globals['_DATARIGHTSSERVICE']._serialized_start=1221
-  _globals['_DATARIGHTSSERVICE']._serialized_end=1563
+  _globals['_ERASURESTATE']._serialized_start=1092
+  _globals['_ERASURESTATE']._serialized_end=1219
+  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_start=290
+  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_end=348
+  _globals['_PERSONALDATA']._serialized_start=351
+  _globals['_PERSONALDATA']._serialized_end=560
+  _globals['_CONSENTRECORD']._serialized_start=563
+  _globals['_CONSENTRECORD']._serialized_end=810
+  _globals['_REQUESTERASUREREQUEST']._serialized_start=812
+  _globals['_REQUESTERASUREREQUEST']._serialized_end=896
+  _globals['_ERASURE']._serialized_start=899
+  _globals['_ERASURE']._serialized_end=1090
+  _globals['_DATARIGHTSSERVICE']._serialized_start=1222
+  _globals['_DATARIGHTSSERVICE']._serialized_end=1564
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from mediq.ocr.v1 import registration_service_pb2 as _registration_service_pb2
-from mediq.queue.v1 import queue_service_pb2 as _queue_service_pb2
+from mediq.queue.v1 import ticket_service_pb2 as _ticket_service_pb2
 from mediq.user.v1 import user_service_pb2 as _user_service_pb2
 import builtins as _builtins
 import sys
@@ -96,7 +96,7 @@ class PersonalData(_message.Message):
         """The registrations, with what was agreed to, newest first."""
 
     @_builtins.property
-    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[_queue_service_pb2.PatientTicket]:
+    def tickets(self) -> _containers.RepeatedCompositeFieldContainer[_ticket_service_pb2.PatientTicket]:
         """The tickets with their changes, newest first."""
 
     def __init__(
@@ -105,7 +105,7 @@ class PersonalData(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         record: _user_service_pb2.PatientRecord | None = ...,
         consents: _abc.Iterable[Global___ConsentRecord] | None = ...,
-        tickets: _abc.Iterable[_queue_service_pb2.PatientTicket] | None = ...,
+        tickets: _abc.Iterable[_ticket_service_pb2.PatientTicket] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

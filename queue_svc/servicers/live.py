@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from mediq.queue.v1 import queue_service_pb2 as requests
-from mediq.queue.v1.queue_service_pb2_grpc import QueueServiceServicer
+from mediq.queue.v1 import live_service_pb2 as requests
+from mediq.queue.v1.live_service_pb2_grpc import LiveServiceServicer
 
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import principal
@@ -26,7 +26,7 @@ def cursor_in(cursor: str, context: Context) -> str:
     return cursor
 
 
-class BoardServicer(QueueServiceServicer):
+class LiveServicer(LiveServiceServicer):
     """Serves boards, and the live streams of queues, tickets, counters and events."""
 
     def __init__(self, dependencies: Dependencies) -> None:
