@@ -29,8 +29,8 @@ from bench.ocr_photos import (
 )
 from bench.ocr_scores import Judged, judge
 from bench.table import show
-from ocr_engine.domain import CardReading, DocumentType
-from ocr_engine.engine import CardEngine
+from ocr_engine.parsing import CardReading, DocumentType
+from ocr_engine.serving.engine import CardEngine
 from training.synth import Level
 
 MEMORY_PHOTOS: Final = 40

@@ -10,7 +10,7 @@ from bench.ocr_photos import NO_CARD, SPOILED, turned_name
 from bench.ocr_process import Footprint
 from bench.ocr_scores import Judged
 from bench.table import Row
-from ocr_engine.domain import DocumentType
+from ocr_engine.parsing import DocumentType
 from training.synth import Level
 
 OWN: Final = "this engine"

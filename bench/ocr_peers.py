@@ -1,7 +1,7 @@
 """The readers that are compared: this project's engine, and three others.
 
 The others find and read the text of the whole photo; then the same rules as the engine's make
-fields of it (`ocr_engine.domain.read_card`).
+fields of it (`ocr_engine.parsing.read_card`).
 """
 
 import logging
@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
-from ocr_engine.domain import CardReading, DocumentType, SeveralCards, TextBox, read_card
-from ocr_engine.engine import CardEngine
+from ocr_engine.parsing import CardReading, DocumentType, SeveralCards, TextBox, read_card
+from ocr_engine.serving.engine import CardEngine
 
 THREADS: Final = 2
 LANGUAGE: Final = "ind"

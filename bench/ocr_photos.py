@@ -14,7 +14,7 @@ from typing import Final, Self
 import cv2
 import numpy as np
 
-from ocr_engine.domain import DocumentType
+from ocr_engine.parsing import DocumentType
 from training.synth import (
     CARD_HEIGHT,
     CARD_WIDTH,
@@ -32,7 +32,7 @@ from training.synth import (
 )
 from training.synth.camera import with_certain
 from training.synth.light import Corners
-from training.synth.looks import choose_look
+from training.synth.styles import choose_look
 from training.synth.tables import Pixels, add_things, make_table
 
 FIRST_SEEDS: Final = {Level.CLEAN: 700_000, Level.MEDIUM: 710_000, Level.HARD: 720_000}

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.ocr_photos import Photo, Plan, take
 from bench.ocr_scores import Bin, Judged
 from training.synth import CARD_HEIGHT, CARD_WIDTH
-from training.synth.looks import font
+from training.synth.styles import font
 from training.synth.tables import Pixels
 
 mpl.use("Agg")

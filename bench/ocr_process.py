@@ -64,7 +64,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """Is the engine's process."""
     from bench.ocr_peers import THREADS, Own
-    from ocr_engine.engine import CardEngine
+    from ocr_engine.serving.engine import CardEngine
 
     reader = Own(CardEngine(threads=THREADS))
     print(READY, flush=True)

@@ -19,7 +19,7 @@ from bench.ocr_peers import PEERS
 from bench.ocr_photos import NO_CARD
 from bench.ocr_scores import Judged, Value
 from bench.table import Row
-from ocr_engine.domain import DocumentType
+from ocr_engine.parsing import DocumentType
 from training.synth import Level
 
 DOCS: Final = Path(__file__).parents[1] / "docs" / "explanation"

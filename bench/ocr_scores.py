@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from bench.ocr_photos import Photo, Plan
-from ocr_engine.domain import Advice, CardReading, DocumentType, SimFields
-from ocr_engine.domain.text import squeeze
-from ocr_engine.domain.vocabulary import RELIGION_SPELLINGS
+from ocr_engine.parsing import Advice, CardReading, DocumentType, SimFields
+from ocr_engine.parsing.fields.text import squeeze
+from ocr_engine.parsing.fields.vocabulary import RELIGION_SPELLINGS
 from training.synth import CardRecord, SimRecord
 
 SURE_FROM: Final = 0.9

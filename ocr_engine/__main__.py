@@ -8,13 +8,13 @@ from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import (
 )
 
 from mesh.rpc.server import Server, run
-from ocr_engine.metrics import EngineMetrics
-from ocr_engine.servicer import OcrEngineServicer
+from ocr_engine.serving.metrics import EngineMetrics
+from ocr_engine.serving.servicer import OcrEngineServicer
+from ocr_engine.serving.worker import EngineWorker
 from ocr_engine.settings import Settings
-from ocr_engine.worker import EngineWorker
 
 if TYPE_CHECKING:
-    from ocr_engine.engine import CardEngine
+    from ocr_engine.serving.engine import CardEngine
 
 
 async def build(settings: Settings, server: Server) -> None:
@@ -32,7 +32,7 @@ async def build(settings: Settings, server: Server) -> None:
 
 def _load(settings: Settings) -> "CardEngine":
     """Imports the networks' libraries here, so that the server answers health checks meanwhile."""
-    from ocr_engine.engine import CardEngine
+    from ocr_engine.serving.engine import CardEngine
 
     return CardEngine(threads=settings.threads)
 

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from ultralytics.nn.tasks import PoseModel
 
-from ocr_engine.networks import Floats
+from ocr_engine.vision.networks import Floats
 from training import WEIGHTS
 from training.reader.networks import CornerFinder, LineFinder, make_recognizer
 
 
 class TorchNetworks:
-    """The same answers as `ocr_engine.networks.OnnxNetworks`, several times slower to load."""
+    """Answers as `ocr_engine.vision.networks.OnnxNetworks`, several times slower to load."""
 
     def __init__(self, threads: int = 2) -> None:
         """Loads the weights; on a graphics card where torch finds one."""
@@ -32,21 +32,21 @@ class TorchNetworks:
 
     @torch.inference_mode()
     def detect(self, photo: Floats) -> Floats:
-        """See `ocr_engine.networks.Networks`."""
+        """See `ocr_engine.vision.networks.Networks`."""
         found = self._detector(self._tensor(photo))[0]
         return np.asarray(found[0].cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def find_corners(self, view: Floats) -> Floats:
-        """See `ocr_engine.networks.Networks`."""
+        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._corners(self._tensor(view)).cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def find_lines(self, card: Floats) -> Floats:
-        """See `ocr_engine.networks.Networks`."""
+        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._lines(self._tensor(card)).sigmoid()[0].cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def recognize(self, crops: Floats) -> Floats:
-        """See `ocr_engine.networks.Networks`."""
+        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._recognizer(self._tensor(crops), "").cpu().numpy(), np.float32)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ocr_engine.engine import CardEngine
+    from ocr_engine.serving.engine import CardEngine
 
 
 @pytest.fixture(scope="session")
 def engine() -> "CardEngine":
     """The networks with their real weights."""
-    from ocr_engine.engine import CardEngine
+    from ocr_engine.serving.engine import CardEngine
 
     return CardEngine()

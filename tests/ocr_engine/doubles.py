@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ocr_engine.corners import VIEW_CARD
-from ocr_engine.lines import GRID_HEIGHT, GRID_WIDTH
-from ocr_engine.networks import CHARACTERS, Floats
+from ocr_engine.vision.corners import VIEW_CARD
+from ocr_engine.vision.lines import GRID_HEIGHT, GRID_WIDTH
+from ocr_engine.vision.networks import CHARACTERS, Floats
 
 NOTHING: Floats = np.zeros((18, 0), np.float32)
 

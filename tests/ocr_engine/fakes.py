@@ -2,7 +2,7 @@
 
 import threading
 
-from ocr_engine.domain import (
+from ocr_engine.parsing import (
     Advice,
     CardReading,
     CardWarning,
@@ -15,7 +15,7 @@ from ocr_engine.domain import (
     SimFields,
     WarningCode,
 )
-from ocr_engine.imaging import CorruptImage
+from ocr_engine.vision.imaging import CorruptImage
 
 CORNERS = ((0.125, 0.25), (0.875, 0.25), (0.875, 0.75), (-0.125, 0.75))
 KTP = CardReading(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ocr_engine.domain import TextBox
+from ocr_engine.parsing import TextBox
 
 LABEL_X, INDENT_X, VALUE_X, RIGHT_X = 30.0, 55.0, 278.0, 770.0
 PITCH, HEIGHT, FIRST_Y = 31.0, 26.0, 173.0

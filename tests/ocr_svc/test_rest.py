@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from mesh.errors import MeshError, StatusCode
-from ocr_engine.domain import Advice, NoCard, SeveralCards
-from ocr_engine.worker import EngineBusy
+from ocr_engine.parsing import Advice, NoCard, SeveralCards
+from ocr_engine.serving.worker import EngineBusy
 from tests.ocr_svc.browsers import browser, upload
 from tests.ocr_svc.conftest import Clinic
 from tests.ocr_svc.doubles import NIK, licence

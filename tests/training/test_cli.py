@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ocr_engine.imaging import decode
+from ocr_engine.vision.imaging import decode
 from training.cli import app
 from training.synth import Level, SimLayout, random_record, random_sim_record, sample
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ocr_engine.corners import CARD_SPAN_PX, as_input, look_at
-from ocr_engine.straight import Corners, Pixels
+from ocr_engine.vision.corners import CARD_SPAN_PX, as_input, look_at
+from ocr_engine.vision.rectification import Corners, Pixels
 from training.reader.networks import CornerFinder
 
 SEED: Final = 20261124

@@ -26,7 +26,7 @@ from training.synth import (
     random_sim_record,
 )
 from training.synth.light import Corners
-from training.synth.looks import choose_look
+from training.synth.styles import choose_look
 from training.synth.tables import Pixels, add_things, make_table
 
 SIDE_PX: Final = 320

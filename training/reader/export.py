@@ -14,11 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from ultralytics.nn.tasks import PoseModel
 
-from ocr_engine.corners import VIEW_HEIGHT, VIEW_WIDTH
-from ocr_engine.crops import CROP_HEIGHT_PX
-from ocr_engine.lines import INPUT_HEIGHT, INPUT_WIDTH
-from ocr_engine.networks import DETECTOR_SIDE_PX
-from ocr_engine.networks import weights as path_of
+from ocr_engine.vision.corners import VIEW_HEIGHT, VIEW_WIDTH
+from ocr_engine.vision.crops import CROP_HEIGHT_PX
+from ocr_engine.vision.lines import INPUT_HEIGHT, INPUT_WIDTH
+from ocr_engine.vision.networks import DETECTOR_SIDE_PX
+from ocr_engine.vision.networks import weights as path_of
 from training import WEIGHTS
 from training.reader.networks import CornerFinder, LineFinder, make_recognizer
 

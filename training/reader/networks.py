@@ -9,7 +9,7 @@ import torch
 from easyocr.model.vgg_model import Model
 from torch import nn
 
-from ocr_engine.networks import CHARACTERS
+from ocr_engine.vision.networks import CHARACTERS
 
 
 class UNet(nn.Module):

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from torch import nn
 
-from ocr_engine.crops import CROP_HEIGHT_PX
-from ocr_engine.networks import CHARACTERS
-from ocr_engine.recognizer import TEMPERATURE, decode
+from ocr_engine.vision.crops import CROP_HEIGHT_PX
+from ocr_engine.vision.networks import CHARACTERS
+from ocr_engine.vision.recognizer import TEMPERATURE, decode
 from training.reader.networks import warm_recognizer
 from training.reader.text_data import read_pages
 from training.synth import Split
@@ -131,7 +131,7 @@ def score(network: Any, samples: list[Sample]) -> str:
 def fit_temperature(network: Any, samples: list[Sample]) -> float:
     """Finds the temperature at which the chance of a line is the share of lines that are right.
 
-    What it finds stands in `ocr_engine.recognizer.TEMPERATURE`.
+    What it finds stands in `ocr_engine.vision.recognizer.TEMPERATURE`.
     """
     network.eval()
     lines: list[tuple[NDArray[np.float32], str]] = []

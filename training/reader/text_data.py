@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ocr_engine.crops import Line, cut
-from ocr_engine.lines import GRID_HEIGHT, GRID_WIDTH, as_input
-from ocr_engine.reader import to_grey
-from ocr_engine.straight import HEIGHT, OUTLINE, WIDTH, straighten
+from ocr_engine.vision.crops import Line, cut
+from ocr_engine.vision.lines import GRID_HEIGHT, GRID_WIDTH, as_input
+from ocr_engine.vision.rectification import HEIGHT, OUTLINE, WIDTH, straighten
+from ocr_engine.vision.text_reader import to_grey
 from training.synth import (
     Degradation,
     PlacedText,

@@ -8,7 +8,6 @@ from training.synth.camera import SHOOTINGS, Level, Shooting, Shot, photograph
 from training.synth.drawing import Drawing, PlacedText, Role
 from training.synth.ktp import draw_ktp
 from training.synth.light import Degradation
-from training.synth.looks import CARD_HEIGHT, CARD_WIDTH, Look, Split, choose_look
 from training.synth.records import (
     CardRecord,
     SimLayout,
@@ -17,6 +16,7 @@ from training.synth.records import (
     random_sim_record,
 )
 from training.synth.sim import draw_sim
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, Split, choose_look
 
 __all__ = [
     "CARD_HEIGHT",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.synth import light
 from training.synth.light import Corners, Degradation, Picture, softened
-from training.synth.looks import CARD_HEIGHT, CARD_WIDTH
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH
 from training.synth.tables import Pixels, add_things, make_table
 
 CARD_CORNERS: Final = np.asarray(

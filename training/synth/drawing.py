@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.synth.looks import CARD_HEIGHT, CARD_WIDTH, Look, font
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
 
 INK = (28, 30, 36)
 STAMP = (196, 40, 40)

@@ -3,10 +3,10 @@
 import numpy as np
 from PIL import ImageDraw
 
+from training.synth.backgrounds import make_paper
 from training.synth.drawing import Drawing, Role, silhouette, stamp, wrap
-from training.synth.looks import CARD_HEIGHT, CARD_WIDTH, Look, font
-from training.synth.papers import make_paper
 from training.synth.records import CardRecord
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
 
 CITIZEN_TINT = (196, 221, 240)
 FOREIGNER_TINT = (243, 206, 164)

@@ -8,7 +8,7 @@ from functools import cache
 
 from faker import Faker
 
-from ocr_engine.domain.vocabulary import occupations
+from ocr_engine.parsing.fields.vocabulary import occupations
 from training.synth import lists
 from training.synth.regions import regions
 

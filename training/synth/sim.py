@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import ImageDraw
 
+from training.synth.backgrounds import make_paper
 from training.synth.drawing import INK, Drawing, Role, silhouette, stamp, wrap
 from training.synth.ktp import signature
-from training.synth.looks import CARD_HEIGHT, CARD_WIDTH, Look, font
-from training.synth.papers import make_paper
 from training.synth.records import SimLayout, SimRecord
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
 
 TINTS = {
     SimLayout.LABELLED: (238, 214, 200),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ocr_engine.straight import straighten
+from ocr_engine.vision.rectification import straighten
 from training.synth import SHOOTINGS, Degradation, Level, SimLayout, sample
 from training.synth.camera import with_certain
 from training.synth.light import compressed, moved

@@ -11,11 +11,11 @@ from training.synth import (
     SimLayout,
     Split,
     draw_card,
-    looks,
     random_record,
     random_sim_record,
+    styles,
 )
-from training.synth.looks import FontMissing, font, template
+from training.synth.styles import FontMissing, font, template
 
 
 def values(drawing: Drawing) -> str:
@@ -78,10 +78,10 @@ def test_looks_are_kept_apart() -> None:
         for other in Split:
             if one is other:
                 continue
-            assert not set(looks._TYPEFACES[one]) & set(looks._TYPEFACES[other])
-            assert not set(looks._TEMPLATES[one]) & set(looks._TEMPLATES[other])
-            assert not set(looks._PAPERS[one]) & set(looks._PAPERS[other])
-            assert not set(looks._TABLES[one]) & set(looks._TABLES[other])
+            assert not set(styles._TYPEFACES[one]) & set(styles._TYPEFACES[other])
+            assert not set(styles._TEMPLATES[one]) & set(styles._TEMPLATES[other])
+            assert not set(styles._PAPERS[one]) & set(styles._PAPERS[other])
+            assert not set(styles._TABLES[one]) & set(styles._TABLES[other])
     assert len({template(number) for number in range(24)}) == 24
 
 

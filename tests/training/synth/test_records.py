@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from ocr_engine.domain.nik import parse_nik
+from ocr_engine.parsing.fields.nik import parse_nik
 from training.synth import CardRecord, SimLayout, random_record, random_sim_record
 from training.synth.records import INCONSISTENT_SHARE, compose_nik
 from training.synth.regions import regions
@@ -43,7 +43,7 @@ def test_people_differ_as_people_do() -> None:
 
 
 def test_cards_hold_only_characters_that_the_reader_knows() -> None:
-    from ocr_engine.recognizer import ALPHABET
+    from ocr_engine.vision.recognizer import ALPHABET
 
     for record in PEOPLE:
         assert set("".join(vars(record).values())) <= ALPHABET

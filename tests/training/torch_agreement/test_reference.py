@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocr_engine.detector import find_cards
-from ocr_engine.engine import CardEngine
-from ocr_engine.networks import OnnxNetworks
+from ocr_engine.serving.engine import CardEngine
+from ocr_engine.vision.detector import find_cards
+from ocr_engine.vision.networks import OnnxNetworks
 from training.synth import Level, SimLayout, sample
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The reader as a gRPC service: queue, worker, engine, metrics."""
