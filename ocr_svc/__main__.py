@@ -14,16 +14,16 @@ from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
-from ocr_svc.clients import Accounts, CardReader, Facilities, Queue
-from ocr_svc.consent import CONSENTS, Consent
-from ocr_svc.data_rights_servicer import DataRightsServicer
-from ocr_svc.erasure_saga import ErasureSaga
-from ocr_svc.erasure_store import Erasures
-from ocr_svc.saga import Saga
-from ocr_svc.sealed import ENCRYPTED_COLUMNS
-from ocr_svc.servicer import RegistrationServicer
+from ocr_svc.adapters.clients import Accounts, CardReader, Facilities, Queue
+from ocr_svc.domain.consent import CONSENTS, Consent
+from ocr_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from ocr_svc.persistence.erasures import Erasures
+from ocr_svc.persistence.registrations import AUDIT, Repository
+from ocr_svc.servicers.data_rights import DataRightsServicer
+from ocr_svc.servicers.registration import RegistrationServicer
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import AUDIT, Repository
+from ocr_svc.workflows.erasure import ErasureSaga
+from ocr_svc.workflows.registration import Saga
 
 
 async def build(server: Server) -> None:

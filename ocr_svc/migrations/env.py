@@ -1,4 +1,4 @@
 from mesh.persistence.migrations import run_env
-from ocr_svc.erasure_store import ErasureRow
+from ocr_svc.persistence.erasures import ErasureRow
 
 run_env(ErasureRow.metadata)

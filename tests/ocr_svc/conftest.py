@@ -28,7 +28,7 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 from mesh.clock import utc_now
 from mesh.identity.tokens import TokenSigner
 from ocr_svc.__main__ import wire
-from ocr_svc.consent import CONSENTS, Consent
+from ocr_svc.domain.consent import CONSENTS, Consent
 from ocr_svc.settings import OcrSettings
 from tests.ocr_svc.doubles import (
     FacilitiesDouble,

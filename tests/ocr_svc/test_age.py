@@ -11,7 +11,7 @@ import pytest
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
 from mesh.errors import unavailable
-from ocr_svc.domain import age_years
+from ocr_svc.domain.registration import age_years
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NIK, card, licence
 from tests.ocr_svc.steps import COMPLETED, state_becomes

@@ -13,7 +13,7 @@ from mediq.ocr.v1 import registration_service_pb2 as messages
 
 from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
-from ocr_svc.consent import CONSENTS, Consent, Purpose
+from ocr_svc.domain.consent import CONSENTS, Consent, Purpose
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, upload
 from tests.support.databases import dump
 from tests.support.mesh import problem

@@ -12,7 +12,7 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError, StatusCode, unavailable
-from ocr_svc.upload import MAX_IMAGE_BYTES
+from ocr_svc.servicers.upload import MAX_IMAGE_BYTES
 from tests.ocr_svc.conftest import PHOTO, Clinic, registration_token, upload, upload_request
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, card
 from tests.support.mesh import problem

@@ -12,7 +12,7 @@ from mediq.ocr.v1 import data_rights_service_pb2 as messages
 from mediq.queue.v1.queue_pb2 import TicketStatus
 
 from mesh.errors import unavailable
-from ocr_svc.consent import CONSENTS
+from ocr_svc.domain.consent import CONSENTS
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, registered, rights_token, upload
 from tests.ocr_svc.doubles import NAME, NIK, card
 from tests.ocr_svc.exports import FATE, export
@@ -65,9 +65,9 @@ async def test_all_pages_and_no_more_than_a_message_takes(
         user_id = made[0].user_id
         copy: messages.PersonalData = await export(clinic, user_id)
         assert [one.ticket.id for one in copy.tickets] == [one.ticket.id for one in made[::-1]]
-        monkeypatch.setattr("ocr_svc.data_rights_servicer.MOST_TICKETS", 5)
+        monkeypatch.setattr("ocr_svc.servicers.data_rights.MOST_TICKETS", 5)
         assert len((await export(clinic, user_id)).tickets) == 5
-        monkeypatch.setattr("ocr_svc.data_rights_servicer.MOST_TICKETS", 4)
+        monkeypatch.setattr("ocr_svc.servicers.data_rights.MOST_TICKETS", 4)
         assert await problem(export(clinic, user_id)) == ("RESOURCE_EXHAUSTED", "TOO_MANY_TICKETS")
 
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from mesh.persistence.database import make_engine
 from mesh.persistence.migrations import upgrade
-from ocr_svc.commands import app
+from ocr_svc.cli import app
 from tests.ocr_svc.conftest import Clinic
 from tests.ocr_svc.doubles import card
 from tests.ocr_svc.erasures import (
@@ -159,7 +159,7 @@ async def test_pages(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ocr_svc.commands.MAX_IDENTIFIERS", 2)
+    monkeypatch.setattr("ocr_svc.cli.MAX_IDENTIFIERS", 2)
     persons = [await person(clinic, stub, number) for number in range(1, 6)]
     taken, restore = clinic.now(), backup(clinic.users)
     for one in persons:

@@ -8,7 +8,7 @@ import httpx
 from mediq.queue.v1.queue_pb2 import TicketStatus
 from mediq.queue.v1.ticket_service_pb2 import TicketChange
 
-from ocr_svc.consent import CONSENTS
+from ocr_svc.domain.consent import CONSENTS
 from tests.ocr_svc.browsers import browser, upload
 from tests.ocr_svc.conftest import Clinic, rights_token
 from tests.ocr_svc.doubles import NIK

@@ -19,7 +19,7 @@ from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import StatusCode
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
-from ocr_svc.domain import (
+from ocr_svc.domain.registration import (
     CardWarning,
     Content,
     Correction,
@@ -30,7 +30,7 @@ from ocr_svc.domain import (
     Registration,
     State,
 )
-from ocr_svc.store import KEPT_HOURS, DraftRow, RegistrationRow, Repository
+from ocr_svc.persistence.registrations import KEPT_HOURS, DraftRow, RegistrationRow, Repository
 from tests.support.databases import on_empty
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import MeshError
-from ocr_svc.upload import MAX_IMAGE_BYTES, MAX_PARTS, photo_of
+from ocr_svc.servicers.upload import MAX_IMAGE_BYTES, MAX_PARTS, photo_of
 
 PHOTO = bytes(range(256)) * 40
 FORM = "multipart/form-data; boundary=XyZ"

@@ -32,7 +32,9 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
 from mesh.clock import timestamp
 from mesh.errors import MeshError, StatusCode
-from ocr_svc.domain import (
+from ocr_svc.domain.driving_licence import SEXES, registrable
+from ocr_svc.domain.erasure import Visits
+from ocr_svc.domain.registration import (
     CORRECTABLE,
     SIM,
     CardWarning,
@@ -42,8 +44,6 @@ from ocr_svc.domain import (
     Reading,
     current_fields,
 )
-from ocr_svc.erasure import Visits
-from ocr_svc.licence import SEXES, registrable
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub

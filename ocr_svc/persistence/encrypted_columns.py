@@ -7,8 +7,14 @@ from sqlalchemy import Row
 
 from mesh.audit_trail.recorder import encrypted_events
 from mesh.encryption.encrypted_columns import EncryptedColumn
-from ocr_svc.erasure_store import ErasureRow, account_place
-from ocr_svc.store import AUDIT, DraftRow, RegistrationRow, reading_place, registration_place
+from ocr_svc.persistence.erasures import ErasureRow, account_place
+from ocr_svc.persistence.registrations import (
+    AUDIT,
+    DraftRow,
+    RegistrationRow,
+    reading_place,
+    registration_place,
+)
 
 
 def _registration(name: str, row: Row[Any]) -> str:

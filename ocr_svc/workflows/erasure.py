@@ -1,4 +1,4 @@
-"""From an accepted erasure to its end, in durable steps; see `ocr_svc.erasure.State`.
+"""From an accepted erasure to its end, in durable steps; see `ocr_svc.domain.erasure.State`.
 
 No refusal is final: who was promised an erasure gets it, however long it takes.
 """
@@ -9,11 +9,11 @@ from datetime import datetime
 
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
-from ocr_svc.clients import Accounts, Queue
-from ocr_svc.erasure import Erasure, State
-from ocr_svc.erasure_store import Erasures
+from ocr_svc.adapters.clients import Accounts, Queue
+from ocr_svc.domain.erasure import Erasure, State
+from ocr_svc.persistence.erasures import Erasures
 from ocr_svc.settings import OcrSettings
-from ocr_svc.steps import Steps
+from ocr_svc.workflows.step_runner import Steps
 
 
 class ErasureSaga(Steps[Erasure]):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mesh.errors import MeshError, StatusCode, failed_precondition, invalid, not_found
-from ocr_svc.consent import Purpose
+from ocr_svc.domain.consent import Purpose
 
 CORRECTABLE = (
     "nik",

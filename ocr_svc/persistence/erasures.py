@@ -9,10 +9,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.persistence.database import UtcDateTime
-from ocr_svc import domain
-from ocr_svc.erasure import UNFINISHED, Erasure, State
-from ocr_svc.leases import LeasedRow, Leases, changed
-from ocr_svc.store import Base, RegistrationRow, Repository, new_id
+from ocr_svc.domain import registration
+from ocr_svc.domain.erasure import UNFINISHED, Erasure, State
+from ocr_svc.persistence.leases import LeasedRow, Leases, changed
+from ocr_svc.persistence.registrations import Base, RegistrationRow, Repository, new_id
 
 
 class ErasureRow(LeasedRow, Base):
@@ -267,7 +267,7 @@ class Erasures(Leases[ErasureRow, Erasure]):
             row.age = None
             row.ticket = None
 
-    def registrations(self, session: Session, user_id: str) -> Sequence[domain.Registration]:
+    def registrations(self, session: Session, user_id: str) -> Sequence[registration.Registration]:
         """The registrations of a person, newest first."""
         query = (
             select(RegistrationRow)
@@ -282,7 +282,7 @@ class Erasures(Leases[ErasureRow, Erasure]):
         One without an account yet is known by the NIK on the card alone.
         """
         query = select(RegistrationRow.id, RegistrationRow.user_id).where(
-            RegistrationRow.state.in_(domain.UNFINISHED)
+            RegistrationRow.state.in_(registration.UNFINISHED)
         )
         return any(
             row.user_id == user_id if row.user_id else self._nik(session, row.id) == nik

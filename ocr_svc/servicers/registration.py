@@ -21,13 +21,13 @@ from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
-from ocr_svc import domain
-from ocr_svc.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
-from ocr_svc.consent import Consent, Purpose, consent_of, require_agreed
-from ocr_svc.saga import Saga
+from ocr_svc.adapters.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
+from ocr_svc.domain import registration
+from ocr_svc.domain.consent import Consent, Purpose, consent_of, require_agreed
+from ocr_svc.persistence.registrations import Repository, new_id
+from ocr_svc.servicers.upload import photo_of
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import Repository, new_id
-from ocr_svc.upload import photo_of
+from ocr_svc.workflows.registration import Saga
 
 ANSWER_SECONDS = 1.5
 """Kept back from a confirming call for its answer: the tickets session and the database."""
@@ -37,7 +37,7 @@ ATTEMPTS = 5
 """Tries of a change to a draft that another change overtook."""
 
 
-def _draft(draft: domain.Draft, content: domain.Content) -> messages.Draft:
+def _draft(draft: registration.Draft, content: registration.Content) -> messages.Draft:
     message = messages.Draft(
         id=draft.id,
         document_type=engine.DocumentType.Value(content.reading.document_type),
@@ -118,11 +118,11 @@ class RegistrationServicer(RegistrationServiceServicer):
         draft = await self._uploaded(request.request_id, fingerprint)
         if draft is None:
             return await self._read_card(request.request_id, photo, fingerprint)
-        content = domain.require_content(draft, draft.id, self._clock())
+        content = registration.require_content(draft, draft.id, self._clock())
         session = await self._accounts.registration_session(draft.id)
         return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
 
-    async def _uploaded(self, request_id: str, fingerprint: str) -> domain.Draft | None:
+    async def _uploaded(self, request_id: str, fingerprint: str) -> registration.Draft | None:
         """The draft that this upload made before.
 
         The method is public: whoever has the request_id may ask. That alone opens no draft, the
@@ -142,7 +142,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             return None
         draft, known = found
         if known != fingerprint:
-            raise domain.reused_request_id()
+            raise registration.reused_request_id()
         return draft
 
     async def _read_card(
@@ -158,8 +158,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             reading_task.cancel()
             session_task.cancel()
         time = self._clock()
-        content = domain.Content(reading, reading.warnings)
-        draft = domain.Draft(draft_id, time + self._draft_time, 1, content)
+        content = registration.Content(reading, reading.warnings)
+        draft = registration.Draft(draft_id, time + self._draft_time, 1, content)
 
         def add(unit: Session) -> None:
             self._repository.add_draft(unit, draft, request_id, fingerprint, time)
@@ -172,18 +172,18 @@ class RegistrationServicer(RegistrationServiceServicer):
             other = await self._uploaded(request_id, fingerprint)
             if other is None:
                 raise
-            draft, content = other, domain.require_content(other, other.id, time)
+            draft, content = other, registration.require_content(other, other.id, time)
             session = await self._accounts.registration_session(other.id)
         return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
 
-    async def _open(self, draft_id: str) -> tuple[domain.Draft, domain.Content]:
+    async def _open(self, draft_id: str) -> tuple[registration.Draft, registration.Content]:
         """A draft that waits for its confirmation.
 
         Raises:
             MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
         """
         draft = await self._database.read(lambda session: self._repository.draft(session, draft_id))
-        content = domain.require_content(draft, draft_id, self._clock())
+        content = registration.require_content(draft, draft_id, self._clock())
         assert draft is not None
         return draft, content
 
@@ -195,7 +195,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     ) -> messages.Draft:
         changes = {
             name: str(getattr(request, name))
-            for name in domain.CORRECTABLE
+            for name in registration.CORRECTABLE
             if request.HasField(name)  # type: ignore[arg-type]
         }
         fingerprint = self._repository.fingerprint(request.SerializeToString(deterministic=True))
@@ -205,17 +205,19 @@ class RegistrationServicer(RegistrationServiceServicer):
             if known == fingerprint:
                 return _draft(draft, content)
             if known is not None:
-                raise domain.reused_request_id()
-            changed = domain.correct(
+                raise registration.reused_request_id()
+            changed = registration.correct(
                 content, changes, request.request_id, fingerprint, self._clock()
             )
-            changed = domain.reviewed(changed, await self._validate(changed))
+            changed = registration.reviewed(changed, await self._validate(changed))
             replace = partial(self._repository.replace_content, draft=draft, content=changed)
             if await self._noted(replace, messages.Draft(id=draft.id)):
                 return _draft(draft, changed)
         raise _overtaken()
 
-    async def _validate(self, content: domain.Content) -> tuple[domain.CardWarning, ...] | None:
+    async def _validate(
+        self, content: registration.Content
+    ) -> tuple[registration.CardWarning, ...] | None:
         try:
             return await self._reader.validate(content)
         except MeshError as error:
@@ -231,13 +233,13 @@ class RegistrationServicer(RegistrationServiceServicer):
         self, request: messages.ConfirmRegistrationRequest, context: Context
     ) -> messages.Registration:
         found = await self._confirm(request)
-        domain.require_same_target(
+        registration.require_same_target(
             found, request.request_id, request.institution_id, request.service_id
         )
         call = current_call()
         left = call.remaining_seconds() if call is not None else None
         found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
-        if found.state is domain.State.FAILED:
+        if found.state is registration.State.FAILED:
             raise MeshError(
                 "the registration was refused",
                 StatusCode(found.failure_kind),
@@ -246,7 +248,9 @@ class RegistrationServicer(RegistrationServiceServicer):
             )
         return await self._registration(found)
 
-    async def _confirm(self, request: messages.ConfirmRegistrationRequest) -> domain.Registration:
+    async def _confirm(
+        self, request: messages.ConfirmRegistrationRequest
+    ) -> registration.Registration:
         """The draft's registration, made now unless it exists.
 
         Raises:
@@ -254,7 +258,9 @@ class RegistrationServicer(RegistrationServiceServicer):
                 stored.
         """
 
-        def look(session: Session) -> tuple[domain.Draft | None, domain.Registration | None]:
+        def look(
+            session: Session,
+        ) -> tuple[registration.Draft | None, registration.Registration | None]:
             # In this order: when the draft is seen as confirmed, its registration is seen too.
             draft = self._repository.draft(session, request.draft_id)
             return draft, self._repository.registration_of(session, request.draft_id)
@@ -267,15 +273,15 @@ class RegistrationServicer(RegistrationServiceServicer):
             if found is not None:
                 return found
             require_agreed(request.consent_version, purposes, self._consents)
-            identity = domain.identity_of(
-                domain.require_content(draft, request.draft_id, self._clock())
+            identity = registration.identity_of(
+                registration.require_content(draft, request.draft_id, self._clock())
             )
             assert draft is not None
             time_zone = await self._facilities.require_service(
                 request.institution_id, request.service_id
             )
             now = self._clock()
-            made = domain.Registration(
+            made = registration.Registration(
                 id=new_id(),
                 draft_id=draft.id,
                 request_id=request.request_id,
@@ -284,7 +290,7 @@ class RegistrationServicer(RegistrationServiceServicer):
                 consent_time=now,
                 consent_version=request.consent_version,
                 consent_purposes=purposes,
-                age_years=domain.age_years(identity.tanggal_lahir, now, time_zone),
+                age_years=registration.age_years(identity.tanggal_lahir, now, time_zone),
             )
             confirm = partial(
                 self._repository.confirm,
@@ -319,7 +325,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             raise not_found("registration", request.draft_id)
         return await self._registration(found)
 
-    async def _registration(self, found: domain.Registration) -> messages.Registration:
+    async def _registration(self, found: registration.Registration) -> messages.Registration:
         """The answer about a registration.
 
         The ticket is the one that was issued, as stored. Asking queue_svc again under the same key
@@ -333,7 +339,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             failure_reason=found.failure_reason,
             user_id=found.user_id,
         )
-        if found.state is domain.State.COMPLETED:
+        if found.state is registration.State.COMPLETED:
             message.ticket.CopyFrom(Ticket.FromString(found.ticket))
             session = await self._tickets_session(found.user_id)
             if session is not None:

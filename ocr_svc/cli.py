@@ -22,9 +22,9 @@ from mesh.errors import MeshError, failed_precondition
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.observability import logs
 from mesh.persistence.database import Database
-from ocr_svc.erasure_store import ErasureRow, Erasures, Replayed
+from ocr_svc.persistence.erasures import ErasureRow, Erasures, Replayed
+from ocr_svc.persistence.registrations import AUDIT, Repository
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import AUDIT, Repository
 
 INCOMPLETE = 1
 """Exit code: the accounts of some erasures are not known any more."""

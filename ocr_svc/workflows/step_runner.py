@@ -20,10 +20,10 @@ from mesh.contract.call import current_call, enter_call
 from mesh.errors import MeshError
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
-from ocr_svc.domain import pause_seconds
-from ocr_svc.leases import Item, Leases
+from ocr_svc.domain.registration import pause_seconds
+from ocr_svc.persistence.leases import Item, Leases
+from ocr_svc.persistence.registrations import new_id
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import new_id
 
 MAX_RUNNING = 16
 """Rows of one table that the background works on at the same time."""

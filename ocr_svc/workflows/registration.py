@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 from mesh.errors import MeshError, StatusCode, failed_precondition
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
-from ocr_svc.clients import Accounts, Queue
-from ocr_svc.domain import Registration, State, is_permanent
-from ocr_svc.erasure_store import Erasures
+from ocr_svc.adapters.clients import Accounts, Queue
+from ocr_svc.domain.registration import Registration, State, is_permanent
+from ocr_svc.persistence.erasures import Erasures
+from ocr_svc.persistence.registrations import Repository
 from ocr_svc.settings import OcrSettings
-from ocr_svc.steps import Steps
-from ocr_svc.store import Repository
+from ocr_svc.workflows.step_runner import Steps
 
 
 class Saga(Steps[Registration]):

@@ -14,9 +14,9 @@ from mesh.audit_trail.recorder import audit_table
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import StatusCode
 from mesh.persistence.database import UtcDateTime
-from ocr_svc.consent import Purpose
-from ocr_svc.domain import UNFINISHED, Content, Draft, Identity, Registration, State
-from ocr_svc.leases import LeasedRow, Leases, changed
+from ocr_svc.domain.consent import Purpose
+from ocr_svc.domain.registration import UNFINISHED, Content, Draft, Identity, Registration, State
+from ocr_svc.persistence.leases import LeasedRow, Leases, changed
 
 KEPT_HOURS = 24
 """How long after its end a draft's row, without content, still tells that there was one, and its

@@ -16,19 +16,13 @@ from mesh.contract.call import current_call
 from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
-from ocr_svc import domain
-from ocr_svc.clients import Accounts, Queue
-from ocr_svc.erasure import (
-    Erasure,
-    State,
-    registration_running,
-    require_closed,
-    retain_time,
-)
-from ocr_svc.erasure_saga import ErasureSaga
-from ocr_svc.erasure_store import Erasures
+from ocr_svc.adapters.clients import Accounts, Queue
+from ocr_svc.domain import registration
+from ocr_svc.domain.erasure import Erasure, State, registration_running, require_closed, retain_time
+from ocr_svc.persistence.erasures import Erasures
+from ocr_svc.persistence.registrations import new_id
 from ocr_svc.settings import OcrSettings
-from ocr_svc.store import new_id
+from ocr_svc.workflows.erasure import ErasureSaga
 
 ANSWER_SECONDS = 0.5
 """Kept back from an erasing call for its answer."""
@@ -36,7 +30,7 @@ MOST_TICKETS = 5000
 """Tickets in one copy, some 7 MB: a message of the mesh is at most 12 MiB."""
 
 
-def _consent(found: domain.Registration) -> messages.ConsentRecord:
+def _consent(found: registration.Registration) -> messages.ConsentRecord:
     return messages.ConsentRecord(
         registration_id=found.id,
         institution_id=found.institution_id,

@@ -1,0 +1,1 @@
+"""What holds for registrations, consents and erasures, whatever keeps or serves them."""

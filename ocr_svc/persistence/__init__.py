@@ -1,0 +1,1 @@
+"""The tables of registrations and erasures, and what reads and writes them."""

@@ -1,0 +1,1 @@
+"""The RPCs of registration and of data rights."""

@@ -1,0 +1,1 @@
+"""Durable workflows: a registration up to its ticket, an erasure in all services."""
