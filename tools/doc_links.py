@@ -1,7 +1,8 @@
 """Checks that every relative link of every Markdown file leads somewhere, its heading included.
 
 `python -m tools.doc_links` prints what does not resolve and exits 1. Links to other sites are not
-followed. The headings' anchors are those that GitHub and GitLab make.
+followed. The headings' anchors are those that GitHub and GitLab make. The README stays short: what
+makes it longer belongs on a page of docs/.
 """
 
 import re
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 HEADING = re.compile(r"#{1,6}\s+(.+?)\s*#*$")
+README_WORDS = 600
 FENCE = re.compile(r"\s*(```|~~~)")
 
 
@@ -68,9 +70,17 @@ def broken(path: Path) -> Iterator[str]:
                 yield f"{path}:{number}: {target}: no such heading"
 
 
+def too_long(path: Path, words: int) -> Iterator[str]:
+    """Yields a complaint when a document has more words than it may, code and tables included."""
+    count = len(path.read_text(encoding="utf-8").split())
+    if count > words:
+        yield f"{path}: {count} words, {words} at most: move what is too much to a page of docs/"
+
+
 def main() -> None:
-    """Prints the broken links and exits 1 when there is one."""
+    """Prints the broken links, and what the README has too much, and exits 1 when there is any."""
     found = [problem for path in documents(ROOT) for problem in broken(path)]
+    found += too_long(ROOT / "README.md", README_WORDS)
     if found:
         sys.exit("\n".join(found))
 
