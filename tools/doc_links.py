@@ -1,7 +1,9 @@
 """Checks that every relative link of every Markdown file leads somewhere, its heading included.
 
 `python -m tools.doc_links` prints what does not resolve and exits 1. Links to other sites are not
-followed. The headings' anchors are those that GitHub and GitLab make.
+followed. The headings' anchors are those that GitHub and GitLab make. A file of the project that a
+document names in `code` exists too. The README stays short: what makes it longer belongs on a page
+of docs/.
 """
 
 import re
@@ -13,6 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 HEADING = re.compile(r"#{1,6}\s+(.+?)\s*#*$")
+NAMED = re.compile(r"`([\w-]+/(?:[\w.-]+/)*(?:[\w.-]+\.\w+)?)(?:::[^`]*)?`")
+"""A file with its suffix, or a folder that ends with a slash; `::` and a test's name may follow."""
+HISTORY = ("CHANGELOG.md", "UPGRADING.md")
+"""Documents that name what was."""
+README_WORDS = 600
 FENCE = re.compile(r"\s*(```|~~~)")
 
 
@@ -68,9 +75,30 @@ def broken(path: Path) -> Iterator[str]:
                 yield f"{path}:{number}: {target}: no such heading"
 
 
+def stale(root: Path, path: Path) -> Iterator[str]:
+    """Yields the files and folders of the project that a document names and that do not exist.
+
+    Only paths that begin with a folder of the root are looked at; others are of somewhere else.
+    """
+    for number, line in prose(path.read_text(encoding="utf-8")):
+        for name in NAMED.findall(line):
+            if (root / name.split("/")[0]).is_dir() and not (root / name).exists():
+                yield f"{path}:{number}: {name}: no such file"
+
+
+def too_long(path: Path, words: int) -> Iterator[str]:
+    """Yields a complaint when a document has more words than it may, code and tables included."""
+    count = len(path.read_text(encoding="utf-8").split())
+    if count > words:
+        yield f"{path}: {count} words, {words} at most: move what is too much to a page of docs/"
+
+
 def main() -> None:
-    """Prints the broken links and exits 1 when there is one."""
-    found = [problem for path in documents(ROOT) for problem in broken(path)]
+    """Prints broken links, stale names and what the README has too much; exits 1 for any."""
+    pages = documents(ROOT)
+    found = [problem for path in pages for problem in broken(path)]
+    found += [one for path in pages if path.name not in HISTORY for one in stale(ROOT, path)]
+    found += too_long(ROOT / "README.md", README_WORDS)
     if found:
         sys.exit("\n".join(found))
 

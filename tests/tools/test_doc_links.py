@@ -62,6 +62,37 @@ def test_hidden_and_generated_folders_are_left_out(root: Path) -> None:
     assert problems(root) == [".github/page.md:1: missing.md: no such file"]
 
 
+def test_files_that_a_document_names_exist(root: Path) -> None:
+    page = root / "two.md"
+    page.write_text(
+        "`sub/three.md`, `sub/key`, `sub/gone.py`, `elsewhere/x.py`, `sub/old.py::test_x`,\n"
+        "`a sub/b.py`, `sub/`, `sub/old/`\n"
+        "```\n`sub/in_a_block.py`\n```\n"
+    )
+    assert list(doc_links.stale(root, page)) == [
+        f"{page}:1: sub/gone.py: no such file",
+        f"{page}:1: sub/old.py: no such file",
+        f"{page}:2: sub/old/: no such file",
+    ]
+
+
+def test_a_document_that_is_too_long_is_named(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("# One\n\ntwo `three`\n")
+    assert list(doc_links.too_long(page, 4)) == []
+    (problem,) = doc_links.too_long(page, 3)
+    assert problem.startswith(f"{page}: 4 words, 3 at most")
+
+
+def test_the_readme_of_this_project_is_short() -> None:
+    assert list(doc_links.too_long(doc_links.ROOT / "README.md", doc_links.README_WORDS)) == []
+
+
 def test_the_links_of_this_project_resolve() -> None:
     found = [p for path in doc_links.documents(doc_links.ROOT) for p in doc_links.broken(path)]
     assert found == []
+
+
+def test_the_files_that_this_project_names_exist() -> None:
+    pages = [p for p in doc_links.documents(doc_links.ROOT) if p.name not in doc_links.HISTORY]
+    assert [one for page in pages for one in doc_links.stale(doc_links.ROOT, page)] == []
