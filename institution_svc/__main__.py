@@ -4,10 +4,12 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
-from institution_svc.sealed import ENCRYPTED_COLUMNS
-from institution_svc.servicer import InstitutionServicer
+from institution_svc.application.unit_of_work import Clock, UnitsOfWork
+from institution_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from institution_svc.persistence.models import AUDIT, IDEMPOTENCY
+from institution_svc.servicers.facilities import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
-from institution_svc.store import AUDIT, IDEMPOTENCY
+from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -19,23 +21,24 @@ from mesh.rpc.server import Server, run
 
 async def build(server: Server) -> None:
     """Wires the service."""
-    wire(server, Channels(server.settings.tls, server.settings.service))
+    wire(server, Channels(server.settings.tls, server.settings.service), utc_now)
 
 
-def wire(server: Server, channels: Channels) -> None:
+def wire(server: Server, channels: Channels, clock: Clock) -> None:
     """Wires the service with its surroundings.
 
     Args:
         server: The server to fill.
         channels: Channels to other services.
+        clock: Gives the time.
     """
     settings = server.settings
     server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
-    servicer = InstitutionServicer(database, idempotency)
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    servicer = InstitutionServicer(UnitsOfWork(database, idempotency, clock))
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)

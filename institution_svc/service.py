@@ -1,6 +1,6 @@
 """What operations need to know of this service."""
 
-from institution_svc.sealed import ENCRYPTED_COLUMNS
+from institution_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from mesh.registry import ServiceDefinition
 
 SERVICE = ServiceDefinition(

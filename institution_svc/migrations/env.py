@@ -1,4 +1,4 @@
-from institution_svc.store import Base
+from institution_svc.persistence.models import Base
 from mesh.persistence.migrations import run_env
 
 run_env(Base.metadata)

@@ -12,6 +12,7 @@ from mediq.policy.v1.policy_pb2 import Role
 
 from institution_svc.__main__ import wire
 from institution_svc.settings import InstitutionSettings
+from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from tests.support.audit import Collector, double
 from tests.support.databases import migrated_sqlite
@@ -48,7 +49,7 @@ async def institutions(
     )
 
     async def build(server: Server) -> None:
-        wire(server, mesh.channels("institution_svc"))
+        wire(server, mesh.channels("institution_svc"), utc_now)
 
     async with (
         mesh.double("user_svc", double(audit)),

@@ -10,8 +10,8 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role
 
 from institution_svc.__main__ import build
+from institution_svc.persistence.models import Base
 from institution_svc.settings import InstitutionSettings
-from institution_svc.store import Base
 from tests.support.mesh import Mesh
 from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 

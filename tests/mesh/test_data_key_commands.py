@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Engine, Table, insert, select, update
 from typer.testing import CliRunner, Result
 
-from institution_svc.store import IDEMPOTENCY
+from institution_svc.persistence.models import IDEMPOTENCY
 from mesh.clock import utc_now
 from mesh.encryption import data_keys
 from mesh.encryption.data_keys import QUIET_SECONDS

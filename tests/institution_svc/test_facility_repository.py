@@ -11,9 +11,16 @@ from uuid import uuid4
 import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 
-from institution_svc import store
-from institution_svc.domain import (
+from institution_svc.application.facility_commands import (
+    UpdateInstitution,
+    UpdateService,
+    create_service,
+    update_institution,
+    update_service,
+)
+from institution_svc.domain.facilities import (
     Changes,
     HealthcareService,
     Institution,
@@ -23,6 +30,7 @@ from institution_svc.domain import (
     ServiceChanges,
     ServiceKind,
 )
+from institution_svc.persistence.facility_repository import FacilityRepository
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
@@ -58,7 +66,7 @@ def write_old_rows(url: str) -> None:
 
 async def add_institution(database: Database) -> Institution:
     return await database.write(
-        lambda session: store.create_institution(session, "RSUD", "Palu", "", "Asia/Makassar", NOW)
+        lambda session: FacilityRepository(session).add("RSUD", "Palu", "", "Asia/Makassar", NOW)
     )
 
 
@@ -77,6 +85,10 @@ def new_service(institution_id: str, name: str = "Farmasi", prefix: str = "F") -
     )
 
 
+def add_service(session: Session, service: HealthcareService) -> HealthcareService:
+    return create_service(FacilityRepository(session), service, NOW)
+
+
 @on_empty
 @pytest.mark.parametrize("is_upgraded_before", [False, True])
 async def test_rows_of_the_first_release_have_the_usual_settings(
@@ -91,13 +103,13 @@ async def test_rows_of_the_first_release_have_the_usual_settings(
         await asyncio.to_thread(upgrade, "institution_svc", database_url)
     database = Database(database_url, 2)
     institution = await database.read(
-        lambda session: store.get_institution(session, OLD_INSTITUTION)
+        lambda session: FacilityRepository(session).get(OLD_INSTITUTION)
     )
     assert institution == Institution(
         OLD_INSTITUTION, "RSUD", "Palu", "", "Asia/Makassar", NOW, NOW, PriorityRules()
     )
     service = await database.read(
-        lambda session: store.get_service(session, OLD_INSTITUTION, OLD_SERVICE)
+        lambda session: FacilityRepository(session).service(OLD_INSTITUTION, OLD_SERVICE)
     )
     assert service == HealthcareService(
         OLD_SERVICE,
@@ -113,7 +125,9 @@ async def test_rows_of_the_first_release_have_the_usual_settings(
     )
     changes = ServiceChanges(name="Poli Anak", opens="08:00", closes="12:00")
     changed = await database.write(
-        lambda session: store.update_service(session, OLD_INSTITUTION, OLD_SERVICE, changes)
+        lambda session: update_service(
+            FacilityRepository(session), UpdateService(OLD_INSTITUTION, OLD_SERVICE, changes), NOW
+        )
     )
     assert (changed.name, changed.opens, changed.rates) == ("Poli Anak", "08:00", Rates(4, 2, 1))
     await database.close()
@@ -145,9 +159,11 @@ async def test_priority_rules_come_back_as_they_were(database: Database) -> None
     async def stored(wanted: PriorityRules) -> PriorityRules:
         changes = Changes(priority_rules=wanted)
         await database.write(
-            lambda session: store.update_institution(session, made.id, changes, NOW)
+            lambda session: update_institution(
+                FacilityRepository(session), UpdateInstitution(made.id, changes), NOW
+            )
         )
-        found = await database.read(lambda session: store.get_institution(session, made.id))
+        found = await database.read(lambda session: FacilityRepository(session).get(made.id))
         return found.priority_rules
 
     assert made.priority_rules == PriorityRules()
@@ -158,9 +174,9 @@ async def test_priority_rules_come_back_as_they_were(database: Database) -> None
 async def test_a_service_comes_back_as_it_was(database: Database) -> None:
     institution = await add_institution(database)
     service = new_service(institution.id)
-    await database.write(lambda session: store.create_service(session, service))
+    await database.write(partial(add_service, service=service))
     found = await database.read(
-        lambda session: store.get_service(session, institution.id, service.id)
+        lambda session: FacilityRepository(session).service(institution.id, service.id)
     )
     assert found == service
     assert found.kind is ServiceKind.PHARMACY
@@ -169,10 +185,12 @@ async def test_a_service_comes_back_as_it_was(database: Database) -> None:
 async def test_a_service_is_changed_in_place(database: Database) -> None:
     institution = await add_institution(database)
     service = new_service(institution.id)
-    await database.write(lambda session: store.create_service(session, service))
+    await database.write(partial(add_service, service=service))
     changes = ServiceChanges("Depo", 20, ServiceKind.OTHER, Rates(), 40, "08:00", "09:00")
     changed = await database.write(
-        lambda session: store.update_service(session, institution.id, service.id, changes)
+        lambda session: update_service(
+            FacilityRepository(session), UpdateService(institution.id, service.id, changes), NOW
+        )
     )
     assert changed == HealthcareService(
         service.id,
@@ -187,7 +205,7 @@ async def test_a_service_is_changed_in_place(database: Database) -> None:
         "09:00",
     )
     found = await database.read(
-        lambda session: store.list_services(session, institution.id, None, 9)
+        lambda session: FacilityRepository(session).services(institution.id, None, 9)
     )
     assert found == [changed]
 
@@ -196,18 +214,20 @@ async def test_names_and_prefixes_are_taken(database: Database) -> None:
     institution = await add_institution(database)
     other = new_service(institution.id, "Poli Umum", "A")
     for service in (new_service(institution.id), other):
-        await database.write(partial(store.create_service, service=service))
+        await database.write(partial(add_service, service=service))
     for again, reason in (
         (new_service(institution.id, "Farmasi", "X"), "SERVICE_NAME_TAKEN"),
         (new_service(institution.id, "X", "F"), "SERVICE_PREFIX_TAKEN"),
     ):
         with pytest.raises(MeshError) as error:
-            await database.write(partial(store.create_service, service=again))
+            await database.write(partial(add_service, service=again))
         assert error.value.reason == reason
     with pytest.raises(MeshError) as error:
         await database.write(
-            lambda session: store.update_service(
-                session, institution.id, other.id, ServiceChanges(name="Farmasi")
+            lambda session: update_service(
+                FacilityRepository(session),
+                UpdateService(institution.id, other.id, ServiceChanges(name="Farmasi")),
+                NOW,
             )
         )
     assert error.value.reason == "SERVICE_NAME_TAKEN"
@@ -219,7 +239,11 @@ async def test_two_updates_at_once_see_each_other(database: Database) -> None:
     async def change(service_id: str, changes: ServiceChanges) -> str:
         try:
             await database.write(
-                lambda session: store.update_service(session, institution.id, service_id, changes)
+                lambda session: update_service(
+                    FacilityRepository(session),
+                    UpdateService(institution.id, service_id, changes),
+                    NOW,
+                )
             )
         except MeshError as error:
             return error.reason
@@ -227,7 +251,7 @@ async def test_two_updates_at_once_see_each_other(database: Database) -> None:
 
     for attempt in range(10):
         service = new_service(institution.id, f"Farmasi {attempt}", f"F{chr(65 + attempt)}")
-        await database.write(partial(store.create_service, service=service))
+        await database.write(partial(add_service, service=service))
         reasons = await asyncio.gather(
             change(service.id, ServiceChanges(opens="12:00")),
             change(service.id, ServiceChanges(closes="11:00")),

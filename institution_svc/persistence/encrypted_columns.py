@@ -1,6 +1,6 @@
 """The columns of the facility service that hold ciphertexts."""
 
-from institution_svc.store import AUDIT, IDEMPOTENCY
+from institution_svc.persistence.models import AUDIT, IDEMPOTENCY
 from mesh.audit_trail.recorder import encrypted_events
 from mesh.idempotency import encrypted_answers
 

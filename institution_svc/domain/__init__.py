@@ -1,0 +1,1 @@
+"""What holds for facilities, whatever keeps or serves them."""

@@ -1,0 +1,1 @@
+"""Facilities as messages of the contracts."""

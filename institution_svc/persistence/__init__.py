@@ -1,0 +1,1 @@
+"""The tables of facilities, and what reads and writes them."""
