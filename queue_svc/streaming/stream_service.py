@@ -5,10 +5,9 @@ cursor in every message lets a client go on where it was, here or at another rep
 """
 
 import asyncio
-import datetime
 import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import reduce
 from typing import TypeVar
@@ -28,15 +27,11 @@ from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.persistence.batching import KeyedBatcher
 from queue_svc.application.facility_directory import Facility
-from queue_svc.application.ticket_reads import describe_tickets
 from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
-from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
-from queue_svc.messages.boards import board_message
+from queue_svc.domain.tickets import Service, Ticket, as_issued, changed
 from queue_svc.messages.tickets import THREE, ticket_message
-from queue_svc.persistence.facility_queries import FacilityQueries
 from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.streaming.change_feed import (
     ChangeFeed,
@@ -44,16 +39,16 @@ from queue_svc.streaming.change_feed import (
     cursor_of,
     parse_cursor,
 )
+from queue_svc.streaming.stream_queries import (
+    MISSED,
+    query_board_state,
+    query_counter_state,
+    query_missed,
+)
 from queue_svc.streaming.stream_session import StreamSession, end
 
-MISSED = 1000
-"""Changes that are sent one by one after a reconnect; who missed more gets the whole again."""
-TRIES = 5
-"""Reads of a board between which something changed, before the last one is shown all the same."""
 MOST_STREAMS = 5000
 """Streams of one process: each holds some 50 kB, and an event must reach all of them."""
-ROWS = 20
-"""Tickets that a counter's stream lists."""
 _AGAIN = frozenset(
     {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
 )
@@ -222,9 +217,11 @@ class StreamService:
                     yield WatchCounterResponse(end=reason, cursor=cursor)
                     return
                 woken = await stream.wait()
-                news = any(one.entry.service_id == service_id for one in stream.pending())
+                changed_service = any(
+                    one.entry.service_id == service_id for one in stream.pending()
+                )
                 # In silence too: the order shifts as priority grows.
-                changed_here = news or not woken
+                changed_here = changed_service or not woken
 
     @asynccontextmanager
     async def _session(self, facility: Facility, until: float) -> AsyncIterator[StreamSession]:
@@ -295,65 +292,6 @@ class StreamService:
             AccessScope(), TicketQueries.waiting_lists, services, self._clock()
         )
         return [found.get(service.key) for service in services]
-
-
-def query_missed(
-    queries: FacilityQueries, institution_id: str, days: Sequence[str], seen: Mapping[int, int]
-) -> list[ChangeLogEntry] | None:
-    """Reads what happened after a cursor; None when it cannot be told from there."""
-    revisions = queries.revisions(institution_id, days)
-    known = {queue_id: seen.get(queue_id, 0) for queue_id in revisions}
-    if not set(seen) <= set(revisions):
-        return None
-    if any(known[queue_id] > revision for queue_id, revision in revisions.items()):
-        return None
-    if sum(revisions.values()) - sum(known.values()) > MISSED:
-        return None
-    return queries.entries(known, 2 * MISSED)
-
-
-def query_board_state(
-    queries: FacilityQueries,
-    facility: Facility,
-    days: Sequence[str],
-    service_id: str,
-    now: datetime.datetime,
-) -> tuple[WatchQueueResponse, dict[int, int]]:
-    """Reads the board of a facility and the revisions at which it is right."""
-    institution_id = facility.institution_id
-    for _ in range(TRIES):
-        services, shown = queries.board(institution_id, days, service_id)
-        every = queries.revisions(institution_id, days)
-        mine = queries.revisions(institution_id, days, service_id)
-        if mine == shown:
-            break
-    board = board_message(institution_id, facility.name, facility.time_zone, services, now)
-    # A queue that began meanwhile is not shown: its events are still to be told.
-    others = {one: revision for one, revision in every.items() if one not in mine}
-    seen = others | shown
-    return WatchQueueResponse(board=board, cursor=cursor_of(seen)), seen
-
-
-def query_counter_state(
-    queries: TicketQueries,
-    institution_id: str,
-    service_id: str,
-    counter_id: str,
-    days: Sequence[str],
-    now: datetime.datetime,
-) -> CounterState:
-    """Reads what an operator sees at a counter."""
-    waiting = queries.listed(institution_id, service_id, days, Status.WAITING, now)
-    held = queries.by_ids(queries.current(institution_id, service_id, days))
-    current = [one for one in held if one.counter and one.counter.id == counter_id]
-    skipped = queries.skipped(institution_id, service_id, days)[:ROWS]
-    return CounterState(
-        counter_id=counter_id,
-        current=describe_tickets(queries, current, now),
-        next=describe_tickets(queries, queries.by_ids(waiting[:ROWS]), now),
-        skipped=describe_tickets(queries, queries.by_ids(skipped), now),
-        waiting=len(waiting),
-    )
 
 
 async def ended(

@@ -80,7 +80,7 @@ class TestResume:
     async def test_who_missed_too_much_gets_the_whole_anew(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("queue_svc.streaming.stream_service.MISSED", 5)
+        monkeypatch.setattr("queue_svc.streaming.stream_queries.MISSED", 5)
         await world.take()
         async with board(world) as stream:
             cursor = (await anext(stream)).cursor
