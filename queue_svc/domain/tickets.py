@@ -1,4 +1,4 @@
-"""A ticket: where it stands, who may reach it, and what each change does to it."""
+"""A ticket: where it stands, and what each change does to it."""
 
 import datetime
 from collections.abc import Sequence
@@ -177,11 +177,11 @@ class TicketChange:
 
 @dataclass(frozen=True)
 class ChangeLogEntry:
-    """One change in a queue's history. It names nobody."""
+    """One entry of a queue's change log. It names nobody."""
 
     queue_id: int
     revision: int
-    """Place in the history, from 1, without gap."""
+    """Place in the change log, from 1, without gap."""
     act: TicketEventType
     ticket_id: str
     number: str

@@ -1,4 +1,4 @@
-"""What a facility looks like: boards, numbers, histories."""
+"""What a facility looks like: boards, numbers, change logs."""
 
 import datetime
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ from queue_svc.persistence.models import ChangeRow, QueueRow, TicketRow
 from queue_svc.persistence.query_base import QueryBase
 from queue_svc.persistence.statistics_rollups import tallies
 
-HISTORY = (
+CHANGE_LOG = (
     CHANGE.c.queue_id,
     CHANGE.c.revision,
     CHANGE.c.act,
@@ -34,13 +34,13 @@ HISTORY = (
     QueueRow.service_id,
     QueueRow.day,
 )
-"""The columns of a queue's history."""
+"""The columns of a change log entry."""
 CALLS_SHOWN = 5
 """Earlier calls of a service that a board shows."""
 
 
 class FacilityQueries(QueryBase):
-    """The queues of facilities that one caller can reach, in one unit of work."""
+    """The queues of facilities that exist for one caller, in one unit of work."""
 
     def queues(self, institution_id: str, days: Collection[str]) -> list[Queue]:
         """Returns the queues of a facility, the older day first."""
@@ -118,14 +118,14 @@ class FacilityQueries(QueryBase):
     def revisions(
         self, institution_id: str, days: Collection[str], service_id: str = ""
     ) -> dict[int, int]:
-        """Returns how far the history of each queue of a facility has come."""
+        """Returns how far the change log of each queue of a facility has come."""
         query = self._of_facility(
             select(QueueRow.id, QueueRow.revision), institution_id, days, service_id
         )
         return {row[0]: row[1] for row in self._session.execute(query)}
 
     def entries(self, seen: Mapping[int, int], limit: int) -> list[ChangeLogEntry]:
-        """Returns what happened in queues after some revisions, in the order of their histories.
+        """Returns what happened in queues after some revisions, in the order of their change logs.
 
         Args:
             seen: Last known revision by queue.
@@ -138,7 +138,7 @@ class FacilityQueries(QueryBase):
             for queue_id, revision in seen.items()
         ]
         query = (
-            select(*HISTORY)
+            select(*CHANGE_LOG)
             .select_from(ChangeRow)
             .join(TicketRow, TICKET.c.id == CHANGE.c.ticket_id)
             .join(QueueRow, QueueRow.id == CHANGE.c.queue_id)

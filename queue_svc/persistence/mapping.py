@@ -144,7 +144,7 @@ def ticket_values(ticket: Ticket) -> dict[str, object]:
 
 
 def entry_of(row: Any) -> ChangeLogEntry:
-    """Returns a change log entry from the columns of `facility_queries.HISTORY`."""
+    """Returns a change log entry from the columns of `facility_queries.CHANGE_LOG`."""
     return ChangeLogEntry(
         queue_id=row.queue_id,
         revision=row.revision,

@@ -1,4 +1,4 @@
-"""What every reader shares: what its caller can reach."""
+"""What all queries share: the scope of their caller."""
 
 import datetime
 from collections.abc import Collection, Sequence
@@ -41,7 +41,7 @@ HEADS = union_all(
 
 
 class QueryBase:
-    """What one caller can reach, in one unit of work."""
+    """What exists for one caller, in one unit of work."""
 
     def __init__(
         self,

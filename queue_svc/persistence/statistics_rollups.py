@@ -58,7 +58,7 @@ class Rollups:
         self._samples: Counter[tuple[_Key, Sample, int]] = Counter()
 
     def add(self, queue_id: int, before: Ticket | None, after: Ticket) -> None:
-        """Remembers what a change adds.
+        """Collects what a change adds.
 
         Args:
             queue_id: The queue of the ticket, whose row is locked.
@@ -75,7 +75,7 @@ class Rollups:
                 self._samples[key, sample, bucket_of(value)] += effect.sign
 
     def flush(self) -> None:
-        """Writes what was remembered, in at most two statements and one order everywhere."""
+        """Writes what was collected, in at most two statements and one order everywhere."""
         rows = [
             {
                 **_key_values(key),

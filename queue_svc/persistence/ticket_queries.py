@@ -18,7 +18,7 @@ from queue_svc.persistence.query_base import QueryBase
 
 
 class TicketQueries(QueryBase):
-    """The tickets that one caller can reach, in one unit of work."""
+    """The tickets that exist for one caller, in one unit of work."""
 
     def get(self, ticket_id: str) -> Ticket:
         """Returns one ticket.
@@ -32,7 +32,7 @@ class TicketQueries(QueryBase):
         return found[0]
 
     def by_ids(self, identifiers: Collection[str]) -> list[Ticket]:
-        """Returns these tickets, in this order; those out of reach are left out."""
+        """Returns these tickets, in this order; those out of scope are left out."""
         found = {one.id: one for one in self._tickets(TICKET.c.id.in_(identifiers))}
         return [found[identifier] for identifier in identifiers if identifier in found]
 

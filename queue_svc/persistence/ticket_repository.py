@@ -32,8 +32,8 @@ from queue_svc.domain.tickets import (
     ServiceKey,
     Ticket,
 )
+from queue_svc.persistence.change_log import ChangeLogWriter
 from queue_svc.persistence.mapping import (
-    CHANGE,
     CHANGING,
     TICKET,
     queue_of,
@@ -43,8 +43,7 @@ from queue_svc.persistence.mapping import (
 )
 from queue_svc.persistence.models import QueueRow
 from queue_svc.persistence.queue_locks import QueueLocks
-from queue_svc.persistence.statistics_rollups import Rollups
-from queue_svc.persistence.ticket_queries import TicketQueries, reason_associated_data
+from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.persistence.ticket_quota import TicketQuota
 from queue_svc.persistence.waiting_lists import WaitingListProjection, waiting_of
 
@@ -72,7 +71,7 @@ class NewTicket:
 
 
 class TicketRepository(TicketQueries):
-    """The tickets that one caller can reach, and what can be done to them."""
+    """The tickets that exist for one caller, and what can be done to them."""
 
     def __init__(
         self,
@@ -86,15 +85,17 @@ class TicketRepository(TicketQueries):
         super().__init__(session, scope, rules, cipher, waiting_lists)
         # A queue's row is written once, at the end, however many changes it has seen.
         session.autoflush = False
-        self.made: list[tuple[ChangeLogEntry, Ticket]] = []
-        """What happened in this unit of work, in order, and each ticket after it."""
         self.calls_expected = 1
         """Calls of the next patient that the unit of work may make."""
         self._fronts: dict[int, dict[Priority, deque[Waiting]]] = {}
-        self._rollups = Rollups(session)
-        self._changes: list[dict[str, object]] = []
+        self._change_log = ChangeLogWriter(session, cipher)
         self._locks = QueueLocks(session)
         self._queue_ids: dict[object, Sequence[int]] = {}
+
+    @property
+    def made(self) -> Sequence[tuple[ChangeLogEntry, Ticket]]:
+        """Returns what happened in this unit of work, in order, and each ticket after it."""
+        return self._change_log.made
 
     def issue(
         self, service: Service, new_tickets: Sequence[NewTicket], now: datetime.datetime
@@ -132,7 +133,7 @@ class TicketRepository(TicketQueries):
         made, waiting_list = self._placed([one for one in results if isinstance(one, Ticket)], now)
         for what, result in zip(new_tickets, results, strict=True):
             if isinstance(result, Ticket):
-                self._record_change(None, made[result.id], queue, what.actor, what.reason)
+                self._record(None, made[result.id], queue, what.actor, what.reason)
         return [made[one.id] if isinstance(one, Ticket) else one for one in results], waiting_list
 
     def call_next(
@@ -242,7 +243,7 @@ class TicketRepository(TicketQueries):
             MeshError: TICKET_NOT_FOUND, TRANSITION_NOT_ALLOWED, SAME_SERVICE or
                 ACTIVE_TICKET_EXISTS.
         """
-        # Refused before the other service gets a queue; looked at again under the locks.
+        # Refused before the other service gets a queue; checked again under the locks.
         checks.check_transfer(self.get(ticket_id), service.service_id)
         target_id = self._locks.ensured(service, now)
         own_id = self._queue_of(ticket_id)
@@ -265,16 +266,14 @@ class TicketRepository(TicketQueries):
             previous_id=ticket.id,
         )
         (made,) = self._placed([joined], now)[0].values()
-        self._record_change(None, made, target, actor, reason)
+        self._record(None, made, target, actor, reason)
         change = Change(Status.TRANSFERRED, now, actor, ticket.counter, reason, next_id=made.id)
         self._change(ticket, queue, change)
         return made
 
     def finish(self) -> None:
         """Writes what the changes of the unit of work have in common. Nothing comes after it."""
-        if self._changes:
-            self._session.execute(insert(CHANGE), self._changes)
-        self._rollups.flush()
+        self._change_log.flush()
         self._session.flush()
 
     def _new(self, queue: QueueRow, what: NewTicket, now: datetime.datetime) -> Ticket:
@@ -324,12 +323,10 @@ class TicketRepository(TicketQueries):
         values = {"of": ticket.id, "at": ticket.version, **state_values(after)}
         if self._session.execute(GUARDED, values).rowcount != 1:  # type: ignore[attr-defined]
             raise MeshError("the ticket changed meanwhile", StatusCode.ABORTED, "VERSION_CONFLICT")
-        self._record_change(
-            ticket, after, queue, change.actor, change.reason, acting=change.counter
-        )
+        self._record(ticket, after, queue, change.actor, change.reason, acting=change.counter)
         return replace(after, queue=queue_of(queue))
 
-    def _record_change(
+    def _record(
         self,
         before: Ticket | None,
         after: Ticket,
@@ -339,48 +336,7 @@ class TicketRepository(TicketQueries):
         acting: Counter | None = None,
     ) -> None:
         self._fronts.pop(queue.id, None)
-        queue.revision += 1
-        queue.last_change_time = after.update_time
-        queue.waiting += after.waits - (before.waits if before else False)
-        entry = ChangeLogEntry(
-            queue_id=queue.id,
-            revision=queue.revision,
-            act=domain.event_type_of(before, after),
-            ticket_id=after.id,
-            number=after.number,
-            journey_id=after.journey_id,
-            institution_id=queue.institution_id,
-            service_id=queue.service_id,
-            day=queue.day,
-            status=after.status,
-            priority=after.priority,
-            version=after.version,
-            waiting=queue.waiting,
-            time=after.update_time,
-            counter=acting,
-        )
-        self.made.append((entry, after))
-        self._rollups.add(queue.id, before, after)
-        associated_data = reason_associated_data(after.id, after.version)
-        self._changes.append(
-            {
-                "ticket_id": entry.ticket_id,
-                "version": entry.version,
-                "queue_id": entry.queue_id,
-                "revision": entry.revision,
-                "act": entry.act,
-                "status": entry.status,
-                "priority": entry.priority,
-                "waiting": entry.waiting,
-                "time": entry.time,
-                "actor": actor,
-                "counter_id": acting.id if acting else None,
-                "counter_name": acting.name if acting else None,
-                "reason": self._cipher.encrypt(reason.encode(), associated_data)
-                if reason
-                else None,
-            }
-        )
+        self._change_log.record(before, after, queue, actor, reason, acting)
 
     def _finish_current(
         self,

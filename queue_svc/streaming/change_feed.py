@@ -1,4 +1,4 @@
-"""The histories of facilities' queues, followed for the live streams of this process.
+"""The change logs of facilities' queues, followed for the live streams of this process.
 
 An event of the bus only says that there is something to read: the truth is in the database. One
 read serves all streams of a facility, however many there are.
@@ -26,7 +26,7 @@ MAX_KEPT = 2000
 READ_BATCH = 500
 """Changes that are read at once."""
 POLL_SECONDS = 5.0
-"""How often the histories are looked at when the bus is silent."""
+"""How often the change logs are polled when the bus is silent."""
 RETRY_SECONDS = 1.0
 """Pause after a read that failed."""
 
@@ -43,7 +43,7 @@ class EncodedEvent:
 
 
 def cursor_of(seen: Mapping[int, int]) -> str:
-    """Returns where a stream can be taken up again: how far each queue's history was seen."""
+    """Returns where a stream can be taken up again: how far each queue's change log was seen."""
     return "_".join(f"{queue_id}.{revision}" for queue_id, revision in sorted(seen.items()))
 
 
@@ -232,7 +232,7 @@ class ChangeFeed:
                     facility.stale = True
                     if not facility.begun:
                         raise
-                    logger().warning("a facility's history was not read", exc_info=error)
+                    logger().warning("a facility's change log was not read", exc_info=error)
                     await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_on(self, institution_id: str, facility: _FacilityLog) -> None:

@@ -1,4 +1,4 @@
-"""The clockwork of a live stream: news, signs of life, and why it ends."""
+"""The clockwork of a live stream: what is pending, heartbeats, and why it ends."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ class StreamSession:
         """Begins a stream.
 
         Args:
-            subscriber: Gives the news.
+            subscriber: Gives what is pending.
             stop: Done when the server stops.
             until: When the caller's session ends, in seconds since the epoch.
             heartbeat_seconds: Longest silence.
@@ -60,11 +60,11 @@ class StreamSession:
         return None
 
     def sent(self) -> None:
-        """Notes a sign of life: the next one is due later."""
+        """Puts the next heartbeat off: something was sent."""
         self._heartbeat_due = time.monotonic() + self._heartbeat_seconds
 
     async def wait(self) -> bool:
-        """Waits for news; False when a sign of life is due, or the stream is over."""
+        """Waits for something new; False when a heartbeat is due, or the stream is over."""
         now = time.monotonic()
         left = min(self._until - time.time(), self._renew - now, self._heartbeat_due - now)
         return await self._subscriber.wait(max(0.0, left), self._stop)

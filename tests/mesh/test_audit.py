@@ -213,6 +213,7 @@ async def test_a_handler_names_whom_its_messages_do_not(running: Running) -> Non
     assert list(event.person_ids) == running.accounts.listed
 
 
+@pytest.mark.usefixtures("lines")
 async def test_without_a_trail_nothing_is_shown(running: Running) -> None:
     with running.database.engine.begin() as connection:
         connection.execute(text("DROP TABLE audit_outbox"))

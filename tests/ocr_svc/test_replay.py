@@ -138,6 +138,7 @@ async def test_what_is_kept_for_the_law_is_closed_again(
     assert who not in clinic.users.records
 
 
+@pytest.mark.usefixtures("lines")
 async def test_an_erasure_that_waits_for_the_queue_begins_anew(
     clinic: Clinic, stub: RegistrationServiceAsyncStub, database_url: str
 ) -> None:
@@ -153,6 +154,7 @@ async def test_an_erasure_that_waits_for_the_queue_begins_anew(
     assert who not in clinic.users.records
 
 
+@pytest.mark.usefixtures("lines")
 async def test_pages(
     clinic: Clinic,
     stub: RegistrationServiceAsyncStub,

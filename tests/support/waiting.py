@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
 
 Found = TypeVar("Found")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 """Time for what takes moments on an idle machine, kept by one with twenty processes a core."""
 LOOK_SECONDS = 0.02
 
