@@ -257,7 +257,7 @@ def correct(
 ) -> Content:
     """The content with further corrections. The read values stay beside them.
 
-    The warnings still hold for the fields before the change; `reviewed` brings them up to date.
+    The warnings still hold for the fields before the change; `with_warnings` brings them up to date.
 
     Args:
         content: What the draft holds.
@@ -287,7 +287,7 @@ def correct(
     return replace(content, corrections=(*content.corrections, *made), updates=updates)
 
 
-def reviewed(content: Content, found: Sequence[CardWarning] | None) -> Content:
+def with_warnings(content: Content, found: Sequence[CardWarning] | None) -> Content:
     """The content with the warnings that hold after a correction.
 
     Args:

@@ -128,7 +128,7 @@ class Leases(ABC, Generic[Row, Item]):
         )
         return self.get(session, item_id) if claimed else None
 
-    def put_off(
+    def reschedule(
         self,
         session: Session,
         item_id: str,

@@ -111,7 +111,7 @@ class DataRightsServicer(DataRightsServiceServicer):
             found = await self._accept(request, found)
         call = current_call()
         left = call.remaining_seconds() if call is not None else None
-        found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
+        found = await self._saga.run_until(found.id, (left or 0.0) - ANSWER_SECONDS)
         message = messages.Erasure(
             id=found.id,
             user_id=request.user_id,

@@ -209,7 +209,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             changed = registration.correct(
                 content, changes, request.request_id, fingerprint, self._clock()
             )
-            changed = registration.reviewed(changed, await self._validate(changed))
+            changed = registration.with_warnings(changed, await self._validate(changed))
             replace = partial(self._repository.replace_content, draft=draft, content=changed)
             if await self._noted(replace, messages.Draft(id=draft.id)):
                 return _draft(draft, changed)
@@ -238,7 +238,7 @@ class RegistrationServicer(RegistrationServiceServicer):
         )
         call = current_call()
         left = call.remaining_seconds() if call is not None else None
-        found = await self._saga.drive(found.id, (left or 0.0) - ANSWER_SECONDS)
+        found = await self._saga.run_until(found.id, (left or 0.0) - ANSWER_SECONDS)
         if found.state is registration.State.FAILED:
             raise MeshError(
                 "the registration was refused",

@@ -13,10 +13,10 @@ from ocr_svc.adapters.clients import Accounts, Queue
 from ocr_svc.domain.erasure import Erasure, State
 from ocr_svc.persistence.erasures import Erasures
 from ocr_svc.settings import OcrSettings
-from ocr_svc.workflows.step_runner import Steps
+from ocr_svc.workflows.step_runner import WorkflowRunner
 
 
-class ErasureSaga(Steps[Erasure]):
+class ErasureSaga(WorkflowRunner[Erasure]):
     """Carries erasures through their steps."""
 
     what = "erasure"
@@ -45,7 +45,7 @@ class ErasureSaga(Steps[Erasure]):
             await self._note(self._erasures.wake)
             await asyncio.sleep(self._purge_seconds)
 
-    async def _advance(self, found: Erasure, owner: str) -> bool:
+    async def _run_step(self, found: Erasure, owner: str) -> bool:
         if found.state is State.ACCOUNT_ERASED:
             await self._queue.erase(found.key, found.user_id)
             await self._note(self._erasures.erased, found.id, owner, found.user_id)

@@ -13,10 +13,10 @@ from ocr_svc.domain.registration import Registration, State, is_permanent
 from ocr_svc.persistence.erasures import Erasures
 from ocr_svc.persistence.registrations import Repository
 from ocr_svc.settings import OcrSettings
-from ocr_svc.workflows.step_runner import Steps
+from ocr_svc.workflows.step_runner import WorkflowRunner
 
 
-class Saga(Steps[Registration]):
+class Saga(WorkflowRunner[Registration]):
     """Carries registrations through their steps."""
 
     what = "registration"
@@ -39,7 +39,7 @@ class Saga(Steps[Registration]):
         self._accounts = accounts
         self._queue = queue
 
-    async def _advance(self, found: Registration, owner: str) -> bool:
+    async def _run_step(self, found: Registration, owner: str) -> bool:
         repository = self._repository
         if self._clock() - found.consent_time > self._give_up:
             await self._fail(found, owner, StatusCode.ABORTED, "REGISTRATION_TIMED_OUT")

@@ -31,7 +31,7 @@ LOOK_SECONDS = 0.1
 """How often a waiting call looks at what another process does."""
 
 
-class Steps(ABC, Generic[Item]):
+class WorkflowRunner(ABC, Generic[Item]):
     """Carries the rows of a table through their steps."""
 
     what: ClassVar[str]
@@ -44,7 +44,7 @@ class Steps(ABC, Generic[Item]):
         leases: Leases[Any, Item],
         clock: Callable[[], datetime],
     ) -> None:
-        """Starts nothing yet; see `work` and `drive`."""
+        """Starts nothing yet; see `work` and `run_until`."""
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._poll_seconds = settings.poll_seconds
         self._database = database
@@ -53,7 +53,7 @@ class Steps(ABC, Generic[Item]):
         self._running: dict[str, asyncio.Task[None]] = {}
 
     @abstractmethod
-    async def _advance(self, found: Item, owner: str) -> bool:
+    async def _run_step(self, found: Item, owner: str) -> bool:
         """Does the next step and notes it. False when that was the last one for now.
 
         Raises:
@@ -76,7 +76,7 @@ class Steps(ABC, Generic[Item]):
                     self._start(item_id)
             await asyncio.sleep(self._poll_seconds)
 
-    async def drive(self, item_id: str, seconds: float) -> Item:
+    async def run_until(self, item_id: str, seconds: float) -> Item:
         """Works on a row until it is finished, put off, or the time is up.
 
         Returns:
@@ -142,7 +142,7 @@ class Steps(ABC, Generic[Item]):
         if found is None:
             return False
         try:
-            return await self._advance(found, owner)
+            return await self._run_step(found, owner)
         except MeshError as error:
             await self._refused(found, owner, error)
         except Exception as error:
@@ -154,7 +154,7 @@ class Steps(ABC, Generic[Item]):
         # Spread, so that what failed together does not come back together.
         pause = pause_seconds(found.attempts) * random.uniform(0.5, 1)  # noqa: S311  # nosec B311 # spreads retries
         next_time = self._clock() + timedelta(seconds=pause)
-        await self._note(self._leases.put_off, found.id, owner, next_time)
+        await self._note(self._leases.reschedule, found.id, owner, next_time)
         logger().warning(f"{self.what} put off", id=found.id, state=found.state, reason=reason)
 
     async def _note(self, change: Callable[..., None], *arguments: object) -> None:

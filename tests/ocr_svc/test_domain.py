@@ -100,22 +100,22 @@ def test_impossible_values() -> None:
 
 def test_warnings_after_a_correction() -> None:
     changed = correct(content(), nik="9" + NIK[1:])
-    silent = registration.reviewed(changed, None)
+    silent = registration.with_warnings(changed, None)
     assert [one.reason for one in silent.warnings] == ["GLARE", "NIK_INVALID", "NOT_VALIDATED"]
-    again = registration.reviewed(silent, None)
+    again = registration.with_warnings(silent, None)
     assert again.warnings == silent.warnings
-    assert [one.reason for one in registration.reviewed(again, ()).warnings] == ["GLARE"]
+    assert [one.reason for one in registration.with_warnings(again, ()).warnings] == ["GLARE"]
     found = (CardWarning("NIK_SEX_MISMATCH", "nik", ""),)
-    assert registration.reviewed(again, found).warnings == (PHOTO_WARNING, *found)
+    assert registration.with_warnings(again, found).warnings == (PHOTO_WARNING, *found)
 
 
 def test_nik_that_was_not_read_is_marked() -> None:
     typed = correct(content(nik=""), nik=NIK)
     for found in (None, ()):
         assert registration.NIK_NOT_READ in [
-            one.reason for one in registration.reviewed(typed, found).warnings
+            one.reason for one in registration.with_warnings(typed, found).warnings
         ]
-    nothing = registration.reviewed(correct(content(nik=""), nama="A"), ())
+    nothing = registration.with_warnings(correct(content(nik=""), nama="A"), ())
     assert registration.NIK_NOT_READ not in [one.reason for one in nothing.warnings]
 
 

@@ -201,7 +201,7 @@ async def test_from_step_to_step(database: Database, repository: Repository) -> 
     made = await confirmed(database, repository)
     await database.write(lambda session: repository.claim(session, made.id, "me", NOW, LATER))
     assert await database.read(lambda session: repository.identity(session, made.id)) == IDENTITY
-    await database.write(lambda session: repository.put_off(session, made.id, "me", LATER, NOW))
+    await database.write(lambda session: repository.reschedule(session, made.id, "me", LATER, NOW))
     assert await database.read(lambda session: repository.due(session, NOW, 9)) == []
     assert await database.read(lambda session: repository.due(session, LATER, 9)) == [made.id]
     await database.write(lambda session: repository.claim(session, made.id, "me", NOW, LATER))

@@ -22,7 +22,7 @@ from user_svc.application.patient_logins import Entered, PatientLogins
 from user_svc.audit.models import AUDIT_OUTBOX
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.persistence.account_repository import Accounts, UserRow
-from user_svc.persistence.crowd_batcher import Crowds
+from user_svc.persistence.crowd_batcher import CrowdBatcher
 from user_svc.persistence.login_throttle import FREE_TRIES
 from user_svc.persistence.profile_loader import Profiles
 
@@ -256,12 +256,12 @@ class TestProfiles:
 
 class TestWaiting:
     @staticmethod
-    def crowds(batches: list[list[str]], linger_seconds: float) -> Crowds[str, str]:
+    def crowds(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
         async def run(items: Sequence[str]) -> Sequence[str | Exception]:
             batches.append(list(items))
             return list(items)
 
-        return Crowds(run, 64, linger_seconds)
+        return CrowdBatcher(run, 64, linger_seconds)
 
     async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
         batches: list[list[str]] = []

@@ -21,7 +21,7 @@ from mesh.persistence.migrations import config_for, upgrade
 from tests.support.databases import on_empty
 from user_svc.domain.accounts import Account, End, Person, Refresh, Role
 from user_svc.persistence import login_throttle
-from user_svc.persistence.account_repository import Accounts, Base, write_again
+from user_svc.persistence.account_repository import Accounts, Base, write_with_retry
 from user_svc.persistence.session_repository import Opened, Sessions
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
@@ -108,7 +108,7 @@ class TestAccounts:
         def ensure(session: Session) -> tuple[Account, bool]:
             return accounts.ensure_patient(session, PATIENT, NOW)
 
-        found = await asyncio.gather(*(write_again(database, ensure) for _ in range(8)))
+        found = await asyncio.gather(*(write_with_retry(database, ensure) for _ in range(8)))
         assert len({account.id for account, _ in found}) == 1
         assert sum(created for _, created in found) == 1
 
@@ -121,13 +121,13 @@ class TestAccounts:
             def create(session: Session, person: Person = person) -> Account:
                 return accounts.create(session, person, "hash", NOW)
 
-            made = await write_again(database, create)
+            made = await write_with_retry(database, create)
             with pytest.raises(MeshError) as caught:
-                await write_again(database, create)
+                await write_with_retry(database, create)
             assert caught.value.reason == reason
             if person is PATIENT:
                 await database.write(lambda s: accounts.close(s, made, NOW))  # noqa: B023 - awaited at once
-                assert (await write_again(database, create)).id != made.id
+                assert (await write_with_retry(database, create)).id != made.id
 
 
 class TestSessions:
@@ -191,7 +191,7 @@ class TestThrottle:
     async def test_parallel_tries_all_count(self, database: Database) -> None:
         async def attempt(when: datetime.datetime) -> bool:
             try:
-                await write_again(database, lambda s: login_throttle.charge(s, "a" * 64, when))
+                await write_with_retry(database, lambda s: login_throttle.charge(s, "a" * 64, when))
             except MeshError as error:
                 assert error.reason == "LOGIN_THROTTLED"  # noqa: PT017 - one of many calls
                 return False

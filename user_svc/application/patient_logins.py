@@ -15,9 +15,9 @@ from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from user_svc.application.login_audit_events import nobody_entered, patient_entered
 from user_svc.domain import accounts
-from user_svc.persistence.account_repository import Accounts, Base, UserRow, write_again
-from user_svc.persistence.crowd_batcher import PATIENCE_SECONDS, Crowds
-from user_svc.persistence.login_throttle import Slates
+from user_svc.persistence.account_repository import Accounts, Base, UserRow, write_with_retry
+from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
+from user_svc.persistence.login_throttle import AttemptCounters
 
 BATCH = 64
 """Most logins of one transaction."""
@@ -71,7 +71,7 @@ class PatientLogins:
         self._database = database
         self._trail = trail
         self._accounts = accounts
-        self._tries = Crowds(self._judge_all, BATCH, PATIENCE_SECONDS)
+        self._tries = CrowdBatcher(self._judge_all, BATCH, LINGER_SECONDS)
 
     async def sign_in(self, nik: str, name: str) -> Entered:
         """The account of the patient with this NIK and name, in a session of its own.
@@ -85,7 +85,9 @@ class PatientLogins:
     async def _judge_all(self, tries: Sequence[Try]) -> Sequence[Outcome]:
         """Does a batch in one transaction; each try alone when nobody foresaw why that fails."""
         try:
-            return await write_again(self._database, lambda session: self._once(session, tries))
+            return await write_with_retry(
+                self._database, lambda session: self._once(session, tries)
+            )
         except MeshError as error:
             return [error] * len(tries)
         except Exception as error:
@@ -95,13 +97,13 @@ class PatientLogins:
 
     def _once(self, session: Session, tries: Sequence[Try]) -> list[Outcome]:
         indexes = [self._accounts.nik_index(one.nik) for one in tries]
-        slates = Slates(session, indexes)
+        counters = AttemptCounters(session, indexes)
         known = self._known(session, indexes)
         outcomes = [
-            self._judge(slates, index, one, known)
+            self._judge(counters, index, one, known)
             for index, one in zip(indexes, tries, strict=True)
         ]
-        slates.write()
+        counters.write()
         self._note(session, tries, outcomes, [known.get(index) for index in indexes])
         return outcomes
 
@@ -129,7 +131,9 @@ class PatientLogins:
         found = session.execute(_NAMES, {"indexes": list(set(indexes))}).all()
         return {row.nik_index: _Known(row.id, row.nama) for row in found}
 
-    def _judge(self, slates: Slates, index: str, one: Try, known: Mapping[str, _Known]) -> Outcome:
+    def _judge(
+        self, counters: AttemptCounters, index: str, one: Try, known: Mapping[str, _Known]
+    ) -> Outcome:
         """Judges one try after those before it. Its error is not that of the others."""
         found = known.get(index)
         try:
@@ -138,7 +142,7 @@ class PatientLogins:
                 if found is None
                 else self._accounts.unseal(found.account_id, "nama", found.sealed_name)
             )
-            slates.charge(index, utc_now())
+            counters.charge(index, utc_now())
         except Exception as error:
             return error
         right = hmac.compare_digest(
@@ -146,5 +150,5 @@ class PatientLogins:
         )
         if found is None or not right:
             return accounts.invalid_credentials()
-        slates.clear(index)
+        counters.clear(index)
         return Entered(found.account_id, one.session_id)

@@ -11,7 +11,7 @@ from mesh.audit_trail.recorder import annotate
 from mesh.identity.tokens import TokenSigner
 
 
-def narrow_session(
+def scoped_session(
     signer: TokenSigner,
     scope: Scope.ValueType,
     subject: str,

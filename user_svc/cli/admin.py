@@ -28,7 +28,7 @@ from user_svc.domain.accounts import Account, End, Role
 from user_svc.domain.password_policy import check_password
 from user_svc.messages import role_message
 from user_svc.persistence import session_queries, totp_repository
-from user_svc.persistence.account_repository import Accounts, write_again
+from user_svc.persistence.account_repository import Accounts, write_with_retry
 from user_svc.persistence.session_repository import Sessions
 from user_svc.settings import UserSettings
 
@@ -70,7 +70,7 @@ async def create_administrator(
             _record(session, settings, "admin create", [account.id], account.institution_id)
             return account
 
-        return await write_again(database, create)
+        return await write_with_retry(database, create)
     finally:
         await database.close()
         await hasher.close()

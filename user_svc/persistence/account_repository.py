@@ -123,7 +123,7 @@ def personal_place(account_id: str, name: str) -> str:
     return f"users/{account_id}/{name}"
 
 
-async def write_again(database: Database, work: Callable[[Session], Result]) -> Result:
+async def write_with_retry(database: Database, work: Callable[[Session], Result]) -> Result:
     """Runs a unit of work; when another one wrote the same unique value first, runs it again."""
     for _ in range(ATTEMPTS - 1):
         try:
@@ -203,7 +203,7 @@ class Accounts:
         """
         return self._account(self._open(session, account_id))
 
-    def whoever(self, session: Session, account_id: str) -> Account | None:
+    def get_including_closed(self, session: Session, account_id: str) -> Account | None:
         """An account, open or closed."""
         row = session.get(UserRow, account_id)
         return None if row is None else self._account(row)

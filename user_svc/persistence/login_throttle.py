@@ -1,21 +1,21 @@
 """Login throttling: guessing gets slow, and whom it holds up besides the guesser.
 
-The first tries of a slate are free; then each failed one doubles the wait before the next, up to a
-minute. A try during the wait is refused without looking at the password, and neither counts nor
-prolongs the wait. A success, or a quarter of an hour without a try, clears the slate. So a guesser
-gets at most 1,440 tries a day of each slate.
+The first tries of a counter are free; then each failed one doubles the wait before the next, up
+to a minute. A try during the wait is refused without looking at the password, and neither counts
+nor prolongs the wait. A success, or a quarter of an hour without a try, clears the counter. So a
+guesser gets at most 1,440 tries a day of each counter.
 
-Staff: a login has a slate, and another one at each address from which it has succeeded before
-(login_places.py). A try there is charged on the slate of that place only, a try from elsewhere on
+Staff: a login has a counter, and another one at each address from which it has succeeded before
+(login_places.py). A try there is charged on the counter of that place only, a try from elsewhere on
 that of the login. So the owner signs in at the usual place at once, whatever others try elsewhere.
-From a new place the owner waits for the same slate as the guessers, of whom one that never stops
+From a new place the owner waits for the same counter as the guessers, of whom one that never stops
 may take each turn as it comes up; the same happens at the usual place when the guesser shares its
 address.
 
-Patients: a NIK has one slate, wherever a try comes from: what a login opens is narrow, and phones
+Patients: a NIK has one counter, wherever a try comes from: what a login opens is narrow, and phones
 change their addresses. One who guesses all the time may keep the patient out as long as that.
 
-A slate is kept by a blind index, of unknown logins too, which never have a place: at an address
+A counter is kept by a blind index, of unknown logins too, which never have a place: at an address
 from which a login has not succeeded, the throttle does not tell whether it is somebody's. It lives
 in the service's database, so it holds for all replicas, and no login succeeds when it cannot be
 read.
@@ -81,7 +81,7 @@ def charged(known: Attempts | None, now: datetime.datetime) -> Attempts:
     return Attempts(known.failures + 1, max(now, known.last_time))
 
 
-class Slates:
+class AttemptCounters:
     """The failed tries of some logins in one unit of work, which writes what they came to.
 
     Tries at the same moment all count: within the unit one after the other, and what is read is
@@ -143,9 +143,9 @@ def charge(session: Session, login_index: str, now: datetime.datetime) -> None:
         MeshError: RESOURCE_EXHAUSTED with reason LOGIN_THROTTLED and the time to wait.
         IntegrityError: Another first try came in between; the unit of work runs again.
     """
-    slates = Slates(session, [login_index])
-    slates.charge(login_index, now)
-    slates.write()
+    counters = AttemptCounters(session, [login_index])
+    counters.charge(login_index, now)
+    counters.write()
 
 
 def clear(session: Session, login_index: str) -> None:

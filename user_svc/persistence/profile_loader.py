@@ -9,7 +9,7 @@ from mesh.errors import not_found
 from mesh.persistence.database import Database
 from user_svc.domain.accounts import Account, Role
 from user_svc.persistence.account_repository import Accounts, Base, UserRow
-from user_svc.persistence.crowd_batcher import PATIENCE_SECONDS, Crowds
+from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
 
 BATCH = 64
 """Most profiles of one query."""
@@ -30,7 +30,7 @@ class Profiles:
         """Reads from `database`; `accounts` unseals."""
         self._database = database
         self._accounts = accounts
-        self._reads = Crowds(self._read_all, BATCH, PATIENCE_SECONDS)
+        self._reads = CrowdBatcher(self._read_all, BATCH, LINGER_SECONDS)
 
     async def get(self, account_id: str) -> Account:
         """An open account, without birth and address.

@@ -25,13 +25,13 @@ from mesh.rpc.pipeline import Context
 from user_svc.application.login_audit_events import by_account, nobody_entered
 from user_svc.application.password_hashing import Passwords
 from user_svc.application.patient_logins import PatientLogins
-from user_svc.application.scoped_sessions import narrow_session
+from user_svc.application.scoped_sessions import scoped_session
 from user_svc.domain import accounts, totp
 from user_svc.domain.accounts import Account, End, Refresh, Role
 from user_svc.domain.password_policy import check_new_password
 from user_svc.messages import role_message, user_message
 from user_svc.persistence import known_networks, login_throttle
-from user_svc.persistence.account_repository import Accounts, write_again
+from user_svc.persistence.account_repository import Accounts, write_with_retry
 from user_svc.persistence.session_repository import Opened, Sessions
 from user_svc.persistence.totp_repository import SecondFactors
 from user_svc.servicers.sessions import SessionsServicer
@@ -162,7 +162,7 @@ class AuthServicer(SessionsServicer):
         self, request: messages.LoginUserRequest, context: Context
     ) -> messages.NarrowSession:
         entered = await self._patients.sign_in(request.nik, request.name)
-        return narrow_session(
+        return scoped_session(
             self._signer,
             Scope.SCOPE_TICKETS,
             entered.account_id,
@@ -240,11 +240,11 @@ class AuthServicer(SessionsServicer):
         place = known_networks.place_of(self._accounts, request.email, call)
 
         def begin(session: Session) -> tuple[str, tuple[Account, str] | None]:
-            slate = known_networks.slate_of(session, place)
-            login_throttle.charge(session, slate, utc_now())
-            return slate, self._accounts.credentials(session, request.email)
+            counter = known_networks.slate_of(session, place)
+            login_throttle.charge(session, counter, utc_now())
+            return counter, self._accounts.credentials(session, request.email)
 
-        slate, known = await write_again(self._database, begin)
+        counter, known = await write_with_retry(self._database, begin)
         stored = known[1] if known is not None else None
         right = await self._passwords.matches(request.password, stored)
         renewed = None
@@ -264,7 +264,7 @@ class AuthServicer(SessionsServicer):
                 self._accounts.set_password(session, current[0].id, renewed)
             done = work(session, current[0])
             if clears_count:
-                login_throttle.clear(session, slate)
+                login_throttle.clear(session, counter)
                 known_networks.remember(session, place, utc_now())
             return done
 
@@ -287,7 +287,9 @@ class AuthServicer(SessionsServicer):
     def _note_owner(self, session: Session, refresh_token: str, refusal: str = "") -> None:
         """Writes down what was done with a refresh token, open or not."""
         call, owner = current_call(), self._sessions.owner(session, refresh_token)
-        account = None if owner is None else self._accounts.whoever(session, owner.user_id)
+        account = (
+            None if owner is None else self._accounts.get_including_closed(session, owner.user_id)
+        )
         if call is not None and owner is not None and account is not None:
             event = by_account(call, account, owner.session_id, refusal=refusal)
             self._trail.record_in(session, [event])
@@ -312,4 +314,4 @@ class AuthServicer(SessionsServicer):
     def _narrow(
         self, scope: Scope.ValueType, subject: str, life: datetime.timedelta
     ) -> messages.NarrowSession:
-        return narrow_session(self._signer, scope, subject, life)
+        return scoped_session(self._signer, scope, subject, life)

@@ -20,7 +20,7 @@ from mesh.idempotency import Idempotency
 from mesh.identity.tokens import TokenSigner
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
-from user_svc.application.scoped_sessions import narrow_session
+from user_svc.application.scoped_sessions import scoped_session
 from user_svc.domain import accounts, patients
 from user_svc.domain.accounts import Account
 from user_svc.messages import calling_service, current_reach, user_message
@@ -70,7 +70,7 @@ class PatientsServicer(UserServiceServicer):
             # A token that is signed too soon after a correction is refused with those before it.
             early = session_queries.good_from(patient.identity_time) - utc_now()
             await asyncio.sleep(max(early.total_seconds(), 0.0))
-        return narrow_session(
+        return scoped_session(
             self._signer, Scope.SCOPE_DATA_RIGHTS, patient.id, accounts.DATA_RIGHTS_SESSION
         )
 
