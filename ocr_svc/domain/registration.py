@@ -257,7 +257,7 @@ def correct(
 ) -> Content:
     """The content with further corrections. The read values stay beside them.
 
-    The warnings still hold for the fields before the change; `with_warnings` brings them up to date.
+    The warnings still hold for the fields before the change; `with_warnings` renews them.
 
     Args:
         content: What the draft holds.
