@@ -7,10 +7,10 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer
 from mediq.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from mediq.policy.v1.policy_pb2 import Peer
 
-from gateway.assets import ApiDocs
-from gateway.clients import HealthCache, HealthClient
-from gateway.limits import RateLimitServicer
-from gateway.servicer import GatewayServicer
+from gateway.adapters.assets import ApiDocs
+from gateway.adapters.services import HealthCache, HealthClient
+from gateway.servicers.gateway import GatewayServicer
+from gateway.servicers.rate_limits import RateLimitServicer
 from gateway.settings import GatewaySettings
 from mesh.backends import make_counters
 from mesh.rpc.server import Server, run

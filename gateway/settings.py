@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from gateway.limits import Allowance
+from gateway.domain.allowance import Allowance
 from mesh.contract.methods import GENERATED
 from mesh.settings import ServiceSettings
 from mesh.shared_state.rate_limits import Limit

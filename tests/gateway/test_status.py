@@ -16,8 +16,8 @@ from mediq.gateway.v1.gateway_service_pb2 import (
 )
 from mediq.policy.v1.policy_pb2 import Role
 
-from gateway.clients import HealthCache
-from gateway.domain import MeshState, ServiceState
+from gateway.adapters.services import HealthCache
+from gateway.domain.health import MeshState, ServiceState
 from mesh.contract.methods import SERVERS
 from tests.gateway.conftest import Others
 from tests.support.mesh import Mesh, problem

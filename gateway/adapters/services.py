@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from gateway.domain import MeshState, ServiceState
+from gateway.domain.health import MeshState, ServiceState
 from mesh.contract.methods import SERVERS
 from mesh.rpc.client import Channels
 from mesh.settings import address_of

@@ -2,28 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 
+from gateway.domain.allowance import Allowance
 from mesh.errors import MeshError, StatusCode
 from mesh.rpc.pipeline import Context
 from mesh.shared_state.rate_limits import ADDRESS_KEY, DOMAIN, LIMIT_KEY, Count, Counters
 
 NAMED = (LIMIT_KEY,)
 ADDRESSED = (LIMIT_KEY, ADDRESS_KEY)
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """How many calls a minute are let through."""
-
-    address: int
-    """From one client address."""
-    all: int
-    """From all callers together."""
 
 
 class RateLimitServicer:

@@ -4,8 +4,8 @@ from google.api.httpbody_pb2 import HttpBody
 from mediq.gateway.v1 import gateway_service_pb2 as messages
 from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceServicer
 
-from gateway.assets import ApiDocs, Asset
-from gateway.clients import HealthCache
+from gateway.adapters.assets import ApiDocs, Asset
+from gateway.adapters.services import HealthCache
 from mesh.contract.call import principal
 from mesh.errors import forbidden, not_found
 from mesh.rpc.pipeline import Context

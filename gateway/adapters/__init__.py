@@ -1,0 +1,1 @@
+"""The health of the other services, and the files of the API documentation."""

@@ -1,0 +1,1 @@
+"""The RPCs of the gateway, and Envoy's rate limit service."""
