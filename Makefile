@@ -75,7 +75,7 @@ check: $(DEV) $(THIRD) ## Format, lint, types, import rules, contracts, generate
 	$(BIN)/python -m tools.advisories
 	$(BIN)/pip check
 
-audit: $(DEV) ## Ask PyPI anew for known vulnerabilities of the locked packages; needs the network
+audit: $(DEV) ## Ask PyPI again for known vulnerabilities of the locked packages; needs the network
 	$(BIN)/python -m tools.advisories --refresh
 
 format: $(DEV) ## Rewrite the sources in the standard format

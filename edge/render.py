@@ -20,7 +20,7 @@ BOOTSTRAP = "envoy.yaml"
 EXPRESSION_SIZE = 2_000
 """Instructions of RE2 that one expression may have: it is five times the largest one's."""
 _HEADER = """\
-# Generated from the contracts by `make gen` (mesh/edge). Do not edit; see docs/reference/edge.md.
+# Generated from the contracts by `make gen` (edge). Do not edit; see docs/reference/edge.md.
 """
 
 
