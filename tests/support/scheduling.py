@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-WHOLE = ("attacks", "e2e", "edge")
-"""Folders whose tests share what is dear to start: a whole mesh, or an Envoy and its servers."""
+WHOLE = ("attacks", "e2e", "edge", "packages")
+"""Folders whose tests share what is dear to start: a mesh, an Envoy and its servers, wheels."""
 
 
 def group_of(nodeid: str) -> str:
