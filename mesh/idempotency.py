@@ -3,7 +3,6 @@
 The answer is remembered in the transaction of the effect.
 """
 
-import asyncio
 import datetime
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
+from mesh.background import run_periodically
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
@@ -238,9 +238,7 @@ class Idempotency:
 
     async def keep_forgetting(self) -> None:
         """Deletes old answers every hour, for ever."""
-        while True:
-            await self._database.write(self.forget_old)
-            await asyncio.sleep(FORGET_SECONDS)
+        await run_periodically(lambda: self._database.write(self.forget_old), FORGET_SECONDS)
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""
