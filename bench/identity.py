@@ -21,7 +21,7 @@ from bench.databases import database, require_durable, url_of
 from bench.identity_stack import CONNECTIONS, IdentityStack, Load
 from bench.processes import clean_up_on_sigterm
 from bench.table import Row, show
-from ops import data_dir
+from mesh import data_dir
 
 MIN_LOGINS = 400.0
 MIN_READS = 1_500.0

@@ -29,15 +29,15 @@ from bench.processes import (
     plan_of,
     stop_all,
 )
+from mesh import data_dir
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.identity.tokens import TokenSigner
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import upgrade
-from ops import data_dir
 from ops.supervisor import serving, until
-from user_svc.domain import Account, Person, Role
-from user_svc.store import Accounts
+from user_svc.domain.accounts import Account, Person, Role
+from user_svc.persistence.account_repository import Accounts
 
 CONNECTIONS = 32
 READY_SECONDS = 30.0

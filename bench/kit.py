@@ -24,9 +24,9 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from mediq.policy.v1.policy_pb2 import Role
 
 from bench.table import Row, show
+from mesh import data_dir
 from mesh.identity.tls import channel_credentials
 from mesh.identity.tokens import TokenSigner
-from ops import data_dir
 
 ROUNDS = 6
 ROUND_SECONDS = 2.0

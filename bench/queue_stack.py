@@ -22,8 +22,8 @@ import edge
 from bench.databases import url_of
 from bench.processes import edge_settings, environment_of, plan_of, stop_all
 from bench.queue_client import Job, Result
+from mesh import data_dir
 from mesh.identity.tokens import TokenSigner
-from ops import data_dir
 from ops.supervisor import serving, until
 
 READY_SECONDS = 30.0

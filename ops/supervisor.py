@@ -18,12 +18,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy.exc import SQLAlchemyError
 
 import edge
+from mesh import data_dir
 from mesh.contract.methods import DESCRIPTOR_SET, SERVERS, methods_of, peer_name
 from mesh.identity.tls import channel_credentials
 from mesh.persistence.migrations import upgrade
 from mesh.registry import installed_services, services_with_database
 from mesh.settings import settings_of
-from ops import data_dir as home
 from ops.process import ManagedProcess
 
 READY_SECONDS = 60.0
@@ -132,7 +132,7 @@ class Supervisor:
         Raises:
             StartError: Something is missing or does not become ready.
         """
-        home.prepare(self.plan.home)
+        data_dir.prepare(self.plan.home)
         self._take_lock()
         self.plan.require_free_ports()
         await asyncio.to_thread(self._migrate)

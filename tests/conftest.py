@@ -10,7 +10,7 @@ import pytest
 import structlog
 from xdist.remote import Producer
 
-from ops import data_dir
+from mesh import data_dir
 from tests.support.commands import command_trail
 from tests.support.databases import database_url, schema
 from tests.support.logged import lines

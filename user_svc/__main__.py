@@ -19,20 +19,20 @@ from mesh.identity.tokens import TokenSigner
 from mesh.rpc.audit_lifecycle import open_audit_recorder
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
-from user_svc import login_places, revoking, throttle
-from user_svc.audit_anchors import Anchors
-from user_svc.audit_chain import AuditChain
-from user_svc.audit_servicer import AuditServicer
-from user_svc.audit_tables import AUDIT_OUTBOX
-from user_svc.auth_servicer import AuthServicer
-from user_svc.passwords import Passwords
-from user_svc.patient_store import Patients
-from user_svc.sealed import ENCRYPTED_COLUMNS
-from user_svc.second_factor import SecondFactors
-from user_svc.session_store import Sessions
+from user_svc.application.password_hashing import Passwords
+from user_svc.audit.anchors import Anchors
+from user_svc.audit.chain import AuditChain
+from user_svc.audit.models import AUDIT_OUTBOX
+from user_svc.encrypted_columns import ENCRYPTED_COLUMNS
+from user_svc.persistence import known_networks, login_throttle, revocation_publisher
+from user_svc.persistence.account_repository import IDEMPOTENCY, Accounts
+from user_svc.persistence.patient_repository import Patients
+from user_svc.persistence.session_repository import Sessions
+from user_svc.persistence.totp_repository import SecondFactors
+from user_svc.servicers.audit import AuditServicer
+from user_svc.servicers.auth import AuthServicer
+from user_svc.servicers.users import UserServicer
 from user_svc.settings import UserSettings
-from user_svc.store import IDEMPOTENCY, Accounts
-from user_svc.user_servicer import UserServicer
 
 PURGE_SECONDS = 3600.0
 
@@ -88,8 +88,8 @@ async def build(server: Server) -> None:
 
     def purge(session: Session) -> None:
         sessions.purge(session, utc_now())
-        throttle.purge(session, utc_now())
-        login_places.purge(session, utc_now())
+        login_throttle.purge(session, utc_now())
+        known_networks.purge(session, utc_now())
         idempotency.forget_old(session)
 
     async def keep_purging() -> None:
@@ -98,7 +98,7 @@ async def build(server: Server) -> None:
             await asyncio.sleep(PURGE_SECONDS)
 
     async def keep_telling() -> None:
-        await revoking.keep_telling(database, server.revocations)
+        await revocation_publisher.keep_telling(database, server.revocations)
 
     async def keep_anchoring() -> None:
         await anchors.keep(settings.audit_anchor_seconds)

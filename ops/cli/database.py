@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from alembic import command
 
+from mesh import data_dir
 from mesh.persistence.migrations import config_for
 from mesh.persistence.migrations import upgrade as upgrade_database
 from mesh.registry import services_with_database
 from mesh.settings import home_folder, settings_of
-from ops import data_dir
 from ops.cli.trail import recorded_in_trail
 
 app = typer.Typer(no_args_is_help=True)

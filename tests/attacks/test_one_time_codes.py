@@ -16,7 +16,7 @@ from tests.attacks.callers import operator
 from tests.attacks.doors import Doors
 from tests.attacks.world import World
 from tools.access import Verdict
-from user_svc.totp import STEP_SECONDS
+from user_svc.domain.totp import STEP_SECONDS
 
 pytestmark = pytest.mark.model
 LOGIN = next(method for method in methods().values() if method.name == "LoginAdmin")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh import data_dir
 from mesh.audit_trail.key import AUDIT_KEY, ensure_audit_key, load_audit_key
 from mesh.identity.signing_keys import KeyFolderError
-from ops import data_dir
 
 
 def test_it_is_made_once_and_private(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from mediq.institution.v1.institution_service_pb2_grpc import InstitutionService
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from mesh import data_dir
 from mesh.identity.certificates import read_identity
 from mesh.identity.tls import ensure_identities, renew_identities
 from mesh.observability import telemetry
 from mesh.rpc.client import Channels, _Renewing
 from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
-from ops import data_dir
 from tests.mesh.asked import GET
 from tests.mesh.conftest import SERVICE, Probe, Settings
 from tests.support.mesh import Mesh, partly

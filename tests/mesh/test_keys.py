@@ -13,13 +13,13 @@ import pytest
 from mediq.audit.v1.audit_pb2 import AuditAct
 from typer.testing import CliRunner, Result
 
+from mesh import data_dir
 from mesh.contract.validation import validate
 from mesh.encryption import data_keys
 from mesh.errors import MeshError
 from mesh.identity import signing_keys
 from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS, KeyFolderError, State
 from mesh.identity.tokens import TokenSigner, TokenVerifier
-from ops import data_dir
 from ops.cli import application
 from ops.cli.keys import app
 from tests.support.commands import CommandTrail

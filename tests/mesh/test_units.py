@@ -13,6 +13,7 @@ from mediq.user.v1.auth_service_pb2 import LoginUserRequest
 from mediq.user.v1.user_pb2 import PatientIdentity
 from mediq.user.v1.user_service_pb2 import EnsurePatientRequest
 
+from mesh import data_dir
 from mesh.contract import pagination
 from mesh.contract.redaction import redact, redact_text
 from mesh.contract.status import to_status
@@ -23,7 +24,6 @@ from mesh.identity.tokens import TokenVerifier
 from mesh.messaging.events import matches
 from mesh.observability import logs
 from mesh.settings import settings_of
-from ops import data_dir
 
 
 def cipher(key_id: str = "a") -> FieldCipher:

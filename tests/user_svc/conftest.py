@@ -24,8 +24,8 @@ from mesh.clock import utc_now
 from mesh.persistence.database import make_engine
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import Trail
-from user_svc import auth_servicer
 from user_svc.__main__ import build
+from user_svc.servicers import auth
 from user_svc.settings import UserSettings
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ async def world(mesh: Mesh, settings: UserSettings, engine: Engine) -> AsyncIter
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the logins of the account service take for the time."""
     clock = Clock()
-    monkeypatch.setattr(auth_servicer, "utc_now", lambda: clock.now)
+    monkeypatch.setattr(auth, "utc_now", lambda: clock.now)
     return clock
 
 

@@ -10,7 +10,7 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import auth_service_pb2 as logins
 
 from tests.user_svc.conftest import PASSWORD, Clock, World
-from user_svc import totp
+from user_svc.domain import totp
 
 STEP = datetime.timedelta(seconds=totp.STEP_SECONDS)
 

@@ -19,7 +19,7 @@ from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
 from tests.user_svc.trail import NOW, Trail, event
 from user_svc.__main__ import build
-from user_svc.audit_anchors import (
+from user_svc.audit.anchors import (
     Anchor,
     AnchorFile,
     Anchors,
@@ -30,7 +30,7 @@ from user_svc.audit_anchors import (
     parse_head,
     show_mac,
 )
-from user_svc.audit_chain import Head
+from user_svc.audit.chain import Head
 from user_svc.settings import UserSettings
 
 MAC = "0123456789abcdef" * 4

@@ -21,10 +21,10 @@ from mesh.clock import timestamp
 from mesh.persistence.database import make_engine
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
-from user_svc import audit_beside, audit_commands
 from user_svc.__main__ import build
-from user_svc.audit_anchors import append_anchor, find_files, show_mac
-from user_svc.audit_chain import AuditChain
+from user_svc.audit.anchors import append_anchor, find_files, show_mac
+from user_svc.audit.chain import AuditChain
+from user_svc.cli import audit, audit_support
 from user_svc.settings import UserSettings
 
 FROM = ("--from", "2026-03-01T15:00:00+07:00")
@@ -43,7 +43,7 @@ def kept(trail: Trail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(audit_commands.app, [*arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(audit.app, [*arguments], env={"COLUMNS": "200"})
 
 
 def last_event(trail: Trail) -> AuditEntry:
@@ -273,7 +273,7 @@ class TestList:
 
 class TestTouched:
     def test_everyone(self, kept: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(audit_beside, "MOST_PERSONS", 2)
+        monkeypatch.setattr(audit_support, "MOST_PERSONS", 2)
         persons, actor = sorted(ids(4)), ids(1)[0]
         by = AuditActor(id=actor, role=Role.ROLE_OPERATOR)
         kept.append(

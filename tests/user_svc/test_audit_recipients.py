@@ -20,11 +20,11 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
 from tests.user_svc.conftest import new_nik
 from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
-from user_svc import audit_beside, audit_commands
-from user_svc.audit_chain import AuditChain
-from user_svc.domain import Person
-from user_svc.domain import Role as AccountRole
-from user_svc.patient_store import Patients
+from user_svc.audit.chain import AuditChain
+from user_svc.cli import audit, audit_support
+from user_svc.domain.accounts import Person
+from user_svc.domain.accounts import Role as AccountRole
+from user_svc.persistence.patient_repository import Patients
 from user_svc.settings import UserSettings
 
 FROM = ("--from", "2026-03-01T15:00:00+07:00")
@@ -67,7 +67,7 @@ def touched(kept: Trail, *persons: str, **fields: object) -> None:
 
 def run(file: Path, *options: str) -> Result:
     arguments = ["recipients", "--output", str(file), *options]
-    return CliRunner().invoke(audit_commands.app, arguments, env={"COLUMNS": "200"})
+    return CliRunner().invoke(audit.app, arguments, env={"COLUMNS": "200"})
 
 
 def written(file: Path) -> list[list[str]]:
@@ -78,7 +78,7 @@ def written(file: Path) -> list[list[str]]:
 def looks(kept: Trail) -> list[AuditEvent]:
     """What the trail has of the command, oldest first."""
     arguments = ["list", "--limit", "100", "--json"]
-    done = CliRunner().invoke(audit_commands.app, arguments)
+    done = CliRunner().invoke(audit.app, arguments)
     found = [Parse(line, AuditEntry()).event for line in done.stdout.splitlines()]
     return [one for one in found if one.method == "audit recipients"][::-1]
 
@@ -158,7 +158,7 @@ def test_who_has_no_open_account_is_named_by_the_identifier_alone(
 def test_pages(
     kept: Trail, patients: Patients, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_beside, "MOST_PERSONS", 2)
+    monkeypatch.setattr(audit_support, "MOST_PERSONS", 2)
     persons = sorted(patient(kept, patients, f"ORANG {number}") for number in range(5))
     touched(kept, *persons)
     assert run(file, *FROM, *TO).exit_code == 0
@@ -230,7 +230,7 @@ class TestRefused:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The database goes away after the first page."""
-        monkeypatch.setattr(audit_beside, "MOST_PERSONS", 1)
+        monkeypatch.setattr(audit_support, "MOST_PERSONS", 1)
         touched(kept, *(patient(kept, patients, f"ORANG {number}") for number in range(2)))
         real, seen = Database.read, list[Path]()
 

@@ -25,9 +25,9 @@ from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import Metadata, World
 from tests.user_svc.trail import MINUTE, NOW, event, ids
 from user_svc.__main__ import build
-from user_svc.audit_chain import AuditChain
-from user_svc.audit_queries import ACCESS_WINDOW
-from user_svc.audit_verify import verify
+from user_svc.audit.chain import AuditChain
+from user_svc.audit.queries import ACCESS_WINDOW
+from user_svc.audit.verification import verify
 from user_svc.settings import UserSettings
 
 if TYPE_CHECKING:

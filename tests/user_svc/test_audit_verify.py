@@ -13,10 +13,10 @@ from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from tests.support.databases import on_sqlite_only
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, plain
-from user_svc import audit_verify
-from user_svc.audit_anchors import append_anchor
-from user_svc.audit_chain import EMPTY, AuditChain, Head
-from user_svc.audit_tables import AUDIT_ENTRIES
+from user_svc.audit import verification
+from user_svc.audit.anchors import append_anchor
+from user_svc.audit.chain import EMPTY, AuditChain, Head
+from user_svc.audit.models import AUDIT_ENTRIES
 
 COUNT = 9
 
@@ -24,7 +24,7 @@ COUNT = 9
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fault is found at the borders of pieces too."""
-    monkeypatch.setattr(audit_verify, "PIECE", 4)
+    monkeypatch.setattr(verification, "PIECE", 4)
 
 
 @pytest.fixture
@@ -357,11 +357,11 @@ def test_a_position_twice(filled: Trail) -> None:
 
 
 def test_what_is_not_shown_is_counted(trail: Trail) -> None:
-    trail.fill(audit_verify.SHOWN + 5)
+    trail.fill(verification.SHOWN + 5)
     trail.sql("UPDATE audit_entries SET act = 2")
     report = trail.verify()
-    assert len(report.shown) == audit_verify.SHOWN
-    assert plain(report.counts) == {"COLUMN": audit_verify.SHOWN + 5}
+    assert len(report.shown) == verification.SHOWN
+    assert plain(report.counts) == {"COLUMN": verification.SHOWN + 5}
 
 
 def test_verification_changes_nothing(filled: Trail) -> None:
@@ -378,14 +378,14 @@ def test_appends_and_anchors_during_a_verification(
     """It sees one state; what comes later is neither read nor missed."""
     file = tmp_path / "host.jsonl"
     append_anchor(file, filled.head(), utc_now())
-    walk = audit_verify._Walk._entry
+    walk = verification._Walk._entry
 
-    def slow(self: audit_verify._Walk, *arguments: object) -> None:
+    def slow(self: verification._Walk, *arguments: object) -> None:
         filled.append(event())
         append_anchor(file, filled.head(), utc_now())
         walk(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(audit_verify._Walk, "_entry", slow)
+    monkeypatch.setattr(verification._Walk, "_entry", slow)
     report = filled.verify(tmp_path)
     assert (report.whole, report.entries, report.anchors) == (True, COUNT, 1), report.shown
     monkeypatch.undo()

@@ -19,9 +19,9 @@ from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
-from user_svc.audit_chain import AuditChain
-from user_svc.audit_tables import AUDIT_ENTRIES
-from user_svc.commands import app
+from user_svc.audit.chain import AuditChain
+from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.cli.admin import app
 from user_svc.settings import UserSettings
 
 
@@ -252,7 +252,7 @@ async def events(settings: UserSettings) -> list[AuditEvent]:
 async def test_commands_are_in_the_trail(
     mesh: Mesh, settings: UserSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("user_svc.commands.MAX_IDENTIFIERS", 2)
+    monkeypatch.setattr("user_svc.cli.admin.MAX_IDENTIFIERS", 2)
     emails, facility, accounts = [new_email() for _ in range(3)], str(uuid4()), []
     for email in emails:
         place = ("--email", email, "--institution", facility, "--json")

@@ -17,7 +17,7 @@ from mesh.errors import MeshError
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, Counter
-from user_svc import patients
+from user_svc.domain import patients
 
 TAKEN = ("ALREADY_EXISTS", "NIK_TAKEN")
 

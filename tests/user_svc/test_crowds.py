@@ -18,13 +18,13 @@ from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.user_svc.conftest import new_nik
-from user_svc.audit_tables import AUDIT_OUTBOX
-from user_svc.crowds import Crowds
-from user_svc.domain import Account, Person, Role
-from user_svc.patient_logins import Entered, PatientLogins
-from user_svc.profiles import Profiles
-from user_svc.store import Accounts, UserRow
-from user_svc.throttle import FREE_TRIES
+from user_svc.application.patient_logins import Entered, PatientLogins
+from user_svc.audit.models import AUDIT_OUTBOX
+from user_svc.domain.accounts import Account, Person, Role
+from user_svc.persistence.account_repository import Accounts, UserRow
+from user_svc.persistence.crowd_batcher import Crowds
+from user_svc.persistence.login_throttle import FREE_TRIES
+from user_svc.persistence.profile_loader import Profiles
 
 NAME = "SITI RAHMAWATI"
 REFUSED, THROTTLED = "INVALID_CREDENTIALS", "LOGIN_THROTTLED"

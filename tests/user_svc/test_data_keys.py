@@ -10,8 +10,8 @@ from tests.support.mesh import Mesh
 from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 from tests.user_svc.conftest import NAME, Clock, World, new_email, new_nik
 from tests.user_svc.staff import STEP, hire
-from user_svc import auth_servicer
-from user_svc.store import Base
+from user_svc.persistence.account_repository import Base
+from user_svc.servicers import auth
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def test_everything_works_after_a_rotation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(auth_servicer, "utc_now", lambda: clock.now)
+    monkeypatch.setattr(auth, "utc_now", lambda: clock.now)
     protected, enrolling = await hire(world, clock), await hire(world, clock)
     recovery = await protected.enrol()
     enrolling.secret = (await enrolling.begin()).secret

@@ -5,8 +5,9 @@ import datetime
 import pytest
 
 from mesh.errors import MeshError
-from user_svc import domain, throttle
-from user_svc.domain import Refresh
+from user_svc.domain import accounts
+from user_svc.domain.accounts import Refresh
+from user_svc.persistence import login_throttle
 
 TODAY = datetime.date(2026, 3, 1)
 NOW = datetime.datetime(2026, 3, 1, 8, tzinfo=datetime.UTC)
@@ -35,12 +36,12 @@ GRACE = 10 * SECOND
     ],
 )
 def test_nik(nik: str, valid: bool) -> None:
-    assert domain.is_nik(nik, TODAY) is valid
+    assert accounts.is_nik(nik, TODAY) is valid
 
 
 def test_mask() -> None:
-    assert domain.mask_nik("3201011508900001") == "3201********0001"
-    assert domain.mask_nik("") == ""
+    assert accounts.mask_nik("3201011508900001") == "3201********0001"
+    assert accounts.mask_nik("") == ""
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_mask() -> None:
     ],
 )
 def test_same_person(name: str, other: str, same: bool) -> None:
-    assert domain.same_person(name, other) is same
+    assert accounts.same_person(name, other) is same
 
 
 @pytest.mark.parametrize(
@@ -74,50 +75,52 @@ def test_same_person(name: str, other: str, same: bool) -> None:
 def test_judge(
     is_open: bool, life: int, used_ago: int | None, successor_used: bool, verdict: Refresh
 ) -> None:
-    shown = domain.Shown(
+    shown = accounts.Shown(
         session_open=is_open,
         session_expire_time=NOW + life * SECOND,
         use_time=None if used_ago is None else NOW - used_ago * SECOND,
         successor_used=successor_used,
     )
-    assert domain.judge(shown, NOW, GRACE) is verdict
+    assert accounts.judge(shown, NOW, GRACE) is verdict
 
 
 def test_throttle_doubles_up_to_a_minute() -> None:
-    waits = [throttle.wait_after(n).total_seconds() for n in range(14)]
+    waits = [login_throttle.wait_after(n).total_seconds() for n in range(14)]
     assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert throttle.wait_after(10_000).total_seconds() == 60
+    assert login_throttle.wait_after(10_000).total_seconds() == 60
 
 
 def test_a_guesser_who_never_stops_gets_a_try_a_minute() -> None:
     """Tries during the wait do not prolong it, and a quarter of an hour without one ends it."""
-    known = throttle.charged(None, NOW)
+    known = login_throttle.charged(None, NOW)
     allowed, waits = 1, []
     for second in range(1, 3600):
         try:
-            known = throttle.charged(known, NOW + second * SECOND)
+            known = login_throttle.charged(known, NOW + second * SECOND)
             allowed += 1
         except MeshError as error:
             waits.append((error.reason, error.retry_after_seconds or 0))
     assert {reason for reason, _ in waits} == {"LOGIN_THROTTLED"}
     assert 0 < min(waits)[1] <= max(waits)[1] <= 60
     assert 60 <= allowed <= 75
-    known = throttle.charged(known, known.last_time + 60 * SECOND)
-    forgotten = throttle.charged(known, known.last_time + throttle.FORGOTTEN_AFTER + SECOND)
+    known = login_throttle.charged(known, known.last_time + 60 * SECOND)
+    forgotten = login_throttle.charged(
+        known, known.last_time + login_throttle.FORGOTTEN_AFTER + SECOND
+    )
     assert forgotten.failures == 1
 
 
 def test_free_tries_at_the_same_moment_pass_in_any_order() -> None:
     """Each looks at its clock before it waits for the others' count."""
-    known = throttle.charged(None, NOW)
-    for earlier in range(1, throttle.FREE_TRIES):
-        known = throttle.charged(known, NOW - earlier * SECOND / 1000)
-    assert known == throttle.Attempts(throttle.FREE_TRIES, NOW)
+    known = login_throttle.charged(None, NOW)
+    for earlier in range(1, login_throttle.FREE_TRIES):
+        known = login_throttle.charged(known, NOW - earlier * SECOND / 1000)
+    assert known == login_throttle.Attempts(login_throttle.FREE_TRIES, NOW)
     with pytest.raises(MeshError, match="LOGIN_THROTTLED"):
-        throttle.charged(known, NOW)
+        login_throttle.charged(known, NOW)
 
 
 def test_people_do_not_show() -> None:
-    person = domain.Person(role=domain.Role.PASIEN, nama="SITI", nik="3201011508900001")
+    person = accounts.Person(role=accounts.Role.PASIEN, nama="SITI", nik="3201011508900001")
     assert "SITI" not in repr(person)
     assert "3201" not in repr(person)

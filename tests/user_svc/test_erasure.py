@@ -17,8 +17,8 @@ from mesh.encryption.field_cipher import FieldCipher
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter
-from user_svc import domain
-from user_svc.store import PERSONAL, Accounts
+from user_svc.domain import accounts
+from user_svc.persistence.account_repository import PERSONAL, Accounts
 
 REUSED = ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
 
@@ -67,8 +67,8 @@ async def lived(counter: Counter, nik: str) -> tuple[User, list[str]]:
     return patient, [
         nik,
         name,
-        domain.mask_nik(first),
-        domain.mask_nik(nik),
+        accounts.mask_nik(first),
+        accounts.mask_nik(nik),
         Accounts(cipher_of(counter.world)).nik_index(nik),
         "JL. KENANGA 1",
         DETAILS["tempat_lahir"],

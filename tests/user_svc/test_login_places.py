@@ -22,9 +22,15 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
 from user_svc.__main__ import build
-from user_svc.login_places import FORGOTTEN_AFTER, MOST_PLACES, Place, network_of, remember
-from user_svc.store import Accounts
-from user_svc.throttle import FREE_TRIES
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.known_networks import (
+    FORGOTTEN_AFTER,
+    MOST_PLACES,
+    Place,
+    network_of,
+    remember,
+)
+from user_svc.persistence.login_throttle import FREE_TRIES
 
 HOME, NEW, GUESSER = "203.0.113.7", "203.0.113.8", "198.51.100.9"
 WRONG = "wrong-but-long-enough"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import MeshError
-from user_svc.password_rules import check_new_password, check_password
+from user_svc.domain.password_policy import check_new_password, check_password
 
 EMAIL = "siti@contoh.example"
 

@@ -31,7 +31,8 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc import commands, revoking
+from user_svc.cli import admin
+from user_svc.persistence import revocation_publisher
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
 UNKNOWN = ("NOT_FOUND", "SESSION_NOT_FOUND")
@@ -117,8 +118,8 @@ class TestList:
         pair = await world.login(made.email)
         stranger = await world.login((await world.create()).email)
         own = world.mesh.token(ADMIN, institution_id=facility)
-        for admin in (own, world.network_admin):
-            (found,) = (await listed(world, admin, made.id)).sessions
+        for caller in (own, world.network_admin):
+            (found,) = (await listed(world, caller, made.id)).sessions
             assert (found.id, found.current) == (session_of(world, pair), False)
         # A network administrator of these tests has no sessions and no row.
         assert not (await listed(world, world.network_admin)).sessions
@@ -281,15 +282,15 @@ async def _password_reset(world: World, pair: logins.TokenPair) -> None:
 
 
 async def _reset_command(world: World, pair: logins.TokenPair) -> None:
-    await commands.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
+    await admin.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
 
 
 async def _end_command(world: World, pair: logins.TokenPair) -> None:
-    await commands.end_sessions(world.settings, pair.user.email)
+    await admin.end_sessions(world.settings, pair.user.email)
 
 
 async def _end_all_command(world: World, pair: logins.TokenPair) -> None:
-    assert await commands.end_all_sessions(world.settings) == 1
+    assert await admin.end_all_sessions(world.settings) == 1
 
 
 ONE = (_logout, _end_session, _reuse)
@@ -361,7 +362,7 @@ class TestEverywhere:
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
         database, place = Database(world.settings.database, 1), FileRevocations(tmp_path)
-        telling = asyncio.create_task(revoking.keep_telling(database, place))
+        telling = asyncio.create_task(revocation_publisher.keep_telling(database, place))
         await eventually(lambda: place.revoked(principal))
         telling.cancel()
         await database.close()

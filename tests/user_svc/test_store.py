@@ -19,10 +19,10 @@ from mesh.errors import MeshError
 from mesh.persistence.database import Database, make_engine
 from mesh.persistence.migrations import config_for, upgrade
 from tests.support.databases import on_empty
-from user_svc import throttle
-from user_svc.domain import Account, End, Person, Refresh, Role
-from user_svc.session_store import Opened, Sessions
-from user_svc.store import Accounts, Base, write_again
+from user_svc.domain.accounts import Account, End, Person, Refresh, Role
+from user_svc.persistence import login_throttle
+from user_svc.persistence.account_repository import Accounts, Base, write_again
+from user_svc.persistence.session_repository import Opened, Sessions
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -191,23 +191,23 @@ class TestThrottle:
     async def test_parallel_tries_all_count(self, database: Database) -> None:
         async def attempt(when: datetime.datetime) -> bool:
             try:
-                await write_again(database, lambda s: throttle.charge(s, "a" * 64, when))
+                await write_again(database, lambda s: login_throttle.charge(s, "a" * 64, when))
             except MeshError as error:
                 assert error.reason == "LOGIN_THROTTLED"  # noqa: PT017 - one of many calls
                 return False
             return True
 
         found = await asyncio.gather(*(attempt(NOW) for _ in range(12)))
-        assert found.count(True) == throttle.FREE_TRIES
+        assert found.count(True) == login_throttle.FREE_TRIES
         assert await attempt(NOW + SECOND)
-        await database.write(lambda s: throttle.clear(s, "a" * 64))
+        await database.write(lambda s: login_throttle.clear(s, "a" * 64))
         assert await attempt(NOW + SECOND)
 
     async def test_purge(self, database: Database) -> None:
-        await database.write(lambda s: throttle.charge(s, "b" * 64, NOW))
+        await database.write(lambda s: login_throttle.charge(s, "b" * 64, NOW))
         for after, left in ((0 * SECOND, 1), (SECOND, 0)):
-            when = NOW + throttle.FORGOTTEN_AFTER + after
-            await database.write(lambda s: throttle.purge(s, when))  # noqa: B023 - awaited at once
+            when = NOW + login_throttle.FORGOTTEN_AFTER + after
+            await database.write(lambda s: login_throttle.purge(s, when))  # noqa: B023 - awaited at once
             count = await database.read(
                 lambda s: s.execute(text("SELECT COUNT(*) FROM login_attempts")).scalar_one()
             )

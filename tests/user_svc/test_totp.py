@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
-from user_svc import second_factor, totp
-from user_svc.domain import Person, Role
-from user_svc.second_factor import SecondFactors
-from user_svc.store import Accounts
+from user_svc.domain import totp
+from user_svc.domain.accounts import Person, Role
+from user_svc.persistence import totp_repository
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.totp_repository import SecondFactors
 
 Result = TypeVar("Result")
 RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()
@@ -298,7 +299,7 @@ class TestSecondFactors:
     @pytest.mark.usefixtures("codes")
     async def test_removal(self, login: Login, database: Database) -> None:
         await login.begin()
-        await login.locked(second_factor.remove)
+        await login.locked(totp_repository.remove)
         assert await login.prove() is False
         late = login.confirm(code(login.secret, NOW))
         assert await refusal(late) == "TOTP_ENROLMENT_NOT_OPEN"

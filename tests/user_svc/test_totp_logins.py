@@ -26,11 +26,11 @@ from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import Clock, World, new_email
 from tests.user_svc.staff import STEP, Staff, hire
-from user_svc import totp
 from user_svc.__main__ import build
-from user_svc.passwords import Passwords
+from user_svc.application.password_hashing import Passwords
+from user_svc.domain import totp
+from user_svc.persistence.account_repository import Base
 from user_svc.settings import UserSettings
-from user_svc.store import Base
 
 Result = TypeVar("Result")
 REFUSED = ("UNAUTHENTICATED", "INVALID_CREDENTIALS")

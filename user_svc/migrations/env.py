@@ -1,7 +1,8 @@
 from mesh.persistence.migrations import run_env
-from user_svc import audit_tables, login_places, patient_store, second_factor
-from user_svc.store import Base
+from user_svc.audit import models
+from user_svc.persistence import known_networks, patient_repository, totp_repository
+from user_svc.persistence.account_repository import Base
 
-TABLES = (audit_tables, login_places, patient_store, second_factor)
+TABLES = (models, known_networks, patient_repository, totp_repository)
 """Modules whose import adds tables to those of the store."""
 run_env(Base.metadata)

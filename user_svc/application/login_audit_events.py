@@ -1,0 +1,49 @@
+"""What logins tell the audit trail. Who signs in stands in no token yet."""
+
+from collections.abc import Sequence
+
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
+from mediq.policy.v1.policy_pb2 import Scope
+
+from mesh.audit_trail.recorder import call_event
+from mesh.contract.call import Call
+from user_svc.domain.accounts import Account
+from user_svc.messages import role_message
+
+
+def by_account(
+    call: Call, account: Account, session_id: str = "", *, refusal: str = ""
+) -> AuditEvent:
+    """What staff did with their own account before a token said who they are.
+
+    Args:
+        call: The call.
+        account: The account.
+        session_id: The session that it opened or used.
+        refusal: Why it was refused.
+    """
+    act = AuditAct.AUDIT_ACT_REFUSED if refusal else AuditAct.AUDIT_ACT_CHANGE
+    event = call_event(call, act, (), persons=[account.id], refusal=refusal)
+    event.actor.id, event.actor.role = account.id, role_message(account.role)
+    event.actor.institution_id = event.institution_id = account.institution_id
+    event.actor.session_id = session_id
+    return event
+
+
+def patient_entered(call: Call, account_id: str, session_id: str) -> AuditEvent:
+    """A patient signed in."""
+    event = call_event(call, AuditAct.AUDIT_ACT_CHANGE, (), persons=[account_id])
+    event.actor.id, event.actor.session_id = account_id, session_id
+    event.actor.scope = Scope.SCOPE_TICKETS
+    return event
+
+
+def nobody_entered(call: Call, refusal: str, persons: Sequence[str] = ()) -> AuditEvent:
+    """Somebody tried to sign in and was refused.
+
+    Args:
+        call: The call.
+        refusal: Why.
+        persons: Whom they said they are, if that is somebody.
+    """
+    return call_event(call, AuditAct.AUDIT_ACT_REFUSED, (), persons=persons, refusal=refusal)

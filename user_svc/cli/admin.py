@@ -1,0 +1,293 @@
+"""The `mediq admin` command: administrators are made here, no account exists by itself."""
+
+import asyncio
+import datetime
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from mediq.audit.v1.audit_pb2 import AuditAct
+from mediq.user.v1.user_service_pb2 import CreateUserRequest
+from sqlalchemy.orm import Session
+
+from mesh.audit_trail.recorder import command_event
+from mesh.clock import utc_now
+from mesh.contract.audit_fields import MAX_IDENTIFIERS
+from mesh.contract.validation import validate
+from mesh.data_dir import prepare
+from mesh.encryption.field_cipher import FieldCipher
+from mesh.errors import MeshError, not_found
+from mesh.persistence.database import Database
+from mesh.persistence.migrations import upgrade
+from user_svc.application import password_hashing
+from user_svc.audit.chain import AuditChain
+from user_svc.domain import accounts
+from user_svc.domain.accounts import Account, End, Role
+from user_svc.domain.password_policy import check_password
+from user_svc.messages import role_message
+from user_svc.persistence import session_queries, totp_repository
+from user_svc.persistence.account_repository import Accounts, write_again
+from user_svc.persistence.session_repository import Sessions
+from user_svc.settings import UserSettings
+
+app = typer.Typer(help="Administrators of facilities and of the network.")
+DEFAULT_NAME = "Administrator"
+END_SESSIONS = "admin end-sessions"
+
+
+@app.callback()
+def admin() -> None:
+    """Administrators of facilities and of the network."""
+
+
+async def create_administrator(
+    settings: UserSettings, nama: str, email: str, password: str, institution_id: str
+) -> Account:
+    """Adds an administrator to the service's database, by the rules of the service.
+
+    Raises:
+        MeshError: A field is wrong, the e-mail address is taken, or the database does not answer.
+    """
+    request = CreateUserRequest(
+        nama=nama,
+        role=role_message(Role.ADMIN_FASKES),
+        email=email,
+        password=password,
+        institution_id=institution_id,
+    )
+    validate(request)
+    person = accounts.new_staff(Role.ADMIN_FASKES, nama, email, password, "", institution_id)
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
+    database = Database(settings.database, 1)
+    try:
+        hashed = await hasher.hash(password)
+
+        def create(session: Session) -> Account:
+            account = Accounts(cipher).create(session, person, hashed, utc_now())
+            _record(session, settings, "admin create", [account.id], account.institution_id)
+            return account
+
+        return await write_again(database, create)
+    finally:
+        await database.close()
+        await hasher.close()
+
+
+async def reset_second_factor(settings: UserSettings, email: str) -> None:
+    """Takes the second factor of a staff account away and ends its sessions.
+
+    Raises:
+        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
+    """
+
+    def reset(session: Session, account: Account) -> End:
+        totp_repository.remove(session, account.id)
+        return End.TOTP_RESET
+
+    await _on_staff(settings, "admin reset-totp", email, reset)
+
+
+async def reset_password(settings: UserSettings, email: str, password: str) -> None:
+    """Gives a staff account another password and ends its sessions. Its one-time codes stay.
+
+    Raises:
+        MeshError: The password is not one that the service takes, NOT_FOUND with reason
+            USER_NOT_FOUND, or the database does not answer.
+    """
+    check_password(password, accounts.fold_email(email))
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
+    try:
+        hashed = await hasher.hash(password)
+    finally:
+        await hasher.close()
+
+    def reset(session: Session, account: Account) -> End:
+        Accounts(cipher).set_password(session, account.id, hashed)
+        return End.PASSWORD_RESET
+
+    await _on_staff(settings, "admin reset-password", email, reset)
+
+
+async def end_sessions(settings: UserSettings, email: str) -> None:
+    """Ends the sessions of a staff account.
+
+    Raises:
+        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
+    """
+    await _on_staff(settings, END_SESSIONS, email, lambda session, account: End.END_SESSION)
+
+
+async def end_all_sessions(settings: UserSettings) -> int:
+    """Ends every open session of staff, and gives the number of accounts that had one.
+
+    Raises:
+        MeshError: The database does not answer.
+    """
+    database = Database(settings.database, 1)
+
+    def end(session: Session) -> int:
+        ended = session_queries.end_of_all(session, End.END_SESSION, utc_now())
+        _record(session, settings, END_SESSIONS, ended)
+        return len(ended)
+
+    try:
+        return await database.write(end)
+    finally:
+        await database.close()
+
+
+async def _on_staff(
+    settings: UserSettings, command: str, email: str, work: Callable[[Session, Account], End]
+) -> None:
+    """Does something to a staff account, ends its sessions and writes that down.
+
+    Args:
+        settings: The service's settings.
+        command: Its words, for the audit trail.
+        email: Login of the account, which is locked.
+        work: What else is done. Says why the sessions end.
+
+    Raises:
+        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
+    """
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    opened = Sessions(
+        cipher,
+        life=datetime.timedelta(seconds=settings.session_seconds),
+        grace=datetime.timedelta(seconds=settings.refresh_grace_seconds),
+    )
+    database = Database(settings.database, 1)
+
+    def run(session: Session) -> None:
+        known = Accounts(cipher).credentials(session, email)
+        if known is None:
+            raise not_found("user", "")
+        account = known[0]
+        opened.end_all(session, account.id, work(session, account), utc_now())
+        _record(session, settings, command, [account.id], account.institution_id)
+
+    try:
+        await database.write(run)
+    finally:
+        await database.close()
+
+
+def _record(
+    session: Session,
+    settings: UserSettings,
+    command: str,
+    persons: Sequence[str],
+    institution_id: str = "",
+) -> None:
+    """Puts into the audit trail, with its effect, what a command did to these accounts."""
+    pieces = range(0, max(1, len(persons)), MAX_IDENTIFIERS)
+    events = [
+        command_event(
+            settings.service,
+            command,
+            AuditAct.AUDIT_ACT_CHANGE,
+            persons=persons[start : start + MAX_IDENTIFIERS],
+            institution_id=institution_id,
+        )
+        for start in pieces
+    ]
+    AuditChain.load(settings.keys, settings.service).append(session, events, utc_now())
+
+
+def _ready() -> UserSettings:
+    """The service's settings, once its keys and its tables are there."""
+    settings = UserSettings()
+    if settings.keys_folder is None:
+        prepare(settings.home)
+    if settings.migrate_at_start:
+        upgrade(settings.service, settings.database)
+    return settings
+
+
+def _password(typed: bool) -> str:
+    """The password from standard input, or a new one."""
+    return sys.stdin.readline().rstrip("\r\n") if typed else password_hashing.generate()
+
+
+@app.command()
+def create(
+    email: Annotated[str, typer.Option(help="Login of the administrator.")],
+    nama: Annotated[str, typer.Option(help="Full name.")] = DEFAULT_NAME,
+    institution: Annotated[
+        str, typer.Option(help="Facility (UUID). Without it: administrator of the whole network.")
+    ] = "",
+    password_stdin: Annotated[
+        bool, typer.Option(help="Read the password from standard input, do not make one.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Create an administrator. A password that is made here is shown once."""
+    settings = _ready()
+    password = _password(password_stdin)
+    try:
+        account = asyncio.run(create_administrator(settings, nama, email, password, institution))
+    except MeshError as error:
+        typer.echo(f"not created: {error.message} ({error.reason})", err=True)
+        raise typer.Exit(1) from error
+    shown = {} if password_stdin else {"password": password}
+    if as_json:
+        typer.echo(json.dumps({"email": account.email, **shown, "id": account.id}))
+    elif not password_stdin:
+        typer.echo(password)
+
+
+@app.command("reset-totp")
+def reset_totp(
+    email: Annotated[str, typer.Option(help="Login of the account, staff or administrator.")],
+) -> None:
+    """Take the one-time codes of an account away, and end its sessions."""
+    try:
+        asyncio.run(reset_second_factor(_ready(), email))
+    except MeshError as error:
+        typer.echo(f"not reset: {error.message} ({error.reason})", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("one-time codes taken away, sessions ended")
+
+
+@app.command("reset-password")
+def new_password(
+    email: Annotated[str, typer.Option(help="Login of the account, staff or administrator.")],
+    password_stdin: Annotated[
+        bool, typer.Option(help="Read the password from standard input, do not make one.")
+    ] = False,
+) -> None:
+    """Give an account another password, and end its sessions. One that is made is shown once."""
+    settings, password = _ready(), _password(password_stdin)
+    try:
+        asyncio.run(reset_password(settings, email, password))
+    except MeshError as error:
+        typer.echo(f"not reset: {error.message} ({error.reason})", err=True)
+        raise typer.Exit(1) from error
+    if not password_stdin:
+        typer.echo(password)
+
+
+@app.command("end-sessions")
+def sign_out(
+    email: Annotated[str, typer.Option(help="Login of one account, staff or administrator.")] = "",
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Every open session of all staff and administrators.")
+    ] = False,
+) -> None:
+    """End sessions: their tokens are refused everywhere within seconds."""
+    if bool(email) == everybody:
+        raise typer.BadParameter("say --email or --all")
+    settings = _ready()
+    try:
+        if everybody:
+            ended = asyncio.run(end_all_sessions(settings))
+        else:
+            asyncio.run(end_sessions(settings, email))
+    except MeshError as error:
+        typer.echo(f"not ended: {error.message} ({error.reason})", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"sessions of {ended} accounts ended" if everybody else "sessions ended")

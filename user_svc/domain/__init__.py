@@ -1,0 +1,1 @@
+"""What holds for accounts, passwords and patients, whatever keeps or serves them."""

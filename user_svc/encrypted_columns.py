@@ -1,0 +1,30 @@
+"""The columns of the account service that hold ciphertexts."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from mesh.audit_trail.recorder import encrypted_events
+from mesh.encryption.encrypted_columns import EncryptedColumn
+from mesh.idempotency import encrypted_answers
+from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_OUTBOX
+from user_svc.persistence.account_repository import IDEMPOTENCY, PERSONAL, UserRow, personal_place
+from user_svc.persistence.totp_repository import SECRETS, SecondFactorRow, secret_place
+
+
+def _personal(name: str, row: Row[Any]) -> str:
+    return personal_place(row.id, name)
+
+
+def _secret(name: str, row: Row[Any]) -> str:
+    return secret_place(row.user_id, name)
+
+
+ENCRYPTED_COLUMNS = (
+    *(EncryptedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
+    *(EncryptedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
+    encrypted_answers(IDEMPOTENCY),
+    encrypted_events(AUDIT_OUTBOX),
+    encrypted_events(AUDIT_ENTRIES),
+)

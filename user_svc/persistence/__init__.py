@@ -1,0 +1,1 @@
+"""The tables of accounts and sessions, and what reads and writes them."""

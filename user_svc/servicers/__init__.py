@@ -1,0 +1,1 @@
+"""The RPCs of accounts, logins, sessions, patients and the audit trail."""
