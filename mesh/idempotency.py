@@ -42,7 +42,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 def encrypted_answers(table: Table) -> EncryptedColumn:
-    """The answers, as a service declares them among its sealed columns."""
+    """The answers, as a service declares them among its encrypted columns."""
     return EncryptedColumn(table, "answer", lambda row: _associated_data(row.scope, row.request_id))
 
 
@@ -71,20 +71,20 @@ class Idempotency:
         table: Table,
         cipher: FieldCipher,
         database: Database,
-        trail: AuditRecorder | None = None,
+        recorder: AuditRecorder | None = None,
     ) -> None:
-        """Keeps answers in `table` of `database`, sealed by `cipher`.
+        """Keeps answers in `table` of `database`, encrypted by `cipher`.
 
         Args:
             table: See `idempotency_table`.
-            cipher: Seals the answers.
+            cipher: Encrypts the answers.
             database: The service's database.
-            trail: Where effects are written down. None: nowhere.
+            recorder: Where effects are written down. None: nowhere.
         """
         self._table = table
         self._cipher = cipher
         self._database = database
-        self._trail = trail
+        self._recorder = recorder
 
     async def once(
         self,
@@ -112,8 +112,8 @@ class Idempotency:
             if known is not None:
                 return known
             made = work(session)
-            if self._trail is not None:
-                self._trail.record_change(session, current_call(), request, made)
+            if self._recorder is not None:
+                self._recorder.record_change(session, current_call(), request, made)
             self.remember(session, scope, request_id, request, made)
             return made
 
@@ -254,7 +254,7 @@ class Idempotency:
     ) -> None:
         """Deletes the kept answers to one kind of request that are about something.
 
-        Answers are sealed, and nothing plain tells whom they name: every kept one is opened.
+        Answers are encrypted, and nothing plain tells whom they name: every kept one is opened.
 
         Args:
             session: The unit of work, which keeps new ones about the same thing from being written.
