@@ -111,7 +111,7 @@ def damage(engine: Engine, request_id: str, encrypted: bytes) -> None:
 
 
 class TestWholeRotation:
-    def test_rotate_list_reseal_prune(self, folder: Path, engine: Engine, clock: Clock) -> None:
+    def test_rotate_list_reencrypt_prune(self, folder: Path, engine: Engine, clock: Clock) -> None:
         cipher = FieldCipher.load(folder, SERVICE)
         remember(engine, cipher, 60)
         (old,) = known(folder)

@@ -1,4 +1,4 @@
-"""Sealing anew: whole, around damage, in the background."""
+"""Re-encryption: whole, around damage, in the background."""
 
 from __future__ import annotations
 

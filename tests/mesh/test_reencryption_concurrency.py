@@ -1,4 +1,4 @@
-"""Sealing anew beside other work: under load, by two at once, after a crash."""
+"""Re-encryption beside other work: under load, by two at once, after a crash."""
 
 from __future__ import annotations
 
