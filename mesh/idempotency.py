@@ -3,7 +3,6 @@
 The answer is remembered in the transaction of the effect.
 """
 
-import asyncio
 import datetime
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
+from mesh.background import run_periodically
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
@@ -42,7 +42,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 def encrypted_answers(table: Table) -> EncryptedColumn:
-    """The answers, as a service declares them among its sealed columns."""
+    """The answers, as a service declares them among its encrypted columns."""
     return EncryptedColumn(table, "answer", lambda row: _associated_data(row.scope, row.request_id))
 
 
@@ -71,20 +71,20 @@ class Idempotency:
         table: Table,
         cipher: FieldCipher,
         database: Database,
-        trail: AuditRecorder | None = None,
+        recorder: AuditRecorder | None = None,
     ) -> None:
-        """Keeps answers in `table` of `database`, sealed by `cipher`.
+        """Keeps answers in `table` of `database`, encrypted by `cipher`.
 
         Args:
             table: See `idempotency_table`.
-            cipher: Seals the answers.
+            cipher: Encrypts the answers.
             database: The service's database.
-            trail: Where effects are written down. None: nowhere.
+            recorder: Where effects are written down. None: nowhere.
         """
         self._table = table
         self._cipher = cipher
         self._database = database
-        self._trail = trail
+        self._recorder = recorder
 
     async def once(
         self,
@@ -112,8 +112,8 @@ class Idempotency:
             if known is not None:
                 return known
             made = work(session)
-            if self._trail is not None:
-                self._trail.record_change(session, current_call(), request, made)
+            if self._recorder is not None:
+                self._recorder.record_change(session, current_call(), request, made)
             self.remember(session, scope, request_id, request, made)
             return made
 
@@ -238,9 +238,7 @@ class Idempotency:
 
     async def keep_forgetting(self) -> None:
         """Deletes old answers every hour, for ever."""
-        while True:
-            await self._database.write(self.forget_old)
-            await asyncio.sleep(FORGET_SECONDS)
+        await run_periodically(lambda: self._database.write(self.forget_old), FORGET_SECONDS)
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""
@@ -256,7 +254,7 @@ class Idempotency:
     ) -> None:
         """Deletes the kept answers to one kind of request that are about something.
 
-        Answers are sealed, and nothing plain tells whom they name: every kept one is opened.
+        Answers are encrypted, and nothing plain tells whom they name: every kept one is opened.
 
         Args:
             session: The unit of work, which keeps new ones about the same thing from being written.

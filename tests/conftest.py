@@ -13,13 +13,13 @@ from xdist.remote import Producer
 from mesh import data_dir
 from tests.support.commands import command_trail
 from tests.support.databases import database_url, schema
+from tests.support.encrypted import quick_reencryption
 from tests.support.logged import lines
 from tests.support.mesh import Mesh
 from tests.support.scan import fail_when_given_away
 from tests.support.scheduling import WHOLE, Scheduling, group_of
-from tests.support.sealed import quick_resealing
 
-__all__ = ["command_trail", "database_url", "lines", "quick_resealing", "schema"]
+__all__ = ["command_trail", "database_url", "lines", "quick_reencryption", "schema"]
 
 
 @pytest.hookimpl(wrapper=True)

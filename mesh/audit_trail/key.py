@@ -1,6 +1,6 @@
 """The key of the audit trail's chain.
 
-It is no data key: a new data key seals the trail anew and leaves the chain as it is. It is never
+It is no data key: a new data key re-encrypts the trail and leaves the chain as it is. It is never
 changed, because every entry's HMAC was made with it.
 """
 

@@ -67,7 +67,7 @@ def encrypted_events(table: Table) -> EncryptedColumn:
 
 
 def event_associated_data(event_id: str) -> str:
-    """Where an event is sealed: see `FieldCipher.encrypt`."""
+    """Where an event is encrypted: see `FieldCipher.encrypt`."""
     return f"audit/{event_id}"
 
 
@@ -234,7 +234,7 @@ class AuditRecorder:
         Args:
             table: See `audit_table`.
             database: The service's database.
-            cipher: Seals events: they name people and say why.
+            cipher: Encrypts events: they name people and say why.
             send: Takes them into the trail.
             meter: Makes the instruments.
         """

@@ -41,7 +41,7 @@ class EncryptedColumn:
     """`Model.__table__`, or a `Table`; it has a primary key."""
     name: str
     """Name of the column."""
-    place: Callable[[Row[Any]], str]
+    associated_data: Callable[[Row[Any]], str]
     """Gives what the ciphertext of a row is bound to, from all columns of the row."""
 
 
@@ -98,7 +98,7 @@ class Change:
 
 @dataclass(frozen=True)
 class EncryptedTable:
-    """A table with all its sealed columns."""
+    """A table with all its encrypted columns."""
 
     table: Table
     columns: Sequence[EncryptedColumn]
@@ -117,8 +117,8 @@ class EncryptedTable:
             key_id: The key that ciphertexts should have.
             limit: Most rows.
         """
-        sealed = [self.table.c[one.name] for one in self.columns]
-        stale = or_(*(column.is_not(None) & ~_begins_with(column, key_id) for column in sealed))
+        encrypted = [self.table.c[one.name] for one in self.columns]
+        stale = or_(*(column.is_not(None) & ~_begins_with(column, key_id) for column in encrypted))
         rows = session.execute(
             select(*self.primary_key, case((stale, 1), else_=0))
             .where(true() if after is None else _after(self.primary_key, after))

@@ -99,13 +99,13 @@ class FieldCipher:
             + ring.ciphers[key_id].encrypt(nonce, plain, row.encode())
         )
 
-    def decrypt(self, sealed: bytes, row: str) -> bytes:
+    def decrypt(self, encrypted: bytes, row: str) -> bytes:
         """Decrypts what was encrypted for the same place.
 
         Raises:
             DecryptionError: Damaged, from another place, or the key is unknown.
         """
-        prefix, _, rest = sealed.partition(b":")
+        prefix, _, rest = encrypted.partition(b":")
         key_id = prefix.decode("ascii", "replace")
         # Another replica may have read a new key earlier than this one.
         cipher = self._now(REREAD_SECONDS).ciphers.get(key_id) or self._now(NOW).ciphers.get(key_id)

@@ -1,4 +1,4 @@
-"""Ciphertexts of older data keys are sealed anew, in the background and in small steps.
+"""Ciphertexts of older data keys are re-encrypted, in the background and in small steps.
 
 What is done shows in the rows themselves: a walk that was cut off begins again and passes over it.
 Two processes may walk at the same time; a row goes to the one that is faster.
@@ -40,15 +40,15 @@ RETRY_SECONDS = 5.0
 TELL_SECONDS = 10.0
 """How often progress is told."""
 NAMED = 100
-"""Damaged fields that one walk logs by their place; the rest is only counted."""
+"""Damaged fields that one walk logs by their associated data; the rest is only counted."""
 
 
 @dataclass
 class Tally:
     """What a walk came to, in ciphertexts."""
 
-    sealed: int = 0
-    """Sealed anew."""
+    reencrypted: int = 0
+    """Re-encrypted fields."""
     busy: int = 0
     """Changed or locked by others at that moment; another walk finds them."""
     damaged: int = 0
@@ -60,11 +60,13 @@ Tell = Callable[[str, Tally], None]
 
 
 def _log_progress(table: str, tally: Tally) -> None:
-    logger().info("sealing anew", table=table, sealed=tally.sealed, damaged=tally.damaged)
+    logger().info(
+        "re-encrypting", table=table, reencrypted=tally.reencrypted, damaged=tally.damaged
+    )
 
 
 class Reencryptor:
-    """Seals the columns of one service anew when another key encrypts."""
+    """Re-encrypts the columns of one service when another key encrypts."""
 
     def __init__(
         self,
@@ -140,11 +142,14 @@ class Reencryptor:
         try:
             tally = await self.walk()
         except MeshError as error:
-            logger().warning("sealing anew waits for the database", reason=error.reason)
+            logger().warning("re-encrypting waits for the database", reason=error.reason)
             return False
         if tally != Tally():
             logger().info(
-                "sealed anew", sealed=tally.sealed, in_use=tally.busy, damaged=tally.damaged
+                "re-encrypted",
+                reencrypted=tally.reencrypted,
+                in_use=tally.busy,
+                damaged=tally.damaged,
             )
         return tally.busy == 0
 
@@ -155,22 +160,25 @@ class Reencryptor:
         changes, damaged = await self._database.read(
             lambda session: self._changes(session, table, keys)
         )
-        for place in damaged[: max(0, NAMED - tally.damaged)]:
-            logger().error("a sealed field does not decrypt, it stays as it is", place=place)
+        for associated_data in damaged[: max(0, NAMED - tally.damaged)]:
+            logger().error(
+                "an encrypted field does not decrypt, it stays as it is",
+                associated_data=associated_data,
+            )
         tally.damaged += len(damaged)
         if not changes:
             return
         done = set(await self._database.write(lambda session: table.replace(session, changes)))
         for change in changes:
             if change.key in done:
-                tally.sealed += len(change.values)
+                tally.reencrypted += len(change.values)
             else:
                 tally.busy += len(change.values)
 
     def _changes(
         self, session: Session, table: EncryptedTable, keys: Sequence[Key]
     ) -> tuple[list[Change], list[str]]:
-        """New ciphertexts of rows, and the places of those that do not decrypt."""
+        """New ciphertexts of rows, and the associated data of those that do not decrypt."""
         changes: list[Change] = []
         damaged: list[str] = []
         for row in table.rows(session, keys):
@@ -179,11 +187,11 @@ class Reencryptor:
                 old: bytes | None = row._mapping[column.name]
                 if old is None:
                     continue
-                place = column.place(row)
+                associated_data = column.associated_data(row)
                 try:
-                    new = self._sealed_anew(old, place)
+                    new = self._reencrypted(old, associated_data)
                 except DecryptionError:
-                    damaged.append(place)
+                    damaged.append(associated_data)
                     continue
                 if new is not None:
                     values[column.name] = old, new
@@ -191,7 +199,7 @@ class Reencryptor:
                 changes.append(Change(table.key_of(row), values))
         return changes, damaged
 
-    def _sealed_anew(self, old: bytes, place: str) -> bytes | None:
+    def _reencrypted(self, old: bytes, associated_data: str) -> bytes | None:
         """The new ciphertext; None when the old one has no older key.
 
         Raises:
@@ -202,8 +210,8 @@ class Reencryptor:
         key_id = old.partition(b":")[0].decode("ascii", "replace")
         if key_id == keys.encrypting(now).key_id:
             return None
-        plain = self._cipher.decrypt(old, place)
+        plain = self._cipher.decrypt(old, associated_data)
         # A replica whose clock is fast writes with a key that this one does not encrypt with yet.
         if key_id not in self._cipher.keys().superseded(now):
             return None
-        return self._cipher.encrypt(plain, place)
+        return self._cipher.encrypt(plain, associated_data)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.background import run_periodically
 from mesh.contract.call import Principal
 from mesh.identity.tls import write_private
 from mesh.identity.watched_file import Stamp, stamp_of
@@ -89,9 +90,7 @@ class Revocations(ABC):
 
     async def follow(self) -> None:
         """Refreshes for ever; the background work of a server."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            await self.refresh()
+        await run_periodically(self.refresh, POLL_SECONDS, wait_first=True)
 
     @abstractmethod
     async def close(self) -> None:

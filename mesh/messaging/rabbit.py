@@ -15,6 +15,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from opentelemetry.metrics import Meter
 
+from mesh.background import run_periodically
 from mesh.messaging.events import GAP, Event, Feed, LocalBus, NotPublished, Subscription
 from mesh.observability.logs import logger
 from mesh.observability.metrics import NO_METRICS
@@ -154,15 +155,16 @@ class RabbitBus:
         return self._exchange
 
     async def _keep_connected(self) -> None:
-        while True:
-            try:
-                await self._stay_connected()
-            except Exception as error:
-                if not self._missed:
-                    logger().warning("events wait for the broker", error=type(error).__name__)
-            self._missed = True
-            self._tried.set()
-            await asyncio.sleep(RECONNECT_SECONDS)
+        await run_periodically(self._connect_until_lost, RECONNECT_SECONDS)
+
+    async def _connect_until_lost(self) -> None:
+        try:
+            await self._stay_connected()
+        except Exception as error:
+            if not self._missed:
+                logger().warning("events wait for the broker", error=type(error).__name__)
+        self._missed = True
+        self._tried.set()
 
     async def _stay_connected(self) -> None:
         connection = await aio_pika.connect(

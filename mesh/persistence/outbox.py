@@ -34,8 +34,8 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 # A lock of the server belongs to a connection and ends with it. Its name stands for the database,
 # because the names of locks are shared by all databases of the server.
-_TAKE_TURN = text("SELECT GET_LOCK(CONCAT('mediq.', :outbox, '.', MD5(DATABASE())), 1)")
-_END_TURN = text("SELECT RELEASE_ALL_LOCKS()")
+_TAKE_LOCK = text("SELECT GET_LOCK(CONCAT('mediq.', :outbox, '.', MD5(DATABASE())), 1)")
+_RELEASE_LOCK = text("SELECT RELEASE_ALL_LOCKS()")
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
@@ -84,22 +84,22 @@ class OutboxMetrics:
 class _Rows:
     """The rows of the table, on the relay's side.
 
-    Replicas share a table on MariaDB or MySQL. The one that has the turn, a lock of the server,
-    reads, publishes and deletes; so what one connection committed before another is published in
-    that order. SQLite has one process.
+    Replicas share a table on MariaDB or MySQL. The one that holds the advisory lock reads,
+    publishes and deletes; so what one connection committed before another is published in that
+    order. SQLite has one process.
     """
 
     def __init__(self, table: Table, database: Database, *, shared: bool) -> None:
         self._table = table
         self._database = database
         self._shared = shared
-        self._turn = False
+        self._locked = False
         self._unreadable: set[str] = set()
 
     async def take(self, done: Sequence[int]) -> tuple[list[Event], list[int], int] | None:
-        """The first events, their positions, and how many wait; None when others have the turn.
+        """Returns the first events, their positions, and how many wait.
 
-        Waits up to a second for the turn, and keeps it.
+        Waits up to a second for the lock, and keeps it; None when another replica holds it.
 
         Args:
             done: Positions that are published: they go first.
@@ -109,10 +109,10 @@ class _Rows:
     def _take(
         self, session: Session, done: Sequence[int]
     ) -> tuple[list[Event], list[int], int] | None:
-        if self._shared and not self._turn:
-            turn = session.execute(_TAKE_TURN, {"outbox": self._table.name})
-            self._turn = turn.scalar_one() == 1
-            if not self._turn:
+        if self._shared and not self._locked:
+            locked = session.execute(_TAKE_LOCK, {"outbox": self._table.name})
+            self._locked = locked.scalar_one() == 1
+            if not self._locked:
                 return None
         table = self._table
         if done:
@@ -136,11 +136,11 @@ class _Rows:
         remove = delete(self._table).where(self._table.c.position.in_(positions))
         await self._database.write(lambda session: session.execute(remove))
 
-    async def end_turn(self) -> None:
+    async def release_lock(self) -> None:
         """Lets another replica go on."""
-        if self._turn:
-            self._turn = False
-            await self._database.read(lambda session: session.execute(_END_TURN).scalar_one())
+        if self._locked:
+            self._locked = False
+            await self._database.read(lambda session: session.execute(_RELEASE_LOCK).scalar_one())
 
 
 class Outbox:
@@ -214,7 +214,7 @@ class Outbox:
         if engine.dialect.name == "sqlite":
             yield _Rows(self._table, self._database, shared=False)
             return
-        # One connection of its own: the turn belongs to it, and ends when the process dies.
+        # One connection of its own: the lock belongs to it, and ends when the process dies.
         own = Database(engine.url.render_as_string(hide_password=False), threads=1)
         try:
             yield _Rows(self._table, own, shared=True)
@@ -262,4 +262,4 @@ class Outbox:
         finally:
             if done:
                 await rows.drop(done)
-            await rows.end_turn()
+            await rows.release_lock()

@@ -23,7 +23,7 @@ def open_audit_recorder(
         server: The server.
         table: See `audit_table`.
         database: The service's database.
-        cipher: Seals events.
+        cipher: Encrypts events.
         send: Takes them into the trail.
     """
     trail = AuditRecorder(table, database, cipher, send, server.meter)

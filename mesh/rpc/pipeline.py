@@ -1,6 +1,7 @@
 """What every call passes on its way to a handler, outer to inner.
 
-telemetry -> errors -> deadline -> authentication -> authorization -> validation -> handler
+telemetry -> errors -> deadline -> spelling of identifiers -> authentication -> authorization
+-> validation -> handler
 
 The chain is built once a method when it is registered, not once a call: an interceptor object a
 stage costs a coroutine each, a third of the throughput of a small call.
@@ -23,6 +24,7 @@ from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer
 from mesh.contract.audit_fields import names_a_person
 from mesh.contract.authorization import authorize, authorize_peer
 from mesh.contract.call import CLIENT_ADDRESS, Call, Principal, enter_call
+from mesh.contract.identifiers import normalize_identifiers
 from mesh.contract.methods import Method
 from mesh.contract.status import to_status
 from mesh.contract.validation import validate
@@ -131,6 +133,8 @@ class Pipeline:
         return call
 
     def _admit(self, call: Call, request: Message, metadata: Metadata) -> None:
+        # First: refused calls too are written down under the spelling that tables have.
+        normalize_identifiers(request)
         authorize_peer(call.method, call.peer)
         call.principal = self._authenticate(call.method, metadata)
         authorize(call.method, call.principal, request)

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
 from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
 
 from mesh.backends import make_revocations
+from mesh.background import run_periodically, run_until_done
 from mesh.contract.authorization import require_policy
 from mesh.contract.methods import (
     MAX_MESSAGE_BYTES,
@@ -225,10 +226,13 @@ class Server:
         self._metrics.start()
         await self.revocations.refresh()
         await self._server.start()
-        await self._look()
-        self._tasks = [asyncio.create_task(self._keep_looking())]
-        self._tasks.append(asyncio.create_task(_warn_of_ends(identity)))
-        self._tasks += [asyncio.create_task(self._keep_working(work)) for work in self._work]
+        await self._run_checks()
+        work = (
+            run_periodically(self._run_checks, CHECK_SECONDS, wait_first=True),
+            run_periodically(lambda: _warn_of_ends(identity), WARN_SECONDS),
+            *(run_until_done(one, CHECK_SECONDS) for one in self._work),
+        )
+        self._tasks = [asyncio.create_task(one) for one in work]
         logs.logger().info("listening", port=port)
         return port
 
@@ -250,7 +254,7 @@ class Server:
         for name in ("", *services_of(self.settings.service)):
             await self._health.set(name, state)
 
-    async def _look(self) -> None:
+    async def _run_checks(self) -> None:
         async def probe(name: str, check: Callable[[], Awaitable[None]]) -> tuple[str, str]:
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
@@ -267,26 +271,10 @@ class Server:
             await self._announce(ready=not failing_checks)
         self.failing_checks = failing_checks
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            await self._look()
-
-    async def _keep_working(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-                return
-            except Exception as error:
-                logs.logger().error("background work failed, starting it again", exc_info=error)
-                await asyncio.sleep(CHECK_SECONDS)
-
 
 async def _warn_of_ends(identity: IdentityFiles) -> None:
-    while True:
-        for name, end in identity.current().ending(datetime.now(UTC)).items():
-            logs.logger().warning("certificate ends soon", certificate=name, end=end.isoformat())
-        await asyncio.sleep(WARN_SECONDS)
+    for name, end in identity.current().ending(datetime.now(UTC)).items():
+        logs.logger().warning("certificate ends soon", certificate=name, end=end.isoformat())
 
 
 def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -> None:

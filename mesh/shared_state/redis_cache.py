@@ -27,7 +27,7 @@ class RedisCache:
         Args:
             url: redis://host:port/number.
             prefix: Stands before every key.
-            cipher: Seals values for their keys: whoever writes to Redis can take copies away, and
+            cipher: Encrypts values for their key: whoever writes to Redis can take copies away and
                 put older ones of the same key back, but not make one.
         """
         self._redis = redis.asyncio.Redis.from_url(
@@ -39,11 +39,11 @@ class RedisCache:
 
     async def get(self, key: str) -> bytes | None:
         """The value; None when Redis does not answer, or holds none that this service made."""
-        sealed = await self._get(key)
-        if sealed is None:
+        encrypted = await self._get(key)
+        if encrypted is None:
             return None
         try:
-            return self._cipher.decrypt(sealed, f"cache/{key}")
+            return self._cipher.decrypt(encrypted, f"cache/{key}")
         except DecryptionError:
             logger().warning("a value in redis is not ours, going on without")
             return None
@@ -51,8 +51,8 @@ class RedisCache:
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Keeps a value, if Redis answers."""
         life = max(1, int(ttl_seconds * 1000))
-        sealed = self._cipher.encrypt(value, f"cache/{key}")
-        await self._ask(lambda: self._redis.set(self._prefix + key, sealed, px=life))
+        encrypted = self._cipher.encrypt(value, f"cache/{key}")
+        await self._ask(lambda: self._redis.set(self._prefix + key, encrypted, px=life))
 
     async def delete(self, key: str) -> None:
         """Forgets a value, if Redis answers."""
@@ -65,7 +65,7 @@ class RedisCache:
         if found is None:
             await self._begin(name, only_new=True)
             found = await self._get(name)
-        # Not sealed, so it may be anybody's: what is no text is nothing that was begun here.
+        # Not encrypted, so it may be anybody's: what is no text is nothing that was begun here.
         return None if found is None else found.decode("ascii", "replace")
 
     async def invalidate(self, group: str) -> None:

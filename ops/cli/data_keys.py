@@ -32,7 +32,7 @@ Service = Annotated[str, typer.Argument(help="Name of one service; all of them w
 Columns = Sequence[EncryptedColumn]
 Result = TypeVar("Result")
 WALKS = 5
-"""How often `reseal` tries ciphertexts that others change or hold."""
+"""How often `re-encrypt` tries ciphertexts that others change or hold."""
 WAIT_SECONDS = 2.0
 """Pause between these tries."""
 REST = 0.5
@@ -51,7 +51,7 @@ def rotate(
         ),
     ] = ANNOUNCE_SECONDS,
 ) -> None:
-    """Add a key that takes over. Services then seal what they have stored anew."""
+    """Add a key that takes over. Services then re-encrypt what they have stored."""
     done = []
     for name in _chosen(service):
         with clear_errors():
@@ -81,12 +81,12 @@ def list_keys(service: Service = "") -> None:
             typer.echo(f"  {used.unknown} values have none of these keys")
 
 
-@app.command()
-def reseal(service: Service = "") -> None:
-    """Seal what older keys have encrypted anew, now. Fails when something had to stay."""
+@app.command("re-encrypt")
+def reencrypt(service: Service = "") -> None:
+    """Re-encrypt now what older keys have encrypted. Fails when something had to stay."""
     # Standard output is for progress; fields that do not decrypt are logged by their place.
     logs.configure("mediq", "WARNING")
-    _require([_reseal(name) for name in _chosen(service)])
+    _require([_reencrypt(name) for name in _chosen(service)])
 
 
 @app.command()
@@ -103,7 +103,9 @@ def _require(done: Sequence[bool]) -> None:
 def _chosen(service: str) -> Sequence[str]:
     names = services_with_encrypted_columns()
     if service and service not in names:
-        raise SystemExit(f"mediq: {service} has no sealed data; choose one of {', '.join(names)}")
+        raise SystemExit(
+            f"mediq: {service} has no encrypted data; choose one of {', '.join(names)}"
+        )
     return [service] if service else names
 
 
@@ -154,30 +156,30 @@ def _usage(service: str, key_ids: Sequence[str]) -> Usage:
     return _on_database(service, count)
 
 
-def _reseal(service: str) -> bool:
+def _reencrypt(service: str) -> bool:
     """Whether everything has the key that encrypts, and that is written down."""
     with clear_errors():
         cipher = FieldCipher.load(settings_of(service).keys, service)
 
     def tell(table: str, tally: Tally) -> None:
-        typer.echo(f"{service}: {table}: {tally.sealed} sealed anew so far")
+        typer.echo(f"{service}: {table}: {tally.reencrypted} re-encrypted so far")
 
     async def walk(database: Database, columns: Columns) -> Tally:
-        resealer = Reencryptor(columns, cipher, database, REST)
-        found = await resealer.walk(tell)
-        sealed = found.sealed
+        reencryptor = Reencryptor(columns, cipher, database, REST)
+        found = await reencryptor.walk(tell)
+        reencrypted = found.reencrypted
         for _ in range(WALKS - 1):
             if not found.busy:
                 break
             await asyncio.sleep(WAIT_SECONDS)
-            found = await resealer.walk(tell)
-            sealed += found.sealed
-        return Tally(sealed, found.busy, found.damaged)
+            found = await reencryptor.walk(tell)
+            reencrypted += found.reencrypted
+        return Tally(reencrypted, found.busy, found.damaged)
 
     tally = _on_database(service, walk)
     now = time.time()
     keys = cipher.keys()
-    typer.echo(f"{service}: {tally.sealed} sealed anew with {keys.encrypting(now).key_id}")
+    typer.echo(f"{service}: {tally.reencrypted} re-encrypted with {keys.encrypting(now).key_id}")
     if tally.busy:
         typer.echo(f"{service}: {tally.busy} were in use, try again", err=True)
     if tally.damaged:
@@ -188,7 +190,9 @@ def _reseal(service: str) -> bool:
                 f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
                 "the service looks once more"
             )
-    return recorded_in_trail(service, "data-keys reseal") and not tally.busy and not tally.damaged
+    return (
+        recorded_in_trail(service, "data-keys re-encrypt") and not tally.busy and not tally.damaged
+    )
 
 
 def _prune(service: str) -> bool:
@@ -208,7 +212,7 @@ def _prune(service: str) -> bool:
     for key_id in needed:
         typer.echo(
             f"{service}: {key_id} stays, {used[key_id]} ciphertexts need it: wait for the service, "
-            f"or run `mediq data-keys reseal {service}`",
+            f"or run `mediq data-keys re-encrypt {service}`",
             err=True,
         )
     for one in leaving:

@@ -36,7 +36,7 @@ def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
             column = one.table.c[one.name]
             wanted = select(one.table).where(column.is_not(None)).limit(ROWS)
             for row in connection.execute(wanted):
-                yield str(one.table), one.name, one.place(row), row._mapping[column]
+                yield str(one.table), one.name, one.associated_data(row), row._mapping[column]
     engine.dispose()
 
 

@@ -12,12 +12,12 @@ from mediq.policy.v1.policy_pb2 import Role
 from institution_svc.__main__ import build
 from institution_svc.persistence.models import Base
 from institution_svc.settings import InstitutionSettings
+from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
-from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 
 
 @pytest.fixture
-def mesh(home_copy: Path, quick_resealing: None) -> Mesh:
+def mesh(home_copy: Path, quick_reencryption: None) -> Mesh:
     """A mesh whose keys this test may rotate."""
     return Mesh(home_copy)
 

@@ -18,7 +18,7 @@ from mesh.observability import telemetry
 from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
-from tests.mesh.resealing import stored
+from tests.mesh.reencryption import stored
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:

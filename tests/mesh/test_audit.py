@@ -307,7 +307,7 @@ async def test_a_change_that_fails_leaves_no_event(running: Running) -> None:
     assert await running.written() == 0
 
 
-async def test_events_wait_sealed_and_come_in_order(running: Running) -> None:
+async def test_events_wait_encrypted_and_come_in_order(running: Running) -> None:
     running.collector.down = True
     person, who = uid(), running.admin()
     reasons = [f"alasan nomor {number}" for number in range(5)]

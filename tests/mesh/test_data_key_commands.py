@@ -1,4 +1,4 @@
-"""The commands: mediq data-keys rotate, list, reseal, prune."""
+"""The commands: mediq data-keys rotate, list, re-encrypt, prune."""
 
 import logging
 import time
@@ -101,15 +101,17 @@ def answers(engine: Engine) -> list[bytes]:
         return list(connection.scalars(select(table.c.answer)))
 
 
-def damage(engine: Engine, request_id: str, sealed: bytes) -> None:
+def damage(engine: Engine, request_id: str, encrypted: bytes) -> None:
     with engine.begin() as connection:
         connection.execute(
-            update(IDEMPOTENCY).where(IDEMPOTENCY.c.request_id == request_id).values(answer=sealed)
+            update(IDEMPOTENCY)
+            .where(IDEMPOTENCY.c.request_id == request_id)
+            .values(answer=encrypted)
         )
 
 
 class TestWholeRotation:
-    def test_rotate_list_reseal_prune(self, folder: Path, engine: Engine, clock: Clock) -> None:
+    def test_rotate_list_reencrypt_prune(self, folder: Path, engine: Engine, clock: Clock) -> None:
         cipher = FieldCipher.load(folder, SERVICE)
         remember(engine, cipher, 60)
         (old,) = known(folder)
@@ -136,9 +138,9 @@ class TestWholeRotation:
         assert done.exit_code == 1
         assert f"{old} stays, a replica may encrypt with it until " in done.output
 
-        done = run("reseal", SERVICE)
+        done = run("re-encrypt", SERVICE)
         assert done.exit_code == 0
-        assert f"{SERVICE}: 61 sealed anew with {new}\n" in done.output
+        assert f"{SERVICE}: 61 re-encrypted with {new}\n" in done.output
         assert f"a replica may encrypt with {old} until " in done.output
         assert run("prune", SERVICE).exit_code == 1
         assert known(folder) == [old, new]
@@ -151,7 +153,7 @@ class TestWholeRotation:
         assert (done.exit_code, done.output) == (0, f"{SERVICE}: {old} removed\n")
         assert CommandTrail(SERVICE).commands() == [
             f"data-keys rotate {new}",
-            "data-keys reseal",
+            "data-keys re-encrypt",
             f"data-keys prune {old}",
         ]
         assert known(folder) == [new]
@@ -159,7 +161,7 @@ class TestWholeRotation:
         assert sorted(fresh.decrypt(one, f"s/r{n}") for n, one in self.by_request(engine)) == (
             [NAME.encode()] * 60
         )
-        assert run("reseal", SERVICE).output == f"{SERVICE}: 0 sealed anew with {new}\n"
+        assert run("re-encrypt", SERVICE).output == f"{SERVICE}: 0 re-encrypted with {new}\n"
 
     def by_request(self, engine: Engine) -> list[tuple[int, bytes]]:
         with engine.connect() as connection:
@@ -177,7 +179,7 @@ class TestWholeRotation:
         assert done.exit_code == 1
         assert f"{old} stays, 3 ciphertexts need it" in done.output
         assert old in known(folder)
-        assert run("reseal", SERVICE).exit_code == 0
+        assert run("re-encrypt", SERVICE).exit_code == 0
         # Written by a service that was cut off from the key folder.
         first = FieldCipher(
             old,
@@ -216,7 +218,7 @@ class TestWholeRotation:
         assert f"{second} stays, 2 ciphertexts need it" in done.output
         assert known(folder) == [second, third]
 
-    def test_a_damaged_row_fails_reseal_and_keeps_its_key(
+    def test_a_damaged_row_fails_the_command_and_keeps_its_key(
         self, folder: Path, engine: Engine, clock: Clock
     ) -> None:
         remember(engine, FieldCipher.load(folder, SERVICE), 5)
@@ -225,11 +227,11 @@ class TestWholeRotation:
         damage(engine, "r4", b"gone:" + bytes(40))
         data_keys.rotate(folder, SERVICE, 0)
         clock.pass_(QUIET_SECONDS + 2)
-        done = run("reseal", SERVICE)
+        done = run("re-encrypt", SERVICE)
         assert done.exit_code == 1
-        assert "3 sealed anew" in done.output
+        assert "3 re-encrypted" in done.output
         assert "2 do not decrypt and stay as they are" in done.output
-        assert '"place": "s/r3"' in done.output
+        assert '"associated_data": "s/r3"' in done.output
         assert NAME not in done.output
         assert run("prune", SERVICE).exit_code == 1
         lines = run("list", SERVICE).output.splitlines()
@@ -247,7 +249,9 @@ class TestWholeRotation:
         before = {name: known(folder, name)[0] for name in names}
         assert run("rotate", "--after", "0").exit_code == 0
         clock.pass_(QUIET_SECONDS + 2)
-        assert [line.partition(":")[0] for line in run("reseal").output.splitlines()] == list(names)
+        assert [line.partition(":")[0] for line in run("re-encrypt").output.splitlines()] == list(
+            names
+        )
         assert run("prune").exit_code == 0
         for name in names:
             assert len(known(folder, name)) == 1
@@ -255,7 +259,7 @@ class TestWholeRotation:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("command", ["rotate", "list", "reseal", "prune"])
+    @pytest.mark.parametrize("command", ["rotate", "list", "re-encrypt", "prune"])
     def test_they_say_what_is_wrong(self, folder: Path, engine: Engine, command: str) -> None:
         file = data_keys.file_of(folder, SERVICE)
         file.write_text("{")
@@ -264,9 +268,11 @@ class TestErrors:
         assert f"{file} is damaged" in str(found.exception)
         file.unlink()
         assert "does not exist: start the mesh first" in str(run(command, SERVICE).exception)
-        assert "gateway has no sealed data; choose one of" in str(run(command, "gateway").exception)
+        assert "gateway has no encrypted data; choose one of" in str(
+            run(command, "gateway").exception
+        )
 
-    @pytest.mark.parametrize("command", ["list", "reseal", "prune"])
+    @pytest.mark.parametrize("command", ["list", "re-encrypt", "prune"])
     def test_an_empty_database_is_not_taken_for_one_without_ciphertexts(
         self,
         folder: Path,
@@ -318,9 +324,9 @@ class TestErrors:
         time.sleep(max(0.0, added.encrypts_from - time.time()))
         with engine.begin() as other:
             other.execute(select(IDEMPOTENCY).limit(1).with_for_update()).all()
-            done = run("reseal", SERVICE)
+            done = run("re-encrypt", SERVICE)
         assert done.exit_code == 1
-        assert "2 sealed anew" in done.output
+        assert "2 re-encrypted" in done.output
         assert "1 were in use, try again" in done.output
 
 

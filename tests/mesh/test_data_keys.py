@@ -44,8 +44,8 @@ def states(folder: Path) -> list[State]:
     return [one.state for one in data_keys.read_data_keys(file(folder)).listed(time.time())]
 
 
-def key_id(sealed: bytes) -> str:
-    return sealed.partition(b":")[0].decode()
+def key_id(encrypted: bytes) -> str:
+    return encrypted.partition(b":")[0].decode()
 
 
 class TestRotation:
@@ -106,9 +106,9 @@ class TestRotation:
         slow = FieldCipher.load(folder, SERVICE)
         added = data_keys.rotate(folder, SERVICE, 0)
         time.sleep(max(0.0, added.encrypts_from - time.time()))
-        sealed = FieldCipher.load(folder, SERVICE).encrypt(b"x", PLACE)
-        assert key_id(sealed) == added.key_id
-        assert slow.decrypt(sealed, PLACE) == b"x"
+        encrypted = FieldCipher.load(folder, SERVICE).encrypt(b"x", PLACE)
+        assert key_id(encrypted) == added.key_id
+        assert slow.decrypt(encrypted, PLACE) == b"x"
 
     def test_another_process_follows(self, folder: Path) -> None:
         """With the real clock: two processes, one of which writes what the other reads."""
@@ -219,14 +219,14 @@ class TestRemoval:
         assert data_keys.remove(folder, SERVICE, ["other"]) == []
         assert file(folder).read_bytes() == before
 
-    def test_what_a_removed_key_has_sealed_is_lost(self, folder: Path, clock: Clock) -> None:
+    def test_what_a_removed_key_has_encrypted_is_lost(self, folder: Path, clock: Clock) -> None:
         cipher = FieldCipher.load(folder, SERVICE)
-        sealed = cipher.encrypt(b"x", PLACE)
+        encrypted = cipher.encrypt(b"x", PLACE)
         data_keys.rotate(folder, SERVICE, 0)
         clock.pass_(QUIET_SECONDS + 2)
-        data_keys.remove(folder, SERVICE, [key_id(sealed)])
+        data_keys.remove(folder, SERVICE, [key_id(encrypted)])
         with pytest.raises(DecryptionError, match=f"no key for {PLACE}"):
-            cipher.decrypt(sealed, PLACE)
+            cipher.decrypt(encrypted, PLACE)
 
 
 class TestFile:
@@ -245,14 +245,14 @@ class TestFile:
     def test_an_old_file_goes_on_as_it_is(self, old: Path, clock: Clock) -> None:
         cipher = FieldCipher.load(old, SERVICE)
         index = FieldCipher("a", {"a": b"k" * 32}, b"i" * 32).blind_index("1", "nik")
-        sealed = cipher.encrypt(b"x", PLACE)
-        assert key_id(sealed) == "cccc"
+        encrypted = cipher.encrypt(b"x", PLACE)
+        assert key_id(encrypted) == "cccc"
         assert states(old).count(State.DECRYPTING) == 2
         added = data_keys.rotate(old, SERVICE, 60)
         assert key_id(cipher.encrypt(b"x", PLACE)) == "cccc"
         clock.pass_(62)
         assert key_id(cipher.encrypt(b"x", PLACE)) == added.key_id
-        assert cipher.decrypt(sealed, PLACE) == b"x"
+        assert cipher.decrypt(encrypted, PLACE) == b"x"
         assert cipher.blind_index("1", "nik") == index
 
     def test_a_release_before_rotation_can_read_the_file(self, folder: Path, clock: Clock) -> None:
@@ -342,7 +342,7 @@ class TestFile:
         self, folder: Path, clock: Clock, damage: str
     ) -> None:
         cipher = FieldCipher.load(folder, SERVICE)
-        sealed, content = cipher.encrypt(b"x", PLACE), file(folder).read_bytes()
+        encrypted, content = cipher.encrypt(b"x", PLACE), file(folder).read_bytes()
         if damage == "unlink":
             file(folder).unlink()
         else:
@@ -353,15 +353,17 @@ class TestFile:
         added = data_keys.rotate(folder, SERVICE, 0)
         clock.pass_(2)
         assert key_id(cipher.encrypt(b"x", PLACE)) == added.key_id
-        assert cipher.decrypt(sealed, PLACE) == b"x"
+        assert cipher.decrypt(encrypted, PLACE) == b"x"
 
 
 class TestCipher:
-    @pytest.mark.parametrize("sealed", [b"", b"a", b"a:", b"a:short", b"a:" + bytes(20), b"\xff:"])
-    def test_what_is_no_ciphertext_is_an_error(self, sealed: bytes) -> None:
+    @pytest.mark.parametrize(
+        "encrypted", [b"", b"a", b"a:", b"a:short", b"a:" + bytes(20), b"\xff:"]
+    )
+    def test_what_is_no_ciphertext_is_an_error(self, encrypted: bytes) -> None:
         cipher = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
         with pytest.raises(DecryptionError, match=PLACE):
-            cipher.decrypt(sealed, PLACE)
+            cipher.decrypt(encrypted, PLACE)
 
     def test_keys_are_not_shown(self, folder: Path) -> None:
         cipher = FieldCipher.load(folder, SERVICE)

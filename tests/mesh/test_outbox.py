@@ -279,7 +279,7 @@ class TestReplicas:
         bus = LocalBus()
         outbox = Outbox(OUTBOX, database, bus)
         with database.engine.connect() as hung, database.engine.connect() as killer:
-            assert hung.execute(module._TAKE_TURN, {"outbox": OUTBOX.name}).scalar_one() == 1
+            assert hung.execute(module._TAKE_LOCK, {"outbox": OUTBOX.name}).scalar_one() == 1
             identifier = hung.execute(text("SELECT CONNECTION_ID()")).scalar_one()
             events = made(2)
             async with bus.subscribe("#") as subscription, relaying(outbox):

@@ -76,6 +76,13 @@ async def test_admin_of_another_facility(running: Running, mesh: Mesh) -> None:
     await running.stub.UpdateInstitution(UPDATE, metadata=own)
 
 
+async def test_identifiers_mean_the_same_in_either_case(running: Running, mesh: Mesh) -> None:
+    request = requests.UpdateInstitutionRequest(id=ID.upper(), name="RSUD")
+    own = mesh.token(Role.ROLE_ADMIN_FASKES, institution_id=ID)
+    await running.stub.UpdateInstitution(request, metadata=own)
+    assert running.probe.calls == 1
+
+
 def _claims() -> dict[str, object]:
     now = int(time.time())
     return {

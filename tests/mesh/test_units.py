@@ -52,20 +52,20 @@ for _ in range(5):
 
 class TestCrypto:
     def test_roundtrip(self) -> None:
-        sealed = cipher().encrypt(b"3201", "users/1/nik")
-        assert b"3201" not in sealed
-        assert cipher().decrypt(sealed, "users/1/nik") == b"3201"
+        encrypted = cipher().encrypt(b"3201", "users/1/nik")
+        assert b"3201" not in encrypted
+        assert cipher().decrypt(encrypted, "users/1/nik") == b"3201"
 
     def test_swapped_rows_do_not_decrypt(self) -> None:
-        sealed = cipher().encrypt(b"x", "users/1/nik")
+        encrypted = cipher().encrypt(b"x", "users/1/nik")
         with pytest.raises(DecryptionError):
-            cipher().decrypt(sealed, "users/2/nik")
+            cipher().decrypt(encrypted, "users/2/nik")
 
     def test_damage_is_found(self) -> None:
-        sealed = bytearray(cipher().encrypt(b"x", "r"))
-        sealed[-1] ^= 1
+        encrypted = bytearray(cipher().encrypt(b"x", "r"))
+        encrypted[-1] ^= 1
         with pytest.raises(DecryptionError):
-            cipher().decrypt(bytes(sealed), "r")
+            cipher().decrypt(bytes(encrypted), "r")
 
     def test_older_key_still_decrypts_and_an_unknown_one_is_an_error(self) -> None:
         assert cipher("b").decrypt(cipher("a").encrypt(b"x", "r"), "r") == b"x"

@@ -12,12 +12,12 @@ from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NIK, card
 from tests.ocr_svc.erasures import ABSENT, ERASED, erase, visited
 from tests.ocr_svc.steps import COMPLETED, state_becomes
+from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
-from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 
 
 @pytest.fixture
-def mesh(home_copy: Path, quick_resealing: None) -> Mesh:
+def mesh(home_copy: Path, quick_reencryption: None) -> Mesh:
     """A mesh whose keys this test may rotate."""
     return Mesh(home_copy)
 

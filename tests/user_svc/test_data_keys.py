@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from mediq.policy.v1.policy_pb2 import Role
 
+from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
-from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 from tests.user_svc.conftest import NAME, Clock, World, new_email, new_nik
 from tests.user_svc.staff import STEP, hire
 from user_svc.persistence.account_repository import Base
@@ -15,7 +15,7 @@ from user_svc.servicers import auth
 
 
 @pytest.fixture
-def mesh(home_copy: Path, quick_resealing: None) -> Mesh:
+def mesh(home_copy: Path, quick_reencryption: None) -> Mesh:
     """A mesh whose keys this test may rotate."""
     return Mesh(home_copy)
 

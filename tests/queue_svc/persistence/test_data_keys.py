@@ -8,12 +8,12 @@ from mediq.queue.v1.queue_pb2 import Ticket
 
 from queue_svc.persistence.models import Base
 from tests.queue_svc.conftest import URGENT, WAITING, World, uid
+from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
-from tests.support.sealed import rotate_while_it_serves, undeclared_binaries
 
 
 @pytest.fixture
-def mesh(home_copy: Path, quick_resealing: None) -> Mesh:
+def mesh(home_copy: Path, quick_reencryption: None) -> Mesh:
     """A mesh whose keys this test may rotate."""
     return Mesh(home_copy)
 

@@ -60,6 +60,23 @@ async def test_a_patient_takes_a_ticket(world: World) -> None:
     assert ticket == await world.get(ticket)
 
 
+async def test_identifiers_are_found_in_either_case(world: World) -> None:
+    patient, request_id = uid(), uid()
+    request = own(world, request_id=request_id)
+    ticket = await world.stub.CreateTicket(request, metadata=world.patient(patient))
+    found = await world.stub.GetTicket(
+        requests.GetTicketRequest(id=ticket.id.upper()), metadata=world.patient(patient)
+    )
+    assert found.number == ticket.number
+    again = requests.CreateTicketRequest(
+        request_id=request_id.upper(),
+        institution_id=request.institution_id.upper(),
+        service_id=request.service_id.upper(),
+    )
+    repeated = await world.stub.CreateTicket(again, metadata=world.patient(patient))
+    assert repeated.id == ticket.id
+
+
 async def test_numbers_follow_each_other_in_each_place(world: World) -> None:
     other = world.facilities.open()
     here = [(await world.take()).number for _ in range(3)]

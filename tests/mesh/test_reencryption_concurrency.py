@@ -1,4 +1,4 @@
-"""Sealing anew beside other work: under load, by two at once, after a crash."""
+"""Re-encryption beside other work: under load, by two at once, after a crash."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from mesh.encryption.encrypted_columns import Change, EncryptedTable, Key, encry
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Tally
 from mesh.persistence.database import Database
-from tests.mesh.resealing import (
+from tests.mesh.reencryption import (
+    ENCRYPTED,
     METADATA,
     NOTES,
-    SEALED,
     SECRET,
     SERVICE,
     Stored,
@@ -42,7 +42,7 @@ from tests.support.waiting import eventually
 class TestConcurrency:
     @pytest.fixture
     def table(self) -> EncryptedTable:
-        return encrypted_tables(SEALED)[0]
+        return encrypted_tables(ENCRYPTED)[0]
 
     def change(self, key: Key, old: bytes, new: bytes = b"new") -> Change:
         return Change(key, {"body": (old, new)})
@@ -86,20 +86,22 @@ class TestConcurrency:
                 owner, number = changes[0].key
                 hurried.append(changes[0].key)
                 label = f"l{number % 3}"
-                sealed = stored.cipher.encrypt(b"hurried", note_place(owner, number, label, "body"))
+                encrypted = stored.cipher.encrypt(
+                    b"hurried", note_place(owner, number, label, "body")
+                )
                 session.execute(
                     update(NOTES)
                     .where(NOTES.c.owner == owner, NOTES.c.number == number)
-                    .values(body=sealed)
+                    .values(body=encrypted)
                 )
                 stored.expected[owner, number]["body"] = b"hurried"
             return real(self, session, changes)
 
         monkeypatch.setattr(EncryptedTable, "replace", replace)
-        first = await stored.resealer().walk()
+        first = await stored.reencryptor().walk()
         assert 1 <= first.busy <= 2
         assert len(hurried) == 1
-        second = await stored.resealer().walk()
+        second = await stored.reencryptor().walk()
         assert second.busy == second.damaged == 0
         await stored.check()
 
@@ -116,10 +118,10 @@ class TestConcurrency:
             ).all()
             # The server lets a lock be waited for for 50 s.
             async with asyncio.timeout(40):
-                tally = await stored.resealer().walk()
+                tally = await stored.reencryptor().walk()
         assert tally.busy == 2
         assert await stored.used() == {old: 2, new: 40 + 36 + 4 - 2}
-        assert await stored.resealer().walk() == Tally(sealed=2)
+        assert await stored.reencryptor().walk() == Tally(reencrypted=2)
 
     @on_mariadb_only
     async def test_a_change_reads_its_own_rows_only(
@@ -147,7 +149,7 @@ class TestConcurrency:
             FieldCipher.load(stored.folder, SERVICE),
         )
         old, new = stored.first, stored.take_over()
-        works = [asyncio.ensure_future(one.resealer().run()) for one in (stored, other)]
+        works = [asyncio.ensure_future(one.reencryptor().run()) for one in (stored, other)]
 
         async def done() -> bool:
             return (await stored.used())[old] == 0
@@ -179,8 +181,8 @@ class TestConcurrency:
                 key = owner, number = chance.choice(keys)
                 label, plain = f"l{number % 3}", f"{SECRET} {chance.random()}".encode()
                 async with locks[key]:
-                    sealed = replica.encrypt(plain, note_place(owner, number, label, "body"))
-                    await stored.damage(owner, number, sealed)
+                    encrypted = replica.encrypt(plain, note_place(owner, number, label, "body"))
+                    await stored.damage(owner, number, encrypted)
                     stored.expected[key]["body"] = plain
                 written += 1
 
@@ -188,13 +190,13 @@ class TestConcurrency:
             while not stop.is_set():
                 key = owner, number = chance.choice(keys)
                 async with locks[key]:
-                    sealed = await stored.body(owner, number)
+                    encrypted = await stored.body(owner, number)
                     place = note_place(owner, number, f"l{number % 3}", "body")
-                    assert replica.decrypt(sealed, place) == stored.expected[key]["body"]
-                seen[sealed.partition(b":")[0].decode()] += 1
+                    assert replica.decrypt(encrypted, place) == stored.expected[key]["body"]
+                seen[encrypted.partition(b":")[0].decode()] += 1
 
         tasks = [asyncio.ensure_future(work()) for work in (write, write, read, read, read)]
-        tasks.append(asyncio.ensure_future(stored.resealer().run()))
+        tasks.append(asyncio.ensure_future(stored.reencryptor().run()))
         try:
             new = stored.take_over(after=1)
 
@@ -210,7 +212,7 @@ class TestConcurrency:
             tasks[-1].cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         assert results[:-1] == [None] * 5
-        await stored.resealer().walk()
+        await stored.reencryptor().walk()
         assert await stored.used() == {old: 0, new: 600 + 540 + 60}
         await stored.check()
         assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
@@ -226,13 +228,13 @@ from mesh.encryption import reencryption
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
 from mesh.identity.tls import write_private
-from tests.mesh.resealing import SEALED
+from tests.mesh.reencryption import ENCRYPTED
 
 async def main():
     reencryption.TELL_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
     cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
-    resealer = reencryption.Reencryptor(SEALED, cipher, Database(sys.argv[2]))
-    await resealer.walk(lambda table, tally: print(tally.sealed, flush=True))
+    reencryptor = reencryption.Reencryptor(ENCRYPTED, cipher, Database(sys.argv[2]))
+    await reencryptor.walk(lambda table, tally: print(tally.reencrypted, flush=True))
 
 asyncio.run(main())
 """
@@ -261,13 +263,13 @@ async def test_a_process_that_is_killed_in_the_middle(stored: Stored) -> None:
     assert used[new] > 0
     await stored.check()
     # What was done is not done again.
-    assert await stored.resealer().walk() == Tally(sealed=used[old])
+    assert await stored.reencryptor().walk() == Tally(reencrypted=used[old])
     assert await stored.used() == {old: 0, new: total}
     await stored.check()
 
 
-async def test_sqlite_goes_on_for_others_while_rows_are_sealed(
-    quick_resealing: None, tmp_path: Path
+async def test_sqlite_goes_on_for_others_while_rows_are_encrypted(
+    quick_reencryption: None, tmp_path: Path
 ) -> None:
     """Each step is a short transaction: a writer of another process is never kept out for long."""
     folder = tmp_path / "keys"
@@ -277,7 +279,7 @@ async def test_sqlite_goes_on_for_others_while_rows_are_sealed(
     stored = Stored(database, folder, FieldCipher.load(folder, SERVICE))
     await stored.fill(1000)
     stored.take_over()
-    work = asyncio.ensure_future(stored.resealer().walk())
+    work = asyncio.ensure_future(stored.reencryptor().walk())
     waited: list[float] = []
 
     def write() -> None:

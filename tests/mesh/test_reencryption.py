@@ -1,4 +1,4 @@
-"""Sealing anew: whole, around damage, in the background."""
+"""Re-encryption: whole, around damage, in the background."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mesh.encryption.reencryption import Reencryptor, Tally
 from mesh.errors import unavailable
 from mesh.identity.tls import write_private
 from mesh.persistence.database import Database
-from tests.mesh.resealing import (
-    SEALED,
+from tests.mesh.reencryption import (
+    ENCRYPTED,
     SECRET,
     SERVICE,
     Stored,
@@ -33,30 +33,30 @@ class TestWalk:
         before = await stored.used()
         assert before == {stored.first: 150 + 135 + 15}
         old, new = stored.first, stored.take_over()
-        assert await stored.resealer().walk() == Tally(sealed=300)
+        assert await stored.reencryptor().walk() == Tally(reencrypted=300)
         assert await stored.used() == {old: 0, new: 300}
         await stored.check()
         assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
         await stored.check(FieldCipher.load(stored.folder, SERVICE))
-        assert await stored.resealer().walk() == Tally()
+        assert await stored.reencryptor().walk() == Tally()
 
     async def test_nothing_is_touched_before_the_new_key_takes_over(self, stored: Stored) -> None:
         await stored.fill(20)
         before = await stored.body("owner-0", 0)
         stored.take_over(after=3600)
-        assert await stored.resealer().walk() == Tally()
+        assert await stored.reencryptor().walk() == Tally()
         assert await stored.body("owner-0", 0) == before
 
     async def test_an_empty_database(self, stored: Stored) -> None:
         stored.take_over()
-        assert await stored.resealer().walk() == Tally()
+        assert await stored.reencryptor().walk() == Tally()
 
     async def test_two_rotations_in_a_row(self, stored: Stored) -> None:
         await stored.fill(30)
         stored.take_over()
-        await stored.resealer().walk()
+        await stored.reencryptor().walk()
         last = stored.take_over()
-        await stored.resealer().walk()
+        await stored.reencryptor().walk()
         assert {key: count for key, count in (await stored.used()).items() if count} == {
             last: 30 + 27 + 3
         }
@@ -65,16 +65,16 @@ class TestWalk:
     async def test_a_key_that_another_replica_encrypts_with_already_stays(
         self, stored: Stored
     ) -> None:
-        """Its clock is fast; this one must not seal its rows back."""
+        """Its clock is fast; this one must not encrypt its rows back."""
         await stored.fill(20)
         added = data_keys.rotate(stored.folder, SERVICE, 3600)
         fast = FieldCipher(added.key_id, {added.key_id: added.secret}, b"i" * 32)
         place = note_place("owner-1", 1, "l1", "body")
-        sealed = fast.encrypt(b"new", place)
-        await stored.damage("owner-1", 1, sealed)
+        encrypted = fast.encrypt(b"new", place)
+        await stored.damage("owner-1", 1, encrypted)
         stored.expected["owner-1", 1]["body"] = b"new"
-        assert await stored.resealer().walk() == Tally()
-        assert await stored.body("owner-1", 1) == sealed
+        assert await stored.reencryptor().walk() == Tally()
+        assert await stored.body("owner-1", 1) == encrypted
         await stored.check()
 
     async def test_nothing_of_the_content_is_logged(self, stored: Stored) -> None:
@@ -82,15 +82,15 @@ class TestWalk:
         await stored.damage("owner-1", 1, stored.first.encode() + b":" + SECRET.encode())
         stored.take_over()
         with capture_logs() as logs:
-            work = asyncio.ensure_future(stored.resealer().run())
+            work = asyncio.ensure_future(stored.reencryptor().run())
 
             async def told() -> bool:
-                return any(entry["event"] == "sealed anew" for entry in logs)
+                return any(entry["event"] == "re-encrypted" for entry in logs)
 
             await eventually(told)
             work.cancel()
-        assert {entry["event"] for entry in logs} >= {"sealed anew"}
-        assert any("place" in entry for entry in logs)
+        assert {entry["event"] for entry in logs} >= {"re-encrypted"}
+        assert any("associated_data" in entry for entry in logs)
         assert SECRET not in repr(logs)
 
 
@@ -106,16 +106,16 @@ class TestDamage:
         await stored.damage("owner-4", 4, b"gone:" + bytes(40))
         stored.take_over()
         with capture_logs() as logs:
-            tally = await stored.resealer().walk()
-        assert tally == Tally(sealed=60 + 54 + 6 - 3, damaged=3)
-        assert sorted(entry["place"] for entry in logs if "place" in entry) == [
+            tally = await stored.reencryptor().walk()
+        assert tally == Tally(reencrypted=60 + 54 + 6 - 3, damaged=3)
+        assert sorted(entry["associated_data"] for entry in logs if "associated_data" in entry) == [
             note_place("owner-1", 8, "l2", "body"),
             note_place("owner-2", 2, "l2", "body"),
             note_place("owner-4", 4, "l1", "body"),
         ]
         assert await stored.body("owner-1", 8) == bytes(damaged)
         ids = [key.key_id for key in stored.cipher.keys().keys]
-        found = await stored.database.read(lambda session: usage(session, SEALED, ids))
+        found = await stored.database.read(lambda session: usage(session, ENCRYPTED, ids))
         assert (found.by_key[old], found.unknown) == (2, 1)
 
     async def test_many_damaged_rows_do_not_fill_the_log(
@@ -125,11 +125,11 @@ class TestDamage:
         await stored.fill(60)
         other = FieldCipher("z", {"z": b"z" * 32}, b"i" * 32)
         stored.take_over()
-        stranger = Reencryptor(SEALED, other, stored.database)
+        stranger = Reencryptor(ENCRYPTED, other, stored.database)
         with capture_logs() as logs:
             tally = await stranger.walk()
         assert tally == Tally(damaged=120)
-        assert len([entry for entry in logs if "place" in entry]) == 10
+        assert len([entry for entry in logs if "associated_data" in entry]) == 10
 
     async def test_the_service_does_not_walk_for_ever_around_a_damaged_row(
         self, stored: Stored
@@ -138,10 +138,10 @@ class TestDamage:
         await stored.damage("owner-1", 1, stored.first.encode() + b":" + bytes(40))
         stored.take_over()
         with capture_logs() as logs:
-            work = asyncio.ensure_future(stored.resealer().run())
+            work = asyncio.ensure_future(stored.reencryptor().run())
             await asyncio.sleep(1)
             work.cancel()
-        assert [entry["event"] for entry in logs].count("sealed anew") == 1
+        assert [entry["event"] for entry in logs].count("re-encrypted") == 1
 
 
 class TestBackground:
@@ -157,7 +157,7 @@ class TestBackground:
             return real(self, *args, **kwargs)
 
         monkeypatch.setattr(EncryptedTable, "page", page)
-        work = asyncio.ensure_future(stored.resealer().run())
+        work = asyncio.ensure_future(stored.reencryptor().run())
         await asyncio.sleep(0.3)
         # One key: nothing can be older.
         assert pages == []
@@ -180,7 +180,7 @@ class TestBackground:
         await stored.fill(20)
         old = stored.first
         slow = FieldCipher(old, {old: stored.cipher.keys().keys[0].secret}, b"i" * 32)
-        work = asyncio.ensure_future(stored.resealer().run())
+        work = asyncio.ensure_future(stored.reencryptor().run())
         stored.take_over()
 
         async def done() -> bool:
@@ -197,13 +197,13 @@ class TestBackground:
         work.cancel()
         await stored.check()
 
-    async def test_a_key_that_is_put_back_is_sealed_over(self, stored: Stored) -> None:
+    async def test_a_key_that_is_put_back_is_encrypted_over(self, stored: Stored) -> None:
         """A row from a backup needs a key that was removed since."""
         await stored.fill(20)
         old, restored = stored.first, await stored.body("owner-1", 1)
         before = json.loads(data_keys.file_of(stored.folder, SERVICE).read_bytes())
         new = stored.take_over()
-        work = asyncio.ensure_future(stored.resealer().run())
+        work = asyncio.ensure_future(stored.reencryptor().run())
 
         async def done() -> bool:
             return (await stored.used())[new] == 20 + 18 + 2
@@ -239,7 +239,7 @@ class TestBackground:
         monkeypatch.setattr(Database, "read", read)
         stored.take_over()
         with capture_logs() as logs:
-            work = asyncio.ensure_future(stored.resealer().run())
+            work = asyncio.ensure_future(stored.reencryptor().run())
             await eventually(lambda: tries > 2)
             assert not work.done()
             down = False
@@ -257,7 +257,7 @@ class TestBackground:
         await stored.fill(60)
         stored.take_over()
         with capture_logs() as logs:
-            await stored.resealer().walk()
-        told = [entry["sealed"] for entry in logs if entry["event"] == "sealing anew"]
+            await stored.reencryptor().walk()
+        told = [entry["reencrypted"] for entry in logs if entry["event"] == "re-encrypting"]
         assert told == sorted(told)
         assert len(told) > 5

@@ -1,4 +1,4 @@
-"""Rotation of data keys: what a database holds of sealed values, and a whole rotation."""
+"""Rotation of data keys: what a database holds of encrypted values, and a whole rotation."""
 
 import asyncio
 import time
@@ -19,9 +19,9 @@ from tests.support.waiting import eventually
 
 Columns = set[tuple[str, str]]
 ON_THE_WAY = {("audit_outbox", "payload")}
-"""Sealed columns whose rows may be gone at any moment."""
+"""Encrypted columns whose rows may be gone at any moment."""
 OPEN_BINARIES = {("outbox", "payload")}
-"""Binary columns that hold no personal data and are not sealed."""
+"""Binary columns that hold no personal data and are not encrypted."""
 
 
 def declared(service: str) -> Columns:
@@ -30,7 +30,7 @@ def declared(service: str) -> Columns:
 
 
 def undeclared_binaries(service: str, metadata: MetaData) -> Columns:
-    """Columns that could hold ciphertexts, and are declared neither as sealed nor as open."""
+    """Columns that could hold ciphertexts, and are declared neither as encrypted nor as open."""
     binaries = {
         (table.name, column.name)
         for table in metadata.tables.values()
@@ -63,7 +63,7 @@ def columns_holding(engine: Engine, key_ids: Collection[str]) -> Columns:
 
 
 @pytest.fixture
-def quick_resealing(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_reencryption(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short steps without rest, and no time in which a lagging replica may encrypt."""
     monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 0.0)
     for name, value in {
@@ -81,10 +81,10 @@ def quick_resealing(monkeypatch: pytest.MonkeyPatch) -> None:
 async def rotate_while_it_serves(
     service: str, home: Path, url: str, load: Callable[[], Awaitable[object]]
 ) -> None:
-    """Rotates the key of a running service, waits until it has sealed all anew, and prunes.
+    """Rotates the key of a running service, waits until it has re-encrypted everything, and prunes.
 
     Args:
-        service: It runs with `quick_resealing`, and every column that it declares holds something.
+        service: It runs with `quick_reencryption`, and each column that it declares holds a value.
         home: Its data folder.
         url: Its database.
         load: Something that the service does, again and again until the rotation is over.
@@ -108,12 +108,12 @@ async def rotate_while_it_serves(
     loading = asyncio.ensure_future(keep_loading())
     new = data_keys.rotate(folder, service, 1)
 
-    async def sealed_anew() -> bool:
+    async def reencrypted() -> bool:
         if loading.done():
             await loading
         return time.time() >= new.encrypts_from and not holding(engine, [old])
 
-    await eventually(sealed_anew, 120, every_seconds=0.05)
+    await eventually(reencrypted, 120, every_seconds=0.05)
     loading.cancel()
     with suppress(asyncio.CancelledError):
         await loading

@@ -1,4 +1,4 @@
-"""Sealed rows of tables that only tests have."""
+"""Encrypted rows of tables that only tests have."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def of_note(name: str, row: Row[Any]) -> str:
     return note_place(row.owner, row.number, row.label, name)
 
 
-SEALED = (
+ENCRYPTED = (
     EncryptedColumn(NOTES, "body", partial(of_note, "body")),
     EncryptedColumn(NOTES, "extra", partial(of_note, "extra")),
     EncryptedColumn(CARDS, "content", lambda row: f"cards/{row.id}"),
@@ -69,7 +69,7 @@ SEALED = (
 
 @dataclass
 class Stored:
-    """A database with sealed rows, its key folder, and what each value must be."""
+    """A database with encrypted rows, its key folder, and what each value must be."""
 
     database: Database
     folder: Path
@@ -107,8 +107,8 @@ class Stored:
             for index in range(rows // 10):
                 key = str(uuid4())
                 self.cards[key] = f"card {index}".encode()
-                sealed = self.cipher.encrypt(self.cards[key], f"cards/{key}")
-                session.execute(insert(CARDS).values(id=key, content=sealed))
+                encrypted = self.cipher.encrypt(self.cards[key], f"cards/{key}")
+                session.execute(insert(CARDS).values(id=key, content=encrypted))
 
         await self.database.write(add)
 
@@ -119,13 +119,13 @@ class Stored:
             time.sleep(max(0.0, added.encrypts_from - time.time()))
         return added.key_id
 
-    def resealer(self, cipher: FieldCipher | None = None) -> Reencryptor:
-        return Reencryptor(SEALED, cipher or self.cipher, self.database)
+    def reencryptor(self, cipher: FieldCipher | None = None) -> Reencryptor:
+        return Reencryptor(ENCRYPTED, cipher or self.cipher, self.database)
 
     async def used(self) -> dict[str, int]:
         """Ciphertexts by key."""
         ids = [key.key_id for key in self.cipher.keys().keys]
-        found = await self.database.read(lambda session: usage(session, SEALED, ids))
+        found = await self.database.read(lambda session: usage(session, ENCRYPTED, ids))
         assert found.unknown == 0
         return dict(found.by_key)
 
@@ -136,21 +136,21 @@ class Stored:
         assert {(row.owner, row.number) for row in rows} == set(self.expected)
         for row in rows:
             for name, plain in self.expected[row.owner, row.number].items():
-                sealed = row._mapping[name]
-                assert (sealed is None) == (plain is None)
+                encrypted = row._mapping[name]
+                assert (encrypted is None) == (plain is None)
                 if plain is not None:
-                    assert reader.decrypt(sealed, of_note(name, row)) == plain
+                    assert reader.decrypt(encrypted, of_note(name, row)) == plain
         cards = await self.database.read(lambda session: session.execute(select(CARDS)).all())
         assert {row.id: reader.decrypt(row.content, f"cards/{row.id}") for row in cards} == (
             self.cards
         )
 
-    async def damage(self, owner: str, number: int, sealed: bytes) -> None:
+    async def damage(self, owner: str, number: int, encrypted: bytes) -> None:
         await self.database.write(
             lambda session: session.execute(
                 update(NOTES)
                 .where(NOTES.c.owner == owner, NOTES.c.number == number)
-                .values(body=sealed)
+                .values(body=encrypted)
             )
         )
 
@@ -162,7 +162,9 @@ class Stored:
 
 
 @pytest.fixture
-async def stored(quick_resealing: None, database_url: str, tmp_path: Path) -> AsyncIterator[Stored]:
+async def stored(
+    quick_reencryption: None, database_url: str, tmp_path: Path
+) -> AsyncIterator[Stored]:
     folder = tmp_path / "keys"
     data_keys.ensure_data_key(folder, SERVICE)
     database = Database(database_url)
