@@ -15,7 +15,7 @@
 | refresh | attacks/test_tokens.py (at the same moment); user_svc/test_sessions.py (the rest) |
 | logout, disable, role change | attacks/test_ended_sessions.py, mesh/test_revocations.py |
 | stored data | attacks/test_what_was_written.py, user_svc/test_store.py, ocr_svc/test_store.py |
-| card photo | attacks/test_photos.py, ocr_engine/test_imaging.py, ocr_svc/test_upload.py |
+| card photo | attacks/test_photos.py, ocr_engine/vision/test_imaging.py, ocr_svc/test_upload.py |
 | logs | attacks/test_what_was_written.py, user_svc/test_logs.py; conftest.py: every test |
 | service to service | attacks/test_matrix.py, attacks/test_connections.py, edge/test_calls.py |
 | certificates | attacks/test_connections.py, mesh/test_certificates.py |
