@@ -71,7 +71,7 @@ class Result:
     """Sent, answered: of each QUEUE_EMPTY."""
     refused: dict[str, int] = field(default_factory=dict)
     """Other answers, by status and reason."""
-    news: list[list[tuple[float, str, int]]] = field(default_factory=list)
+    updates: list[list[tuple[float, str, int]]] = field(default_factory=list)
     """Of each stream: arrival, time of the event and its revision (0 where it has none)."""
 
 
@@ -169,7 +169,7 @@ async def _call(job: Job, result: Result) -> None:
     result.refused = dict(refusals)
 
 
-def _news(pieces: list[tuple[float, bytes]]) -> list[tuple[float, str, int]]:
+def _updates(pieces: list[tuple[float, bytes]]) -> list[tuple[float, str, int]]:
     """The messages of a stream behind the first one. Envoy makes one chunk of each."""
     text, ends = b"", []
     for arrived, piece in pieces:
@@ -209,7 +209,7 @@ async def _watch(job: Job, result: Result) -> None:
     for stream in streams:
         assert stream.transport is not None
         stream.transport.close()
-    result.news = [_news(stream.pieces) for stream in streams]
+    result.updates = [_updates(stream.pieces) for stream in streams]
 
 
 KINDS: dict[str, Callable[[Job, Result], Any]] = {"issue": _issue, "call": _call, "watch": _watch}

@@ -79,8 +79,8 @@ def _delays(seen: Result) -> list[float]:
     known: dict[str, float] = {}
     return [
         1000 * (arrived - (known.get(when) or known.setdefault(when, _seconds(when))))
-        for news in seen.news
-        for arrived, when, _ in news
+        for updates in seen.updates
+        for arrived, when, _ in updates
         if when
     ]
 
@@ -98,8 +98,8 @@ def boards(stack: Stack, watchers: int, calls: int) -> list[Row]:
     answers = {round(changed, 6): answered for changed, answered in made}
     after = [
         1000 * (arrived - answers[round(_seconds(when), 6)])
-        for news in seen.news
-        for arrived, when, _ in news
+        for updates in seen.updates
+        for arrived, when, _ in updates
         if when and round(_seconds(when), 6) in answers
     ]
     note = f"{calls} calls, from the change inside the transaction; {missed} events missed"
@@ -122,8 +122,8 @@ def tickets(stack: Stack, watchers: int, calls: int) -> list[Row]:
         made = [changed for changed, _ in _paced(stack, place, calls, TICKET_SECONDS)]
         seen = client.stop()
     delays = []
-    for news in seen.news:
-        for arrived, _, _ in news:
+    for updates in seen.updates:
+        for arrived, _, _ in updates:
             # The first message behind a call; nothing else happens in that queue.
             latest = bisect_right(made, arrived) - 1
             if latest >= 0:
@@ -149,7 +149,7 @@ def hall(stack: Stack, watchers: int, calls: int) -> list[Row]:
         after = _megabytes(server)
         seen = client.stop()
     expected = set(range(calls + 1, 2 * calls + 1))
-    whole = sum({revision for _, _, revision in news} == expected for news in seen.news)
+    whole = sum({revision for _, _, revision in updates} == expected for updates in seen.updates)
     delays = _delays(seen)
     note = f"p50 {percentile(delays, 0.5):.1f}, p99 {percentile(delays, 0.99):.1f} ms"
     each = 1000 * (after - before) / watchers

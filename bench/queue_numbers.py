@@ -61,7 +61,7 @@ def killing(database: str) -> Iterator[Counter[str]]:
             while not over.wait(pause):
                 cursor.execute(_VICTIMS, (database,))
                 found = cursor.fetchone()
-                # The server makes that list anew after a tenth of a second.
+                # The server makes that list again after a tenth of a second.
                 pause = 0.11
                 if found is not None:
                     killed["transactions"] += cursor.execute("KILL %s", found) == 0

@@ -210,7 +210,7 @@ class Raw:
         cursor.execute(_PRESENT, ticket)
         assert not cursor.fetchall()
         cursor.execute(_TICKET, ticket)
-        self._note(cursor, queue, ticket, TicketEventType.ISSUED, +1)
+        self._append_to_change_log(cursor, queue, ticket, TicketEventType.ISSUED, +1)
         cursor.execute(_ROLLUP, _rollup(ticket, issued=1))
         cursor.execute(_ISSUED, ticket)
         self._end(cursor, key, ticket)
@@ -234,7 +234,7 @@ class Raw:
             "counter_name": "Loket 1",
         }
         assert cursor.execute(_CALL, ticket) == 1
-        self._note(cursor, queue, ticket, TicketEventType.CALLED, -1)
+        self._append_to_change_log(cursor, queue, ticket, TicketEventType.CALLED, -1)
         cursor.execute(_ROLLUP, _rollup(ticket, called=1, wait_ms=wait_ms, within_standard=1))
         samples = [
             {**ticket, "hour": 8, "sample": sample, "bucket": bucket_of(wait_ms), "count": 1}
@@ -245,7 +245,7 @@ class Raw:
         self._end(cursor, key, ticket)
         return True
 
-    def _note(
+    def _append_to_change_log(
         self,
         cursor: Cursor,
         queue: dict[str, Any],

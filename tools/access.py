@@ -23,11 +23,11 @@ HEAD = """# Who may call what
 Made from the policies in `protos/` by `make gen`; `make check` compares.
 What is not in a row is refused: by the edge, and again by the service itself.
 
-- Columns of roles and sessions: `x` may call. A session is narrow: it opens one registration draft,
-  one patient's tickets or the rights of one patient over their data. *public* needs no token;
-  *service* takes no person at all.
+- Columns of roles and sessions: `x` may call. A session without a role is scoped: it opens one
+  registration draft, one patient's tickets or the rights of one patient over their data. *public*
+  needs no token; *service* takes no person at all.
 - Callers: parties whose certificate is accepted. `ops` is a person's tool with its own certificate.
-- Held to: the request field that must name the caller's facility (staff) or the thing that a narrow
+- Held to: the request field that must name the caller's facility (staff) or the thing that a scoped
   session was issued for.
 - Repeat: whether a call that met UNAVAILABLE may be sent again.
 - Audit: what the audit trail keeps of a call (audit.md): who saw whose data, or who changed what.
@@ -41,7 +41,7 @@ every call of this table against the running mesh and compares.
 - `401`, `403`, `404`: refused with UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND. What belongs to
   somebody else does not exist for a caller, unless the request names its owner.
 - Two results: for what is the caller's own, and for somebody else's. The own of staff is what is
-  their facility's, the own of a patient or narrow session what is this patient's or draft's.
+  their facility's, the own of a patient or scoped session what is this patient's or draft's.
 - Calls between services (no REST route) take no person.
 """
 OWNED = frozenset({"queue", "journeys", "users", "sessions"})
@@ -59,7 +59,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of person, or a narrow session."""
+    """A kind of person, or a scoped session."""
 
     name: str
     role: Role.ValueType = Role.ROLE_UNSPECIFIED

@@ -1,7 +1,7 @@
 """Known vulnerabilities of the locked releases: python -m tools.advisories [--refresh].
 
 `advisories.json` holds what PyPI's advisory data, the source of pip-audit too, said of each release
-in `requirements/`, and on which day. Comparing the two needs no network; `--refresh` asks anew.
+in `requirements/`, and on which day. Comparing the two needs no network; `--refresh` asks again.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ def pypi() -> httpx.AsyncClient:
 
 
 async def refresh(root: Path) -> None:
-    """Writes the record anew.
+    """Writes the record again.
 
     Raises:
         httpx.HTTPError: The index cannot be reached, or fails; the record stays as it was.

@@ -36,7 +36,7 @@ def new_secrets(root: Path, files: Sequence[str], *, accept: bool = False) -> li
     Args:
         root: Folder of the repository.
         files: What to look at, relative to the root.
-        accept: Writes the baseline anew, with what these files hold and nothing else.
+        accept: Writes the baseline again, with what these files hold and nothing else.
     """
     settings = json.loads((root / BASELINE).read_bytes())
     known, found = SecretsCollection.load_from_baseline(settings), SecretsCollection()

@@ -68,7 +68,7 @@ def event(stream: Iterator[ServerSentEvent]) -> tuple[str, int, str]:
     """Number, revision and id of the next event; signs of life are passed over."""
     for one in stream:
         message = one.json()
-        assert not message.get("board"), "the whole board anew"
+        assert not message.get("board"), "the whole board again"
         assert not message.get("end"), message
         if message.get("event"):
             return message["event"]["number"], message["event"]["revision"], one.id

@@ -100,25 +100,25 @@ class Counting:
     """A look at the mesh that counts how often it is taken."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.readings = 0
 
-    async def look(self) -> MeshState:
-        self.looks += 1
+    async def read_states(self) -> MeshState:
+        self.readings += 1
         await asyncio.sleep(0)
-        return MeshState([ServiceState("queue_svc", ready=True)], float(self.looks))
+        return MeshState([ServiceState("queue_svc", ready=True)], float(self.readings))
 
 
-async def test_many_callers_share_one_look() -> None:
+async def test_many_callers_share_one_reading() -> None:
     client = Counting()
-    cache = HealthCache(client.look, max_age_seconds=60)
+    cache = HealthCache(client.read_states, max_age_seconds=60)
     states = await asyncio.gather(*(cache.state() for _ in range(50)))
-    assert client.looks == 1
+    assert client.readings == 1
     assert {state.checked_at for state in states} == {1.0}
 
 
 async def test_an_old_state_is_looked_up_again() -> None:
     client = Counting()
-    cache = HealthCache(client.look, max_age_seconds=0)
+    cache = HealthCache(client.read_states, max_age_seconds=0)
     await cache.state()
     await cache.state()
-    assert client.looks == 2
+    assert client.readings == 2

@@ -138,11 +138,11 @@ class AuditActor(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     LOGIN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Account; or the draft, or the person, that a narrow session was issued for. Empty: nobody signed in."""
+    """Account; or the draft, or the person, that a scoped session was issued for. Empty: nobody signed in."""
     role: _policy_pb2.Role.ValueType
-    """Role of the account. ROLE_UNSPECIFIED for narrow sessions."""
+    """Role of the account. ROLE_UNSPECIFIED for scoped sessions."""
     scope: _policy_pb2.Scope.ValueType
-    """Scope of a narrow session. SCOPE_UNSPECIFIED for accounts."""
+    """Scope of a scoped session. SCOPE_UNSPECIFIED for accounts."""
     institution_id: _builtins.str
     """Facility of staff. Empty for patients and network administrators."""
     session_id: _builtins.str

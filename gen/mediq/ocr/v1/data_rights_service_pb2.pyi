@@ -214,7 +214,7 @@ class Erasure(_message.Message):
 
     @_builtins.property
     def retain_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when the data are kept, sealed and out of sight, because the law wants it. Absent: they are not."""
+        """Until when the data are kept, encrypted and out of sight, because the law wants it. Absent: they are not."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class _Role:
 class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ROLE_UNSPECIFIED: _Role.ValueType  # 0
-    """No role: a narrow session that lives from its scopes."""
+    """No role: a scoped session that lives from its scopes."""
     ROLE_PASIEN: _Role.ValueType  # 1
     """Patient."""
     ROLE_OPERATOR: _Role.ValueType  # 2
@@ -69,7 +69,7 @@ class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """The role of an account."""
 
 ROLE_UNSPECIFIED: Role.ValueType  # 0
-"""No role: a narrow session that lives from its scopes."""
+"""No role: a scoped session that lives from its scopes."""
 ROLE_PASIEN: Role.ValueType  # 1
 """Patient."""
 ROLE_OPERATOR: Role.ValueType  # 2
@@ -96,7 +96,7 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
-    """What a narrow session may do."""
+    """What a scoped session may do."""
 
 SCOPE_UNSPECIFIED: Scope.ValueType  # 0
 """No scope."""
@@ -281,7 +281,7 @@ class Policy(_message.Message):
     institution_field: _builtins.str
     """Request field that names a facility. Staff of another facility are refused."""
     subject_field: _builtins.str
-    """Request field that names what a narrow session was issued for. Another subject is refused."""
+    """Request field that names what a scoped session was issued for. Another subject is refused."""
     max_request_bytes: _builtins.int
     """The largest request, in bytes. 0: 12 MiB, a photo with its form around it."""
     audit: Global___AuditClass.ValueType
@@ -292,7 +292,7 @@ class Policy(_message.Message):
 
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[Global___Scope.ValueType]:
-        """Scopes of which a narrow session needs one, instead of a role. Only with ACCESS_USER."""
+        """Scopes of which a scoped session needs one, instead of a role. Only with ACCESS_USER."""
 
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[Global___Peer.ValueType]:

@@ -106,7 +106,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LoginUser(self, request, context):
-        """Signs a patient in with NIK and name into a narrow, short session.
+        """Signs a patient in with NIK and name into a scoped, short session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

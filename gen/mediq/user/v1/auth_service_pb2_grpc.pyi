@@ -38,7 +38,7 @@ class AuthServiceStub:
     LoginAdmin: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LoginAdminRequest, _auth_service_pb2.TokenPair]
     """Signs staff in with e-mail and password."""
     LoginUser: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LoginUserRequest, _auth_service_pb2.NarrowSession]
-    """Signs a patient in with NIK and name into a narrow, short session."""
+    """Signs a patient in with NIK and name into a scoped, short session."""
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.RefreshTokenRequest, _auth_service_pb2.TokenPair]
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]
@@ -66,7 +66,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     LoginAdmin: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginAdminRequest, _auth_service_pb2.TokenPair]  # type: ignore[assignment]
     """Signs staff in with e-mail and password."""
     LoginUser: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LoginUserRequest, _auth_service_pb2.NarrowSession]  # type: ignore[assignment]
-    """Signs a patient in with NIK and name into a narrow, short session."""
+    """Signs a patient in with NIK and name into a scoped, short session."""
     RefreshToken: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RefreshTokenRequest, _auth_service_pb2.TokenPair]  # type: ignore[assignment]
     """Exchanges a refresh token for a new pair. The old refresh token ends; its reuse ends the session."""
     Logout: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.LogoutRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -103,7 +103,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_service_pb2.LoginUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_service_pb2.NarrowSession, _abc.Awaitable[_auth_service_pb2.NarrowSession]]:
-        """Signs a patient in with NIK and name into a narrow, short session."""
+        """Signs a patient in with NIK and name into a scoped, short session."""
 
     @_abc_1.abstractmethod
     def RefreshToken(

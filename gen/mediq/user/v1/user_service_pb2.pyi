@@ -614,7 +614,7 @@ class ErasePatientRequest(_message.Message):
     """Identifier of the account."""
     @_builtins.property
     def retain_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when the law wants it to be kept: sealed, and out of everybody's sight. Absent: it is erased at once."""
+        """Until when the law wants it to be kept: encrypted, and out of everybody's sight. Absent: it is erased at once."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ FILLED = {
 
 
 def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
-    """Table, column, place and ciphertext of what a service has stored."""
+    """Table, column, associated data and ciphertext of what a service has stored."""
     engine = make_engine(f"sqlite:///{world.home / 'data' / service}.db", 1)
     with engine.connect() as connection:
         for one in service_definition(service).encrypted_columns:
@@ -41,37 +41,37 @@ def stored(world: World, service: str) -> Iterator[tuple[str, str, str, bytes]]:
 
 
 @pytest.mark.parametrize("service", services_with_encrypted_columns())
-def test_each_opens_in_its_own_place_only(world: World, service: str) -> None:
+def test_each_opens_in_its_own_row_only(world: World, service: str) -> None:
     cipher = FieldCipher.load(world.home / "keys", service)
     found = list(stored(world, service))
     assert {(service, table, name) for table, name, _, _ in found} >= {
         one for one in FILLED if one[0] == service
     }
-    places = defaultdict(list)
-    for table, name, place, sealed in found:
-        places[table, name].append(place)
-        cipher.decrypt(sealed, place)
-    for table, name, place, sealed in found:
+    bound = defaultdict(list)
+    for table, name, associated_data, ciphertext in found:
+        bound[table, name].append(associated_data)
+        cipher.decrypt(ciphertext, associated_data)
+    for table, name, associated_data, ciphertext in found:
         # Another row of the column, and another column.
-        others = [one for one in places[table, name] if one != place][:3]
-        others += [ones[0] for column, ones in places.items() if column != (table, name)]
-        for other in {*others} - {place}:
+        others = [one for one in bound[table, name] if one != associated_data][:3]
+        others += [ones[0] for column, ones in bound.items() if column != (table, name)]
+        for other in {*others} - {associated_data}:
             with pytest.raises(DecryptionError):
-                cipher.decrypt(sealed, other)
+                cipher.decrypt(ciphertext, other)
 
 
 @pytest.mark.parametrize("service", services_with_encrypted_columns())
-def test_services_do_not_open_what_others_have_sealed(world: World, service: str) -> None:
+def test_services_do_not_open_what_others_have_encrypted(world: World, service: str) -> None:
     for other in services_with_encrypted_columns():
         if other != service:
             cipher = FieldCipher.load(world.home / "keys", other)
-            _, _, place, sealed = next(stored(world, service))
+            _, _, associated_data, ciphertext = next(stored(world, service))
             with pytest.raises(DecryptionError):
-                cipher.decrypt(sealed, place)
+                cipher.decrypt(ciphertext, associated_data)
 
 
-def test_the_same_text_is_never_sealed_the_same(world: World) -> None:
+def test_the_same_text_is_never_encrypted_the_same(world: World) -> None:
     """A random nonce for each: what is equal does not show."""
-    found = [sealed for _, _, _, sealed in stored(world, "user_svc")]
+    found = [ciphertext for _, _, _, ciphertext in stored(world, "user_svc")]
     assert len(found) > ROWS
     assert len(set(found)) == len(found)
