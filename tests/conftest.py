@@ -31,7 +31,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C reach what tests start: a shell's background job ignores it, for all below."""
+    """Sets what all tests share.
+
+    Ctrl-C reaches what tests start: a shell's background job ignores it, for all below. A traceback
+    in the log of a test is plain: one that is drawn costs more than most tests.
+    """
+    structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

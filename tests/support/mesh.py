@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
 from mesh.contract.methods import SERVERS, methods
+from mesh.errors import unavailable
 from mesh.identity.tls import channel_credentials, server_credentials
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.client import Channels
@@ -47,7 +48,18 @@ class Mesh:
 
     def channels(self, identity: str) -> Channels:
         """Kit channels of a service to the servers of this test."""
-        return Channels(self.home / "tls", identity, self.addresses.__getitem__)
+        return Channels(self.home / "tls", identity, self._address)
+
+    def _address(self, server: str) -> str:
+        """Where a server is; what the test has not started is away, as a server can be.
+
+        Raises:
+            MeshError: UNAVAILABLE, the test has not started it.
+        """
+        try:
+            return self.addresses[server]
+        except KeyError:
+            raise unavailable(f"{server} was not started", "NOT_STARTED") from None
 
     def channel(self, server: str, identity: str = "edge") -> grpc.aio.Channel:
         """A plain channel, without the kit's interceptors, that shows a certificate."""
