@@ -194,9 +194,9 @@ class Supervisor:
             jwks_file=str(folder / "keys" / "jwks.json"),
         )
         path = folder / "envoy.yaml"
-        edge.write(settings, path)
+        edge.write_files(settings, path)
         try:
-            command = edge.command(path)
+            command = edge.envoy_command(path)
         except FileNotFoundError as error:
             raise StartError(str(error)) from error
         return ManagedProcess(EDGE, command, environment, self._output)

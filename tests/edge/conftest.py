@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 from mediq.policy.v1.policy_pb2 import RateClass
 
-from edge import Bucket, EdgeSettings, Rates, command, write
+from edge import Bucket, EdgeSettings, Rates, envoy_command, write_files
 from edge.settings import DEFAULT_RATES, ROUTED_SERVERS, Endpoint
 from mesh.contract.methods import DESCRIPTOR_SET
 from mesh.identity.signing_keys import ensure_signing_key
@@ -84,7 +84,7 @@ def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path
 @contextmanager
 def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
     """Runs Envoy with these settings, and gives the address of its admin interface."""
-    write(settings, folder / "envoy.yaml")
+    write_files(settings, folder / "envoy.yaml")
     with started(folder / "envoy.yaml", settings.admin_port) as admin:
         yield admin
 
@@ -94,7 +94,9 @@ def started(file: Path, admin_port: int) -> Iterator[str]:
     """Runs Envoy with this document, and gives the address of its admin interface."""
     output = file.with_name("envoy.log")
     with output.open("wb") as log:
-        process = subprocess.Popen(command(file, workers=1), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            envoy_command(file, workers=1), stdout=log, stderr=subprocess.STDOUT
+        )
     admin = f"http://127.0.0.1:{admin_port}"
     try:
         _wait_until_ready(admin, process, output)

@@ -18,7 +18,8 @@ from mediq.institution.v1.institution_service_pb2 import ListInstitutionsRespons
 
 from edge import EdgeSettings
 from edge.__main__ import main
-from edge.render import files, kubernetes_settings
+from edge.files import render_files
+from edge.settings import kubernetes_settings
 from mesh.identity.certificates import read_identity
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities, renew_identities
@@ -197,7 +198,7 @@ def test_volume_of_kubernetes_is_followed(
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_committed_secrets_are_up_to_date(name: str) -> None:
-    assert (ROOT / "envoy" / name).read_text() == files(EdgeSettings())[name], "run make gen"
+    assert (ROOT / "envoy" / name).read_text() == render_files(EdgeSettings())[name], "run make gen"
 
 
 @pytest.mark.parametrize("settings", [EdgeSettings(), kubernetes_settings()])
@@ -206,7 +207,7 @@ def test_secrets_fit_envoys_messages(settings: EdgeSettings) -> None:
     from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 
     for name in SECRETS:
-        text = files(settings)[name]
+        text = render_files(settings)[name]
         assert "PRIVATE" not in text
         assert len(ParseDict(yaml.safe_load(text), DiscoveryResponse()).resources) == 1
 
@@ -215,7 +216,7 @@ def test_files_are_printed_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kubernetes", "edge_certificate.yaml"]) == 0
     assert "/etc/mediq/tls/edge.key" in capsys.readouterr().out
     assert main([]) == 0
-    assert capsys.readouterr().out == files(EdgeSettings())["envoy.yaml"]
+    assert capsys.readouterr().out == render_files(EdgeSettings())["envoy.yaml"]
 
 
 @pytest.mark.parametrize("words", [["helm"], ["default", "none.yaml"], ["default", SECRETS[0], ""]])

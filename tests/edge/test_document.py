@@ -14,8 +14,16 @@ import yaml
 from google.protobuf.json_format import ParseDict
 from mediq.policy.v1.policy_pb2 import Access
 
-from edge import EdgeSettings, binary, committed, kubernetes, render, to_yaml, write
-from edge.routes import routed_methods
+from edge import (
+    EdgeSettings,
+    envoy_binary,
+    kubernetes_settings,
+    render_bootstrap,
+    render_files,
+    to_yaml,
+    write_files,
+)
+from edge.routes.route_table import routed_methods
 from mesh.contract.methods import DESCRIPTOR_SET, methods
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
@@ -43,14 +51,20 @@ def _import_package(name: str) -> None:
 
 
 def test_committed_file_is_up_to_date() -> None:
-    assert (ROOT / "envoy" / "envoy.yaml").read_text() == committed(), "run make gen"
+    assert (ROOT / "envoy" / "envoy.yaml").read_text() == render_files(EdgeSettings())[
+        "envoy.yaml"
+    ], "run make gen"
 
 
 def test_rendering_is_deterministic() -> None:
-    assert to_yaml(render(EdgeSettings())) == to_yaml(render(EdgeSettings()))
+    assert to_yaml(render_bootstrap(EdgeSettings())) == to_yaml(render_bootstrap(EdgeSettings()))
 
 
-@pytest.mark.parametrize("text", [committed(), kubernetes()], ids=["default", "kubernetes"])
+@pytest.mark.parametrize(
+    "text",
+    [render_files(EdgeSettings())["envoy.yaml"], render_files(kubernetes_settings())["envoy.yaml"]],
+    ids=["default", "kubernetes"],
+)
 def test_document_fits_envoys_messages(text: str) -> None:
     bootstrap = importlib.import_module("envoy.config.bootstrap.v3.bootstrap_pb2").Bootstrap
     document = yaml.safe_load(text)
@@ -63,8 +77,8 @@ def test_envoy_accepts_the_document_without_a_warning(edge: Edge, tmp_path: Path
     ensure_identities(tmp_path / ".mediq" / "tls", ["edge"])
     ensure_signing_key(tmp_path / ".mediq" / "keys")
     settings = replace(EdgeSettings(), descriptor_set=edge.settings.descriptor_set)
-    write(settings, tmp_path / "envoy.yaml")
-    command = [binary(), "--mode", "validate", "-c", "envoy.yaml", "-l", "warning"]
+    write_files(settings, tmp_path / "envoy.yaml")
+    command = [envoy_binary(), "--mode", "validate", "-c", "envoy.yaml", "-l", "warning"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "configuration 'envoy.yaml' OK\n"), done.stderr
     # Nothing is fetched while a document is only looked at.
@@ -80,12 +94,12 @@ def test_every_method_for_people_has_a_route_and_no_other() -> None:
 
 def test_missing_upstream_is_named() -> None:
     with pytest.raises(KeyError, match="user_svc"):
-        render(replace(EdgeSettings(), upstreams={}))
+        render_bootstrap(replace(EdgeSettings(), upstreams={}))
 
 
 def test_names_are_resolved_and_addresses_are_not() -> None:
     upstreams = {**EdgeSettings().upstreams, "queue_svc": (("queue-svc", 8605),)}
-    document = render(replace(EdgeSettings(), upstreams=upstreams))
+    document = render_bootstrap(replace(EdgeSettings(), upstreams=upstreams))
     kinds = {c["name"]: c["type"] for c in document["static_resources"]["clusters"]}
     assert (kinds["queue_svc"], kinds["user_svc"]) == ("STRICT_DNS", "STATIC")
 

@@ -18,9 +18,9 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1.auth_service_pb2 import LoginAdminRequest
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from edge import EdgeSettings, render
-from edge.global_limits import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
-from edge.routes import routed_methods
+from edge import EdgeSettings, render_bootstrap
+from edge.filters.global_rate_limit import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
+from edge.routes.route_table import routed_methods
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
 from mesh.contract.methods import methods
@@ -238,7 +238,7 @@ def test_which_methods_are_limited() -> None:
         "/mediq.ocr.v1.RegistrationService/UploadDocument"
     }
     assert limits["/mediq.user.v1.AuthService/LoginAdmin"] == Limit.LOGIN
-    document = render(EdgeSettings())
+    document = render_bootstrap(EdgeSettings())
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
     (host,) = manager["typed_config"]["route_config"]["virtual_hosts"]
     filters = {
@@ -254,5 +254,5 @@ def test_which_methods_are_limited() -> None:
 
 
 def test_without_global_limits_nothing_is_asked() -> None:
-    document = render(EdgeSettings(global_limits=False))
+    document = render_bootstrap(EdgeSettings(global_limits=False))
     assert "global_limit" not in str(document)

