@@ -8,7 +8,9 @@ from edge.listeners.api import api_listener
 from edge.listeners.status import status_listener
 from edge.messages import Config, extension, socket_address
 from edge.settings import EdgeSettings
+from edge.validation import require_valid
 
+_MESSAGE = "envoy.config.bootstrap.v3.Bootstrap"
 MAX_REGEX_PROGRAM_SIZE = 2_000
 """Instructions of RE2 that one expression may have: five times what the largest one has."""
 
@@ -40,17 +42,19 @@ def render_bootstrap(settings: EdgeSettings) -> Config:
 
     Raises:
         KeyError: A server has no address, or a rate class no limits.
-        ValueError: A contract cannot be routed.
+        ValueError: A contract cannot be routed, or a part is none of Envoy's messages.
     """
     listeners = [api_listener(settings)]
     clusters = [*server_clusters(settings), loopback_cluster(settings)]
     if settings.status_port is not None:
         listeners.append(status_listener(settings, settings.status_port))
         clusters.append(admin_cluster(settings))
-    return {
+    document = {
         "node": {"id": "edge", "cluster": "mediq"},
         "admin": {"address": socket_address(settings.admin_host, settings.admin_port)},
         "overload_manager": _overload_manager(settings),
         "layered_runtime": _runtime(),
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
+    require_valid(document, _MESSAGE)
+    return document

@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 Config: TypeAlias = dict[str, Any]
 """A piece of configuration: the JSON form of one of Envoy's messages."""
+TYPE_PREFIX = "type.googleapis.com/"
+"""Stands before a message's full name in `@type`."""
 
 
 def typed(message: str, **fields: Any) -> Config:
     """Returns a google.protobuf.Any in JSON form."""
-    return {"@type": f"type.googleapis.com/{message}", **fields}
+    return {"@type": f"{TYPE_PREFIX}{message}", **fields}
 
 
 def extension(name: str, message: str, **fields: Any) -> Config:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from edge.messages import Config, typed
 from edge.settings import EdgeSettings
+from edge.validation import require_valid
 
 EDGE = "edge"
 """Name of the edge in its certificate."""
 CERTIFICATE = "edge_certificate"
 TRUST = "trusted_authorities"
-_MESSAGE = "envoy.extensions.transport_sockets.tls.v3.Secret"
+_RESPONSE = "envoy.service.discovery.v3.DiscoveryResponse"
+_RESOURCE = "envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
 def secret_source(settings: EdgeSettings, name: str) -> Config:
@@ -49,7 +51,10 @@ def secret_documents(settings: EdgeSettings) -> dict[str, Config]:
         },
         TRUST: {"validation_context": {"trusted_ca": {"filename": f"{folder}/ca.crt"}, **watched}},
     }
-    return {
-        f"{name}.yaml": {"resources": [typed(_MESSAGE, name=name, **secret)]}
+    documents: dict[str, Config] = {
+        f"{name}.yaml": {"resources": [typed(_RESOURCE, name=name, **secret)]}
         for name, secret in secrets.items()
     }
+    for document in documents.values():
+        require_valid(document, _RESPONSE)
+    return documents

@@ -12,7 +12,6 @@ import httpx
 import pytest
 import yaml
 from cryptography import x509
-from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from mediq.institution.v1.institution_service_pb2 import ListInstitutionsResponse
 
@@ -202,14 +201,11 @@ def test_committed_secrets_are_up_to_date(name: str) -> None:
 
 
 @pytest.mark.parametrize("settings", [EdgeSettings(), kubernetes_settings()])
-def test_secrets_fit_envoys_messages(settings: EdgeSettings) -> None:
-    from envoy.extensions.transport_sockets.tls.v3 import secret_pb2  # noqa: F401
-    from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
-
+def test_secrets_hold_no_keys(settings: EdgeSettings) -> None:
+    texts = render_files(settings)
     for name in SECRETS:
-        text = render_files(settings)[name]
-        assert "PRIVATE" not in text
-        assert len(ParseDict(yaml.safe_load(text), DiscoveryResponse()).resources) == 1
+        assert "PRIVATE" not in texts[name]
+        assert len(yaml.safe_load(texts[name])["resources"]) == 1
 
 
 def test_files_are_printed_by_name(capsys: pytest.CaptureFixture[str]) -> None:

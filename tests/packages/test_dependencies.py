@@ -82,6 +82,11 @@ def test_what_is_no_service_finds_all_that_it_imports(folder: str, installed: In
     assert json.loads(installed(NAMES[folder]).run(IMPORT_ALL, *packages)) == []
 
 
+def test_envoys_configuration_is_rendered_without_a_service(installed: Installed) -> None:
+    program = "import edge; print(edge.render_files(edge.EdgeSettings())['envoy.yaml'])"
+    assert "static_resources:" in installed("mediq-edge").run(program)
+
+
 def test_an_environment_lacks_what_is_not_declared(installed: Installed) -> None:
     alone = installed("mediq-contracts")
     missing = json.loads(alone.run(IMPORT_MISSING, "google.protobuf", "grpc", "sqlalchemy", "mesh"))
