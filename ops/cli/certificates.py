@@ -10,7 +10,7 @@ from cryptography import x509
 from mesh.identity.certificates import IdentityError, read_identity
 from mesh.identity.tls import PEERS, renew_identities
 from mesh.settings import settings_of
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Option(help="One identity, such as queue_svc; all without it.")]
@@ -47,7 +47,7 @@ def renew(name: Name = "") -> None:
     for one in names:
         typer.echo(_line(folder, one))
     # They belong to no database of a service; the trail is kept in this one.
-    if not recorded_in_trail("user_svc", f"certificates renew {name}".rstrip()):
+    if not record_command("user_svc", f"certificates renew {name}".rstrip()):
         raise typer.Exit(1)
 
 

@@ -24,8 +24,8 @@ from mesh.observability import logs
 from mesh.persistence.database import Database
 from mesh.registry import service_definition, services_with_encrypted_columns
 from mesh.settings import settings_of
+from ops.cli.audit_trail import record_command
 from ops.cli.keys import clear_errors, utc_text
-from ops.cli.trail import recorded_in_trail
 
 app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
@@ -58,7 +58,7 @@ def rotate(
             added = data_keys.rotate(settings_of(name).keys, name, after)
         begins = utc_text(added.encrypts_from)
         typer.echo(f"{name}: {added.key_id} decrypts now and encrypts from {begins}")
-        done.append(recorded_in_trail(name, f"data-keys rotate {added.key_id}"))
+        done.append(record_command(name, f"data-keys rotate {added.key_id}"))
     _require(done)
 
 
@@ -157,22 +157,22 @@ def _usage(service: str, key_ids: Sequence[str]) -> Usage:
 
 
 def _reencrypt(service: str) -> bool:
-    """Whether everything has the key that encrypts, and that is written down."""
+    """Re-encrypts; tells whether everything has the newest key, and that is recorded."""
     with clear_errors():
         cipher = FieldCipher.load(settings_of(service).keys, service)
 
-    def tell(table: str, tally: Tally) -> None:
+    def show_progress(table: str, tally: Tally) -> None:
         typer.echo(f"{service}: {table}: {tally.reencrypted} re-encrypted so far")
 
     async def walk(database: Database, columns: Columns) -> Tally:
         reencryptor = Reencryptor(columns, cipher, database, REST)
-        found = await reencryptor.walk(tell)
+        found = await reencryptor.walk(show_progress)
         reencrypted = found.reencrypted
         for _ in range(WALKS - 1):
             if not found.busy:
                 break
             await asyncio.sleep(WAIT_SECONDS)
-            found = await reencryptor.walk(tell)
+            found = await reencryptor.walk(show_progress)
             reencrypted += found.reencrypted
         return Tally(reencrypted, found.busy, found.damaged)
 
@@ -190,13 +190,11 @@ def _reencrypt(service: str) -> bool:
                 f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
                 "the service looks once more"
             )
-    return (
-        recorded_in_trail(service, "data-keys re-encrypt") and not tally.busy and not tally.damaged
-    )
+    return record_command(service, "data-keys re-encrypt") and not tally.busy and not tally.damaged
 
 
 def _prune(service: str) -> bool:
-    """Whether no older key is left, and what was removed is written down."""
+    """Removes keys; tells whether no older one is left, and what was removed is recorded."""
     listed = _keys(service).listed(time.time())
     leaving = [one for one in listed if one.state is State.LEAVING]
     # Counted when nobody encrypts with them any more.
@@ -222,7 +220,7 @@ def _prune(service: str) -> bool:
         )
     if not removed and not needed and not leaving:
         typer.echo(f"{service}: nothing to remove")
-    written = [recorded_in_trail(service, f"data-keys prune {key_id}") for key_id in removed]
+    written = [record_command(service, f"data-keys prune {key_id}") for key_id in removed]
     return all(written) and not needed and not leaving
 
 

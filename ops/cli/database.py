@@ -11,7 +11,7 @@ from mesh.persistence.migrations import config_for
 from mesh.persistence.migrations import upgrade as upgrade_database
 from mesh.registry import services_with_database
 from mesh.settings import home_folder, settings_of
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
@@ -32,7 +32,7 @@ def upgrade(service: Service = "") -> None:
     for name in _with_database(service):
         upgrade_database(name, settings_of(name).database)
         typer.echo(f"{name}: up to date")
-        done.append(recorded_in_trail(name, "db upgrade"))
+        done.append(record_command(name, "db upgrade"))
     if not all(done):
         raise typer.Exit(1)
 

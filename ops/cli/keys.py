@@ -10,7 +10,7 @@ import typer
 
 from mesh.identity import signing_keys
 from mesh.settings import settings_of
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
 OWNER = "user_svc"
@@ -34,7 +34,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def utc_text(seconds: float) -> str:
-    """A time for people, from seconds since the epoch."""
+    """Formats a time for people, from seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -53,7 +53,7 @@ def rotate(
     with clear_errors():
         added = signing_keys.rotate(settings_of(OWNER).keys, after)
     typer.echo(f"{added.key_id} verifies now and signs from {utc_text(added.signs_from)}")
-    _note(f"keys rotate {added.key_id}")
+    _record(f"keys rotate {added.key_id}")
 
 
 @app.command()
@@ -65,7 +65,7 @@ def prune() -> None:
         typer.echo(f"{key_id} removed")
     if not removed:
         typer.echo("nothing to remove")
-    _note(*(f"keys prune {key_id}" for key_id in removed))
+    _record(*(f"keys prune {key_id}" for key_id in removed))
 
 
 @app.command()
@@ -79,7 +79,7 @@ def revoke(
     except LookupError as error:
         raise SystemExit(f"mediq: {error}: see mediq keys list") from error
     typer.echo(f"{key} verifies no more, {signing.key_id} signs")
-    _note(f"keys revoke {key}")
+    _record(f"keys revoke {key}")
 
 
 @app.command("list")
@@ -94,7 +94,7 @@ def list_keys() -> None:
         typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")
 
 
-def _note(*commands: str) -> None:
-    done = [recorded_in_trail(OWNER, command) for command in commands]
+def _record(*commands: str) -> None:
+    done = [record_command(OWNER, command) for command in commands]
     if not all(done):
         raise typer.Exit(1)

@@ -100,9 +100,9 @@ def test_the_command_line_works_with_one_service(service: str, installed: Instal
     assert {"up", "db"} <= shown
     assert shown & frozenset().union(*COMMANDS.values()) == COMMANDS[service]
     assert alone.run(MEDIQ, "db", "upgrade").startswith(f"{service}: up to date")
-    databases = alone.home.glob("data/*.db")
+    databases = alone.data_dir.glob("data/*.db")
     assert [one.name for one in databases] == [f"{service}.db"]
-    with sqlite3.connect(alone.home / "data" / f"{service}.db") as database:
+    with sqlite3.connect(alone.data_dir / "data" / f"{service}.db") as database:
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     database.close()
     assert tables > 1
