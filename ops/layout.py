@@ -11,7 +11,7 @@ from mesh.registry import installed_services
 
 
 class StartError(Exception):
-    """Tells why the mesh cannot start, and what to do."""
+    """Raised when the mesh cannot start; the text says what to do."""
 
 
 @dataclass(frozen=True)

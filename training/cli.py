@@ -25,7 +25,7 @@ PHOTO_QUALITY: Final = 95
 
 
 class CardKind(StrEnum):
-    """A card that can be drawn."""
+    """Lists the cards that can be drawn."""
 
     KTP = "ktp"
     SIM1 = "sim1"
@@ -37,7 +37,7 @@ class CardKind(StrEnum):
 
 
 class PhotoLevel(StrEnum):
-    """How hard to read a drawn photo is."""
+    """Says how hard to read a drawn photo is."""
 
     CLEAN = "clean"
     MEDIUM = "medium"
@@ -88,7 +88,7 @@ def sample_card(
 
 
 def _printed(drawn: "Sample") -> dict[str, Any]:
-    """What the card says, under the names that `scan` uses."""
+    """Returns what the card says, under the names that `scan` uses."""
     texts = asdict(drawn.record)
     layout = texts.pop("layout", None)
     return {
@@ -98,7 +98,7 @@ def _printed(drawn: "Sample") -> dict[str, Any]:
 
 
 def _placed(drawn: "Sample") -> dict[str, Any]:
-    """Where the card lies on the photo, and where its texts stand on the card; all in pixels."""
+    """Returns where the card lies on the photo, and its texts on the card; all in pixels."""
     height, width = drawn.shot.pixels.shape[:2]
     card_height, card_width = drawn.drawing.pixels.shape[:2]
     return {

@@ -37,7 +37,7 @@ def _descriptors(rate: RateClass.ValueType, rates: Rates) -> list[Config]:
 
 
 def _counted_as() -> list[Config]:
-    """Each call is counted by its route's class, and by class and address together."""
+    """Counts each call by its route's class, and by class and address together."""
     kind = {
         "metadata": {
             "descriptor_key": RATE_CLASS,

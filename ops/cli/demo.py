@@ -46,7 +46,7 @@ def demo(
 
 
 class DemoError(Exception):
-    """Tells which step of the demo was refused, and the answer."""
+    """Raised when a step of the demo is refused; the text holds the answer."""
 
 
 @dataclass

@@ -33,7 +33,7 @@ SECRETS = ("edge_certificate.yaml", "trusted_authorities.yaml")
 
 @dataclass
 class Door:
-    """An Envoy in front of one server, which tells what certificate it was shown."""
+    """Holds an Envoy in front of one server, which tells what certificate it was shown."""
 
     api: httpx.Client
     admin: str
@@ -52,7 +52,7 @@ class Door:
         return self.call()
 
     def call(self) -> int:
-        """Makes a call as soon as the server is known to be healthy; gives the same."""
+        """Makes a call as soon as the server is known to be healthy; returns the same."""
         serials = []
 
         async def answer(_: Message, context: Context) -> Message:
@@ -75,7 +75,7 @@ class Door:
         wait_for(shown)
 
     def serials(self) -> Iterator[str]:
-        """The serials of all certificates that Envoy uses."""
+        """Returns the serials of all certificates that Envoy uses."""
         for group in httpx.get(f"{self.admin}/certs").json()["certificates"]:
             for one in (*group.get("ca_cert", ()), *group.get("cert_chain", ())):
                 yield one["serial_number"].lstrip("0")

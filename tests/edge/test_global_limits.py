@@ -42,7 +42,7 @@ WAIT_SECONDS = 2.0
 
 @dataclass
 class Limited:
-    """An edge with global limits, its gateway, and a client behind a trusted proxy."""
+    """Holds an edge with global limits, its gateway, and a client behind a trusted proxy."""
 
     api: httpx.AsyncClient
     address: str
@@ -50,7 +50,7 @@ class Limited:
     stop: AsyncExitStack
 
     async def post(self, path: str, client: str = "10.0.0.1") -> httpx.Response:
-        """A call from an address."""
+        """Makes a call from an address."""
         return await self.api.post(path, headers={"x-forwarded-for": client}, content=b"{}")
 
 
@@ -83,13 +83,13 @@ def _settings(edge: Edge, gateway_port: int, wait_seconds: float) -> EdgeSetting
 
 @pytest.fixture
 def wait_seconds() -> float:
-    """How long Envoy waits for the gateway: not in vain here, however busy the machine is."""
+    """Returns how long Envoy waits for the gateway: long enough on a busy machine."""
     return 20.0
 
 
 @pytest.fixture
 async def limited(edge: Edge, tmp_path: Path, wait_seconds: float) -> AsyncIterator[Limited]:
-    """An edge and a gateway of one test alone, with small limits."""
+    """Runs an edge and a gateway for one test alone, with small limits."""
     mesh = Mesh(edge.log.parent)
     own = GatewaySettings(
         home=mesh.home,
@@ -112,7 +112,7 @@ async def limited(edge: Edge, tmp_path: Path, wait_seconds: float) -> AsyncItera
 
 @pytest.fixture
 async def alone(edge: Edge, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A REST client of an edge whose gateway does not run."""
+    """Opens a REST client of an edge whose gateway does not run."""
     settings = _settings(edge, free_port(), WAIT_SECONDS)
     with running(settings, tmp_path):
         url = f"http://127.0.0.1:{settings.listen_port}"

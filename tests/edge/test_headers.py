@@ -155,7 +155,7 @@ async def test_status_port_shows_readiness_and_metrics_only(edge: Edge) -> None:
 
 
 def _lines(edge: Edge, request_id: str) -> list[str]:
-    """The lines of one request; Envoy writes them with some delay."""
+    """Returns the lines of one request; Envoy writes them with some delay."""
     return eventually_now(
         lambda: [line for line in edge.log.read_text().splitlines() if request_id in line]
     )

@@ -58,7 +58,7 @@ SLEEPERS = 12
 
 
 def _board(size: int, cursor: str) -> WatchQueueResponse:
-    """A board that takes at least `size` bytes."""
+    """Returns a board that takes at least `size` bytes."""
     services = [BoardService(service_name="x" * 200, waiting=n) for n in range(size // 200)]
     return WatchQueueResponse(board=Board(services=services), cursor=cursor)
 
@@ -113,7 +113,7 @@ async def test_text_that_looks_like_a_cursor_is_none(edge: Edge, api: httpx.Asyn
 
 
 def _other_cursors(message: Descriptor, seen: set[str]) -> Iterator[str]:
-    """Fields below a message that the script would take for its cursor."""
+    """Yields fields below a message that the script would take for its cursor."""
     for field in message.fields:
         inner = field.message_type
         if inner is None or inner.full_name in seen:
@@ -338,7 +338,7 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def sleepers(edge: Edge) -> AsyncIterator[None]:
-    """Watchers that read nothing of all that their streams would send."""
+    """Opens streams of watchers that read nothing of all that is sent."""
     started = 0
 
     async def flood(_: Message, __: Context) -> AsyncIterator[Message]:
@@ -369,7 +369,7 @@ async def test_watchers_that_do_not_read_hold_up_nobody(api: httpx.AsyncClient) 
 
 
 def _plain(target: int, listen: int, admin: int) -> Config:
-    """An Envoy with the script before an upstream that speaks events by itself."""
+    """Renders an Envoy with the script before an upstream that sends events by itself."""
     endpoint = {"endpoint": {"address": socket_address("127.0.0.1", target)}}
     route = {
         "match": {"prefix": "/"},

@@ -19,7 +19,7 @@ def status(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data folder with certificates."""
+    """Makes a data folder with certificates."""
     ensure_identities(tmp_path / "tls")
     return tmp_path
 

@@ -24,7 +24,7 @@ from tests.packages.workspace import Wheel
 
 @dataclass(frozen=True)
 class Environment:
-    """What Python programs find in it."""
+    """Holds what Python programs find in it."""
 
     path: tuple[Path, ...]
     """The folders that are searched for modules, beside the standard library."""
