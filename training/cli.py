@@ -80,14 +80,14 @@ def sample_card(
     try:
         Image.fromarray(drawn.shot.pixels).save(output, form, quality=PHOTO_QUALITY)
         if record is not None:
-            _write_json(record, _printed(drawn))
+            _write_json(record, _record_json(drawn))
         if labels is not None:
-            _write_json(labels, _placed(drawn))
+            _write_json(labels, _labels_json(drawn))
     except OSError as error:
         _fail(f"{error.filename or output} cannot be written: {error.strerror or error}")
 
 
-def _printed(drawn: "Sample") -> dict[str, Any]:
+def _record_json(drawn: "Sample") -> dict[str, Any]:
     """Returns what the card says, under the names that `scan` uses."""
     texts = asdict(drawn.record)
     layout = texts.pop("layout", None)
@@ -97,7 +97,7 @@ def _printed(drawn: "Sample") -> dict[str, Any]:
     }
 
 
-def _placed(drawn: "Sample") -> dict[str, Any]:
+def _labels_json(drawn: "Sample") -> dict[str, Any]:
     """Returns where the card lies on the photo, and its texts on the card; all in pixels."""
     height, width = drawn.shot.pixels.shape[:2]
     card_height, card_width = drawn.drawing.pixels.shape[:2]

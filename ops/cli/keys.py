@@ -18,7 +18,7 @@ OWNER = "user_svc"
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def explain_key_errors() -> Iterator[None]:
     """Turns errors of the key folder into one line that says what to do."""
     try:
         yield
@@ -50,7 +50,7 @@ def rotate(
     ] = signing_keys.ANNOUNCE_SECONDS,
 ) -> None:
     """Add a key that takes over, and remove those whose time is over."""
-    with clear_errors():
+    with explain_key_errors():
         added = signing_keys.rotate(settings_of(OWNER).keys, after)
     typer.echo(f"{added.key_id} verifies now and signs from {utc_text(added.signs_from)}")
     _record(f"keys rotate {added.key_id}")
@@ -59,7 +59,7 @@ def rotate(
 @app.command()
 def prune() -> None:
     """Remove the keys whose every token has ended."""
-    with clear_errors():
+    with explain_key_errors():
         removed = signing_keys.prune(settings_of(OWNER).keys)
     for key_id in removed:
         typer.echo(f"{key_id} removed")
@@ -74,7 +74,7 @@ def revoke(
 ) -> None:
     """Take a stolen key out at once. Whoever signed in with it must sign in again."""
     try:
-        with clear_errors():
+        with explain_key_errors():
             signing = signing_keys.revoke(settings_of(OWNER).keys, key)
     except LookupError as error:
         raise SystemExit(f"mediq: {error}: see mediq keys list") from error
@@ -86,12 +86,14 @@ def revoke(
 def list_keys() -> None:
     """Show each key, what it does, and until when."""
     now = time.time()
-    with clear_errors():
+    with explain_key_errors():
         found = signing_keys.read_key_set(settings_of(OWNER).keys / signing_keys.KEY_SET)
-    for one in signing_keys.listed(found, now):
-        since = utc_text(one.key.signs_from) if one.key.signs_from else "the start"
-        until = f", can be removed from {utc_text(one.removed_from)}" if one.removed_from else ""
-        typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")
+    for listed in signing_keys.listed(found, now):
+        since = utc_text(listed.key.signs_from) if listed.key.signs_from else "the start"
+        until = (
+            f", can be removed from {utc_text(listed.removed_from)}" if listed.removed_from else ""
+        )
+        typer.echo(f"{listed.key.key_id}  {listed.state:<10} signs from {since}{until}")
 
 
 def _record(*commands: str) -> None:
