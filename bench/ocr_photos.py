@@ -1,7 +1,7 @@
 """The photos that the card reader is measured on.
 
-All show drawn specimens in looks (fonts, layouts, papers, tables) that training never saw, from
-seeds that it never used: the same plan is the same photo on every run.
+All show drawn specimens in styles (fonts, layouts, backgrounds, tables) that training never saw,
+from seeds that it never used: the same plan is the same photo on every run.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ from training.synth import (
 )
 from training.synth.camera import with_certain
 from training.synth.light import Corners
-from training.synth.styles import choose_look
+from training.synth.styles import choose_style
 from training.synth.tables import Pixels, add_things, make_table
 
 FIRST_SEEDS: Final = {Level.CLEAN: 700_000, Level.MEDIUM: 710_000, Level.HARD: 720_000}
@@ -173,7 +173,7 @@ def _plan(group: str, level: Level, count: int, shooting: Shooting) -> list[Plan
 def _empty(seed: int) -> Shot:
     """A table with things on it; every second time one of them has a card's shape."""
     rng = np.random.default_rng((seed, 4))
-    table = choose_look(Split.TEST, rng).table
+    table = choose_style(Split.TEST, rng).table
     if seed % 2:
         blank: Pixels = np.empty((CARD_HEIGHT, CARD_WIDTH, 3), np.uint8)
         blank[:] = rng.uniform(20, 250, 3)

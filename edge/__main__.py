@@ -2,8 +2,8 @@
 
 import sys
 
-from edge.render import BOOTSTRAP, files, kubernetes_settings
-from edge.settings import EdgeSettings
+from edge.files import BOOTSTRAP, render_files
+from edge.settings import EdgeSettings, kubernetes_settings
 
 
 def main(arguments: list[str]) -> int:
@@ -17,12 +17,12 @@ def main(arguments: list[str]) -> int:
     """
     forms = {"default": EdgeSettings(), "kubernetes": kubernetes_settings()}
     form, name, *more = [*arguments, *("default", BOOTSTRAP)[len(arguments) :]]
-    names = files(EdgeSettings())
+    names = render_files(EdgeSettings())
     if form not in forms or name not in names or more:
         usage = f"[{'|'.join(forms)}] [{'|'.join(names)}]"
         print(f"usage: python -m edge {usage}", file=sys.stderr)
         return 2
-    print(files(forms[form])[name], end="")
+    print(render_files(forms[form])[name], end="")
     return 0
 
 

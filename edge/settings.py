@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from mediq.policy.v1.policy_pb2 import Peer, RateClass
@@ -25,7 +25,7 @@ ROUTED_SERVERS = tuple(
 
 @dataclass(frozen=True)
 class Bucket:
-    """A token bucket."""
+    """Describes a token bucket."""
 
     tokens: int
     """Calls that may come at once."""
@@ -36,13 +36,13 @@ class Bucket:
 
     @property
     def retry_after_seconds(self) -> int:
-        """When the next call becomes possible after the last token is gone."""
+        """Returns the time until the next call becomes possible after the last token is gone."""
         return max(1, math.ceil(self.interval_seconds / self.refill))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The limits of one rate class in one Envoy."""
+    """Holds the limits of one rate class in one Envoy."""
 
     shared: Bucket
     """For all callers together: protects the servers."""
@@ -71,7 +71,7 @@ def _default_upstreams() -> Mapping[str, tuple[Endpoint, ...]]:
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Settings of one Envoy. Relative paths are relative to the folder in which Envoy starts."""
+    """Holds the settings of one Envoy. Relative paths begin at the folder in which it starts."""
 
     listen_host: str = "127.0.0.1"
     """IP address to listen on."""
@@ -128,6 +128,22 @@ class EdgeSettings:
 
     @property
     def own_host(self) -> str:
-        """The address at which this Envoy reaches itself."""
+        """Returns the address at which this Envoy reaches itself."""
         anywhere = ipaddress.ip_address(self.listen_host).is_unspecified
         return "127.0.0.1" if anywhere else self.listen_host
+
+
+def kubernetes_settings() -> EdgeSettings:
+    """Returns the settings in Kubernetes: headless Services, mounted secrets and keys."""
+    return replace(
+        EdgeSettings(),
+        listen_host="0.0.0.0",  # noqa: S104  # nosec B104 # a pod has no other way in
+        status_port=8609,
+        upstreams={
+            name: ((name.replace("_", "-"), SERVERS[name].port),) for name in ROUTED_SERVERS
+        },
+        tls_folder="/etc/mediq/tls",
+        secrets_folder="/etc/mediq/envoy",
+        descriptor_set="/etc/mediq/contracts/mediq.binpb",
+        jwks_file="/etc/mediq/keys/jwks.json",
+    )

@@ -1,4 +1,4 @@
-"""One child process: started, watched, its output passed on line by line, ended for sure."""
+"""A process below this one: its output is passed on line by line, and it ends for sure."""
 
 import asyncio
 import ctypes
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a child gets when its parent dies."""
+"""prctl(2): the signal that a process gets when its parent ends."""
 LINE_BYTES = 1 << 20
 
 
@@ -17,7 +17,7 @@ def _die_with_parent() -> None:
 
 @dataclass
 class ManagedProcess:
-    """A program that runs below this one and never outlives it."""
+    """Runs a program below this one, and never lets it outlive this one."""
 
     name: str
     """Stands before every line of its output."""
@@ -56,11 +56,11 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """The process number; 0 before the start."""
+        """Returns the process number; 0 before the start."""
         return self.process.pid if self.process else 0
 
     async def wait(self) -> int:
-        """Waits for the end and gives the exit status; -N when signal N ended it."""
+        """Waits for the end and returns the exit status; -N when signal N ended it."""
         if self.process is None:
             return 0
         return await self.process.wait()

@@ -49,7 +49,7 @@ OWNED = frozenset({"queue", "journeys", "users", "sessions"})
 
 
 class Verdict(StrEnum):
-    """What becomes of a call."""
+    """Says what becomes of a call."""
 
     PASSES = "x"
     UNAUTHENTICATED = "401"
@@ -59,7 +59,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of person, or a scoped session."""
+    """Describes a kind of person, or a scoped session."""
 
     name: str
     role: Role.ValueType = Role.ROLE_UNSPECIFIED
@@ -77,19 +77,19 @@ CALLERS = (
 
 
 def collection_of(method: Method) -> str:
-    """The collection that `id` of a request is from: what stands before it in the REST path."""
+    """Returns the collection that `id` is from: what stands before it in the REST path."""
     found = (re.search(r"([a-z-]+)/{id}", rule.path) for rule in method.rules)
     return next((match[1] for match in found if match), "")
 
 
 def names_owned(method: Method) -> bool:
-    """Whether a request names an object that exists only for those it belongs to."""
+    """Tells whether a request names an object that exists only for those it belongs to."""
     fields = method.input.fields_by_name
     return ("id" in fields and collection_of(method) in OWNED) or "user_id" in fields
 
 
 def verdict(method: Method, caller: Caller, own: bool) -> Verdict:
-    """What becomes of a call, by the method's policy and what its request names.
+    """Returns what becomes of a call, by the method's policy and what its request names.
 
     Args:
         method: The method.
@@ -142,7 +142,7 @@ def _cells(method: Method) -> Iterator[str]:
 
 
 def matrix_cell(method: Method, caller: Caller) -> str:
-    """The verdicts of one caller: one, or one for the own and one for somebody else's."""
+    """Returns the verdicts of one caller: one, or one for the own and one for others'."""
     verdicts = (verdict(method, caller, own) for own in (True, False))
     return " / ".join(dict.fromkeys(verdicts))
 
@@ -152,7 +152,7 @@ def _table(title: str, titles: list[str], rows: list[str]) -> str:
 
 
 def render() -> str:
-    """The document docs/reference/access.md, the same at every call."""
+    """Renders the document docs/reference/access.md, the same at every call."""
     titles = [
         *("RPC", "REST"),
         *(role_name(role) for role in ROLES),

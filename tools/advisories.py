@@ -25,7 +25,7 @@ SECONDS = 30.0
 
 @dataclass
 class Record:
-    """What is known of the locked releases."""
+    """Holds what is known of the locked releases."""
 
     day: str = ""
     """When PyPI was asked, ISO 8601, UTC."""
@@ -45,7 +45,7 @@ def locked(root: Path) -> list[str]:
 
 
 def load(root: Path) -> Record:
-    """The record of the repository at `root`."""
+    """Reads the record of the repository at `root`."""
     return Record(**json.loads((root / "advisories.json").read_bytes()))
 
 
@@ -56,7 +56,7 @@ def save(root: Path, record: Record) -> None:
 
 
 def problems(wanted: Sequence[str], record: Record) -> list[str]:
-    """Why these releases must not be used: never looked up, or known to be vulnerable."""
+    """Returns why releases must not be used: never looked up, or known to be vulnerable."""
     unknown = set(wanted) - set(record.found) - set(record.unanswered)
     return [f"{release}: not looked up yet: make audit" for release in sorted(unknown)] + [
         f"{release}: {vulnerability}"
@@ -90,7 +90,7 @@ async def look_up(
 
 
 async def vulnerabilities(release: str, client: httpx.AsyncClient) -> list[str] | None:
-    """The ids of a release's vulnerabilities, or None: the index knows nothing of it.
+    """Asks for the ids of a release's vulnerabilities; None: the index does not know it.
 
     Mirrors often answer for a package's newest release only: that counts when it is this one.
     https://docs.pypi.org/api/json/ describes both answers.
@@ -107,7 +107,7 @@ async def vulnerabilities(release: str, client: httpx.AsyncClient) -> list[str] 
 
 
 def pypi() -> httpx.AsyncClient:
-    """The index, for as long as the context lasts."""
+    """Opens the index for the time of the context."""
     return httpx.AsyncClient(base_url=PYPI, timeout=SECONDS, follow_redirects=True)
 
 

@@ -37,7 +37,7 @@ def _parameters() -> Schema:
 
 
 def _headers() -> Schema:
-    """The attributes of CloudEvents 1.0, as its AMQP binding names them."""
+    """Returns the attributes of CloudEvents 1.0, as its AMQP binding names them."""
     fixed: dict[str, tuple[str, Schema]] = {
         "specversion": ("Version of CloudEvents.", {"const": "1.0"}),
         "id": ("Identifier of the event, the same as in the body.", {"format": "uuid"}),
@@ -58,7 +58,7 @@ def _headers() -> Schema:
 
 
 def document() -> Schema:
-    """The AsyncAPI document as a value."""
+    """Returns the AsyncAPI document as a value."""
     components = Components()
     payload = components.reference(TicketEvent.DESCRIPTOR)
     name = TicketEvent.DESCRIPTOR.name
@@ -117,7 +117,7 @@ def document() -> Schema:
 
 
 def render() -> str:
-    """The AsyncAPI document as text, the same at every call."""
+    """Renders the AsyncAPI document as text, the same at every call."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 

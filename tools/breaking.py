@@ -23,7 +23,7 @@ EXIT_FINDINGS = 100
 
 
 class NoBaselineError(Exception):
-    """There is nothing to compare with."""
+    """Raised when there is nothing to compare with."""
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -58,7 +58,7 @@ def workspace(root: Path, target: Path) -> None:
 
 
 def compare(current: Path, against: Path) -> list[str]:
-    """What a client of `against` would meet in `current`, or why it does not compile.
+    """Returns what a client of `against` would meet in `current`, or why it does not compile.
 
     Raises:
         RuntimeError: buf could not compare.

@@ -40,7 +40,7 @@ PROTOC = [
 
 
 def contracts() -> list[str]:
-    """Our own .proto files."""
+    """Lists our own .proto files."""
     return sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
 
 

@@ -98,12 +98,12 @@ STATUS: Schema = {
 
 
 def path_fields(rule: HttpRule) -> list[str]:
-    """The request fields that stand in the path of a rule."""
+    """Returns the request fields that stand in the path of a rule."""
     return re.findall(r"{(\w+)}", rule.path)
 
 
 def query_fields(method: Method, rule: HttpRule) -> list[FieldDescriptor]:
-    """The request fields that a rule takes from the query."""
+    """Returns the request fields that a rule takes from the query."""
     if rule.body == "*":
         return []
     elsewhere = {*path_fields(rule), rule.body}
@@ -167,7 +167,7 @@ def _success(method: Method, components: Components) -> Schema:
 
 
 def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
-    """The HTTP statuses of the errors that a call can meet."""
+    """Returns the HTTP statuses of the errors that a call can meet."""
     signed_in = method.policy.access == Access.ACCESS_USER
     things = {field.name for field in method.input.fields} - {"request_id"}
     yield 400
@@ -192,7 +192,7 @@ def _errors(method: Method, rule: HttpRule) -> Iterator[int]:
 
 
 def _policy(method: Method) -> Schema:
-    """The policy of a method as an extension of its operation."""
+    """Returns the policy of a method as an extension of its operation."""
     policy = method.policy
     facts: Schema = {
         "access": Access.Name(policy.access).removeprefix("ACCESS_"),
@@ -235,7 +235,7 @@ def _operation(method: Method, number: int, components: Components) -> Schema:
 
 
 def document() -> Schema:
-    """The OpenAPI document as a value."""
+    """Returns the OpenAPI document as a value."""
     components = Components()
     components.schemas["Status"] = STATUS
     paths: dict[str, Schema] = {}
@@ -277,7 +277,7 @@ def document() -> Schema:
 
 
 def render() -> str:
-    """The OpenAPI document as text, the same at every call."""
+    """Renders the OpenAPI document as text, the same at every call."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 

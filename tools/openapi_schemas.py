@@ -64,7 +64,7 @@ KEYWORDS: Mapping[str, Callable[[Any], Schema]] = {
 
 @cache
 def comments() -> Mapping[str, str]:
-    """The comment of every element of the contracts by full name; empty where it has none.
+    """Returns the comment of every element of the contracts by full name; empty without one.
 
     The name of an enum value stands below its enum: package.Enum.VALUE.
     """
@@ -73,13 +73,13 @@ def comments() -> Mapping[str, str]:
 
 
 def described(name: str, schema: Schema) -> Schema:
-    """A schema with the comment of an element in front."""
+    """Returns a schema with the comment of an element in front."""
     text = comments().get(name, "")
     return {"description": text, **schema} if text else schema
 
 
 def required_fields(message: Descriptor) -> frozenset[str]:
-    """The fields without which a request is refused: asked of the validator itself."""
+    """Returns the fields without which a request is refused: asked of the validator itself."""
     violations = protovalidate.collect_violations(GetMessageClass(message)())
     paths = [violation.proto.field for violation in violations]
     return frozenset(path.elements[0].field_name for path in paths if path is not None)
@@ -96,7 +96,7 @@ def _constraints(rules: Message) -> Schema:
 
 
 class Components:
-    """The schemas of the messages and enums that a document refers to, by short name."""
+    """Collects the schemas of the messages and enums that a document refers to, by short name."""
 
     def __init__(self) -> None:
         """Starts with none."""
@@ -104,7 +104,7 @@ class Components:
         self._owners: dict[str, str] = {}
 
     def reference(self, owner: Descriptor | EnumDescriptor, *, output: bool = True) -> Schema:
-        """A reference to the schema of a message or an enum, which is made at its first use.
+        """Returns a reference to the schema of a message or an enum, made at its first use.
 
         Raises:
             ValueError: Two elements of different packages have the same short name.
@@ -124,7 +124,7 @@ class Components:
     def fields(
         self, message: Descriptor, *, output: bool, leave_out: Collection[str] = ()
     ) -> Schema:
-        """The object schema of a message, or of its fields but some."""
+        """Returns the object schema of a message, or of its fields but some."""
         fields = [field for field in message.fields if field.name not in leave_out]
         schema: Schema = {
             "type": "object",
@@ -139,7 +139,7 @@ class Components:
         return schema | ({"required": present} if present else {})
 
     def field(self, field: FieldDescriptor, *, output: bool) -> Schema:
-        """The schema of one field, with its comment and its rules."""
+        """Returns the schema of one field, with its comment and its rules."""
         rules: FieldRules = field.GetOptions().Extensions[validate_pb2.field]
         if field.is_repeated:
             items = self._value(field, rules.repeated.items, output=output)
@@ -186,7 +186,7 @@ def _enum(enum: EnumDescriptor) -> Schema:
 
 
 def _names(enum: EnumDescriptor, rules: FieldRules) -> list[str]:
-    """The values of an enum that its rules allow."""
+    """Returns the values of an enum that its rules allow."""
     allowed = getattr(rules.enum, "in")
     return [
         value.name

@@ -1,6 +1,6 @@
 """Looks for secrets in the repository: python -m tools.secrets_scan [--accept | FILE...].
 
-`.secrets.baseline` holds what was looked at and is no secret: passwords of tests, addresses in help
+`.secrets.baseline` holds what was reviewed and is no secret: passwords of tests, addresses in help
 texts. It is known by file and hash, not by line: moving a line is no finding. Generated files are
 left out, a secret in them would stand in their sources too.
 """
@@ -31,11 +31,11 @@ def versioned(root: Path) -> list[str]:
 
 
 def new_secrets(root: Path, files: Sequence[str], *, accept: bool = False) -> list[str]:
-    """What the baseline of `root` does not know, as file:line: kind. Never the secret itself.
+    """Returns what the baseline of `root` lacks, as file:line: kind. Never the secret itself.
 
     Args:
         root: Folder of the repository.
-        files: What to look at, relative to the root.
+        files: What to scan, relative to the root.
         accept: Writes the baseline again, with what these files hold and nothing else.
     """
     settings = json.loads((root / BASELINE).read_bytes())

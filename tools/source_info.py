@@ -14,7 +14,7 @@ PACKAGE = "mediq."
 
 @dataclass(frozen=True)
 class Element:
-    """A message, field, enum, value, service, method or extension of our contracts."""
+    """Describes a message, field, enum, value, service, method or extension of our contracts."""
 
     name: str
     """Full name; that of an enum value stands below its enum: package.Enum.VALUE."""

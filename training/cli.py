@@ -25,7 +25,7 @@ PHOTO_QUALITY: Final = 95
 
 
 class CardKind(StrEnum):
-    """A card that can be drawn."""
+    """Lists the cards that can be drawn."""
 
     KTP = "ktp"
     SIM1 = "sim1"
@@ -37,7 +37,7 @@ class CardKind(StrEnum):
 
 
 class PhotoLevel(StrEnum):
-    """How hard to read a drawn photo is."""
+    """Says how hard to read a drawn photo is."""
 
     CLEAN = "clean"
     MEDIUM = "medium"
@@ -80,15 +80,15 @@ def sample_card(
     try:
         Image.fromarray(drawn.shot.pixels).save(output, form, quality=PHOTO_QUALITY)
         if record is not None:
-            _write_json(record, _printed(drawn))
+            _write_json(record, _record_json(drawn))
         if labels is not None:
-            _write_json(labels, _placed(drawn))
+            _write_json(labels, _labels_json(drawn))
     except OSError as error:
         _fail(f"{error.filename or output} cannot be written: {error.strerror or error}")
 
 
-def _printed(drawn: "Sample") -> dict[str, Any]:
-    """What the card says, under the names that `scan` uses."""
+def _record_json(drawn: "Sample") -> dict[str, Any]:
+    """Returns what the card says, under the names that `scan` uses."""
     texts = asdict(drawn.record)
     layout = texts.pop("layout", None)
     return {
@@ -97,8 +97,8 @@ def _printed(drawn: "Sample") -> dict[str, Any]:
     }
 
 
-def _placed(drawn: "Sample") -> dict[str, Any]:
-    """Where the card lies on the photo, and where its texts stand on the card; all in pixels."""
+def _labels_json(drawn: "Sample") -> dict[str, Any]:
+    """Returns where the card lies on the photo, and its texts on the card; all in pixels."""
     height, width = drawn.shot.pixels.shape[:2]
     card_height, card_width = drawn.drawing.pixels.shape[:2]
     return {

@@ -32,21 +32,17 @@ class TorchNetworks:
 
     @torch.inference_mode()
     def detect(self, photo: Floats) -> Floats:
-        """See `ocr_engine.vision.networks.Networks`."""
         found = self._detector(self._tensor(photo))[0]
         return np.asarray(found[0].cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def find_corners(self, view: Floats) -> Floats:
-        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._corners(self._tensor(view)).cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def find_lines(self, card: Floats) -> Floats:
-        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._lines(self._tensor(card)).sigmoid()[0].cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def recognize(self, crops: Floats) -> Floats:
-        """See `ocr_engine.vision.networks.Networks`."""
         return np.asarray(self._recognizer(self._tensor(crops), "").cpu().numpy(), np.float32)

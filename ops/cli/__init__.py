@@ -15,7 +15,7 @@ GROUP = "mediq.commands"
 
 
 def application(wanted: str | None = None) -> typer.Typer:
-    """The command line.
+    """Builds the command line.
 
     Args:
         wanted: Only load the service command of this name; None loads all of them.

@@ -24,18 +24,18 @@ from mesh.observability import logs
 from mesh.persistence.database import Database
 from mesh.registry import service_definition, services_with_encrypted_columns
 from mesh.settings import settings_of
-from ops.cli.keys import clear_errors, utc_text
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
+from ops.cli.keys import explain_key_errors, utc_text
 
 app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
 Columns = Sequence[EncryptedColumn]
 Result = TypeVar("Result")
-WALKS = 5
+MAX_WALKS = 5
 """How often `re-encrypt` tries ciphertexts that others change or hold."""
 WAIT_SECONDS = 2.0
 """Pause between these tries."""
-REST = 0.5
+REST_SHARE = 0.5
 """Seconds of rest for each second of work: a person waits."""
 
 
@@ -53,21 +53,21 @@ def rotate(
 ) -> None:
     """Add a key that takes over. Services then re-encrypt what they have stored."""
     done = []
-    for name in _chosen(service):
-        with clear_errors():
+    for name in _chosen_services(service):
+        with explain_key_errors():
             added = data_keys.rotate(settings_of(name).keys, name, after)
         begins = utc_text(added.encrypts_from)
         typer.echo(f"{name}: {added.key_id} decrypts now and encrypts from {begins}")
-        done.append(recorded_in_trail(name, f"data-keys rotate {added.key_id}"))
-    _require(done)
+        done.append(record_command(name, f"data-keys rotate {added.key_id}"))
+    _exit_unless_all(done)
 
 
 @app.command("list")
 def list_keys(service: Service = "") -> None:
     """Show each key, what it does, and how many ciphertexts need it."""
-    for name in _chosen(service):
-        keys = _keys(name)
-        used = _usage(name, [key.key_id for key in keys.keys])
+    for name in _chosen_services(service):
+        keys = _read_keys(name)
+        used = _count_usage(name, [key.key_id for key in keys.keys])
         place = make_url(settings_of(name).database).render_as_string(hide_password=True)
         typer.echo(f"{name}  {place}")
         for one in keys.listed(time.time()):
@@ -86,21 +86,21 @@ def reencrypt(service: Service = "") -> None:
     """Re-encrypt now what older keys have encrypted. Fails when something had to stay."""
     # Standard output is for progress; fields that do not decrypt are logged by their place.
     logs.configure("mediq", "WARNING")
-    _require([_reencrypt(name) for name in _chosen(service)])
+    _exit_unless_all([_reencrypt(name) for name in _chosen_services(service)])
 
 
 @app.command()
 def prune(service: Service = "") -> None:
     """Remove the keys that no ciphertext needs. Fails when an older key has to stay."""
-    _require([_prune(name) for name in _chosen(service)])
+    _exit_unless_all([_prune(name) for name in _chosen_services(service)])
 
 
-def _require(done: Sequence[bool]) -> None:
+def _exit_unless_all(done: Sequence[bool]) -> None:
     if not all(done):
         raise typer.Exit(1)
 
 
-def _chosen(service: str) -> Sequence[str]:
+def _chosen_services(service: str) -> Sequence[str]:
     names = services_with_encrypted_columns()
     if service and service not in names:
         raise SystemExit(
@@ -109,8 +109,8 @@ def _chosen(service: str) -> Sequence[str]:
     return [service] if service else names
 
 
-def _keys(service: str) -> DataKeys:
-    with clear_errors():
+def _read_keys(service: str) -> DataKeys:
+    with explain_key_errors():
         return data_keys.read_data_keys(data_keys.file_of(settings_of(service).keys, service))
 
 
@@ -149,7 +149,7 @@ def _on_database(service: str, work: Callable[[Database, Columns], Awaitable[Res
         ) from error
 
 
-def _usage(service: str, key_ids: Sequence[str]) -> Usage:
+def _count_usage(service: str, key_ids: Sequence[str]) -> Usage:
     async def count(database: Database, columns: Columns) -> Usage:
         return await database.read(lambda session: usage(session, columns, key_ids))
 
@@ -157,22 +157,22 @@ def _usage(service: str, key_ids: Sequence[str]) -> Usage:
 
 
 def _reencrypt(service: str) -> bool:
-    """Whether everything has the key that encrypts, and that is written down."""
-    with clear_errors():
+    """Re-encrypts; tells whether everything has the newest key, and that is recorded."""
+    with explain_key_errors():
         cipher = FieldCipher.load(settings_of(service).keys, service)
 
-    def tell(table: str, tally: Tally) -> None:
+    def show_progress(table: str, tally: Tally) -> None:
         typer.echo(f"{service}: {table}: {tally.reencrypted} re-encrypted so far")
 
     async def walk(database: Database, columns: Columns) -> Tally:
-        reencryptor = Reencryptor(columns, cipher, database, REST)
-        found = await reencryptor.walk(tell)
+        reencryptor = Reencryptor(columns, cipher, database, REST_SHARE)
+        found = await reencryptor.walk(show_progress)
         reencrypted = found.reencrypted
-        for _ in range(WALKS - 1):
+        for _ in range(MAX_WALKS - 1):
             if not found.busy:
                 break
             await asyncio.sleep(WAIT_SECONDS)
-            found = await reencryptor.walk(tell)
+            found = await reencryptor.walk(show_progress)
             reencrypted += found.reencrypted
         return Tally(reencrypted, found.busy, found.damaged)
 
@@ -187,22 +187,20 @@ def _reencrypt(service: str) -> bool:
     for one in keys.listed(now):
         if one.state is State.LEAVING:
             typer.echo(
-                f"{service}: a replica may encrypt with {one.key.key_id} until {_quiet(one)}, then "
-                "the service looks once more"
+                f"{service}: a replica may encrypt with {one.key.key_id} until {_last_use(one)}, "
+                "then the service looks once more"
             )
-    return (
-        recorded_in_trail(service, "data-keys re-encrypt") and not tally.busy and not tally.damaged
-    )
+    return record_command(service, "data-keys re-encrypt") and not tally.busy and not tally.damaged
 
 
 def _prune(service: str) -> bool:
-    """Whether no older key is left, and what was removed is written down."""
-    listed = _keys(service).listed(time.time())
+    """Removes keys; tells whether no older one is left, and what was removed is recorded."""
+    listed = _read_keys(service).listed(time.time())
     leaving = [one for one in listed if one.state is State.LEAVING]
     # Counted when nobody encrypts with them any more.
     idle = [one.key.key_id for one in listed if one.state is State.DECRYPTING]
-    used = _usage(service, idle).by_key if idle else {}
-    with clear_errors():
+    used = _count_usage(service, idle).by_key if idle else {}
+    with explain_key_errors():
         folder = settings_of(service).keys
         unused = [key_id for key_id in idle if not used[key_id]]
         removed = data_keys.remove(folder, service, unused) if unused else []
@@ -217,15 +215,16 @@ def _prune(service: str) -> bool:
         )
     for one in leaving:
         typer.echo(
-            f"{service}: {one.key.key_id} stays, a replica may encrypt with it until {_quiet(one)}",
+            f"{service}: {one.key.key_id} stays, a replica may encrypt with it until "
+            f"{_last_use(one)}",
             err=True,
         )
     if not removed and not needed and not leaving:
         typer.echo(f"{service}: nothing to remove")
-    written = [recorded_in_trail(service, f"data-keys prune {key_id}") for key_id in removed]
-    return all(written) and not needed and not leaving
+    recorded = [record_command(service, f"data-keys prune {key_id}") for key_id in removed]
+    return all(recorded) and not needed and not leaving
 
 
-def _quiet(one: Listed) -> str:
+def _last_use(one: Listed) -> str:
     assert one.quiet_from is not None
     return utc_text(one.quiet_from)

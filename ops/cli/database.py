@@ -11,13 +11,13 @@ from mesh.persistence.migrations import config_for
 from mesh.persistence.migrations import upgrade as upgrade_database
 from mesh.registry import services_with_database
 from mesh.settings import home_folder, settings_of
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
 
 
-def _with_database(service: str) -> Sequence[str]:
+def _chosen_services(service: str) -> Sequence[str]:
     names = services_with_database()
     if service and service not in names:
         raise SystemExit(f"mediq: {service} has no database; choose one of {', '.join(names)}")
@@ -28,18 +28,18 @@ def _with_database(service: str) -> Sequence[str]:
 def upgrade(service: Service = "") -> None:
     """Bring databases up to date."""
     data_dir.prepare(home_folder())
-    done = []
-    for name in _with_database(service):
+    recorded = []
+    for name in _chosen_services(service):
         upgrade_database(name, settings_of(name).database)
         typer.echo(f"{name}: up to date")
-        done.append(recorded_in_trail(name, "db upgrade"))
-    if not all(done):
+        recorded.append(record_command(name, "db upgrade"))
+    if not all(recorded):
         raise typer.Exit(1)
 
 
 @app.command()
 def current(service: Service = "") -> None:
     """Show the revision of databases."""
-    for name in _with_database(service):
+    for name in _chosen_services(service):
         typer.echo(f"{name}:")
         command.current(config_for(name, settings_of(name).database))

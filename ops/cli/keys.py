@@ -10,7 +10,7 @@ import typer
 
 from mesh.identity import signing_keys
 from mesh.settings import settings_of
-from ops.cli.trail import recorded_in_trail
+from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
 OWNER = "user_svc"
@@ -18,7 +18,7 @@ OWNER = "user_svc"
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
+def explain_key_errors() -> Iterator[None]:
     """Turns errors of the key folder into one line that says what to do."""
     try:
         yield
@@ -34,7 +34,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def utc_text(seconds: float) -> str:
-    """A time for people, from seconds since the epoch."""
+    """Formats a time for people, from seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -50,22 +50,22 @@ def rotate(
     ] = signing_keys.ANNOUNCE_SECONDS,
 ) -> None:
     """Add a key that takes over, and remove those whose time is over."""
-    with clear_errors():
+    with explain_key_errors():
         added = signing_keys.rotate(settings_of(OWNER).keys, after)
     typer.echo(f"{added.key_id} verifies now and signs from {utc_text(added.signs_from)}")
-    _note(f"keys rotate {added.key_id}")
+    _record(f"keys rotate {added.key_id}")
 
 
 @app.command()
 def prune() -> None:
     """Remove the keys whose every token has ended."""
-    with clear_errors():
+    with explain_key_errors():
         removed = signing_keys.prune(settings_of(OWNER).keys)
     for key_id in removed:
         typer.echo(f"{key_id} removed")
     if not removed:
         typer.echo("nothing to remove")
-    _note(*(f"keys prune {key_id}" for key_id in removed))
+    _record(*(f"keys prune {key_id}" for key_id in removed))
 
 
 @app.command()
@@ -74,27 +74,29 @@ def revoke(
 ) -> None:
     """Take a stolen key out at once. Whoever signed in with it must sign in again."""
     try:
-        with clear_errors():
+        with explain_key_errors():
             signing = signing_keys.revoke(settings_of(OWNER).keys, key)
     except LookupError as error:
         raise SystemExit(f"mediq: {error}: see mediq keys list") from error
     typer.echo(f"{key} verifies no more, {signing.key_id} signs")
-    _note(f"keys revoke {key}")
+    _record(f"keys revoke {key}")
 
 
 @app.command("list")
 def list_keys() -> None:
     """Show each key, what it does, and until when."""
     now = time.time()
-    with clear_errors():
+    with explain_key_errors():
         found = signing_keys.read_key_set(settings_of(OWNER).keys / signing_keys.KEY_SET)
-    for one in signing_keys.listed(found, now):
-        since = utc_text(one.key.signs_from) if one.key.signs_from else "the start"
-        until = f", can be removed from {utc_text(one.removed_from)}" if one.removed_from else ""
-        typer.echo(f"{one.key.key_id}  {one.state:<10} signs from {since}{until}")
+    for listed in signing_keys.listed(found, now):
+        since = utc_text(listed.key.signs_from) if listed.key.signs_from else "the start"
+        until = (
+            f", can be removed from {utc_text(listed.removed_from)}" if listed.removed_from else ""
+        )
+        typer.echo(f"{listed.key.key_id}  {listed.state:<10} signs from {since}{until}")
 
 
-def _note(*commands: str) -> None:
-    done = [recorded_in_trail(OWNER, command) for command in commands]
+def _record(*commands: str) -> None:
+    done = [record_command(OWNER, command) for command in commands]
     if not all(done):
         raise typer.Exit(1)

@@ -6,7 +6,8 @@ import signal
 import typer
 
 from mesh.settings import home_folder
-from ops.supervisor import MeshLayout, StartError, Supervisor
+from ops.layout import MeshLayout, StartError
+from ops.supervisor import Supervisor
 
 
 def up() -> None:
@@ -18,8 +19,8 @@ def up() -> None:
 
 
 async def _serve() -> None:
-    plan = MeshLayout.from_environment(home_folder())
-    supervisor = Supervisor(plan, lambda name, line: typer.echo(f"{name:<16}| {line}", err=True))
+    layout = MeshLayout.from_environment(home_folder())
+    supervisor = Supervisor(layout, lambda name, line: typer.echo(f"{name:<16}| {line}", err=True))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -29,7 +30,8 @@ async def _serve() -> None:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            typer.echo(f"MediQ serves at {plan.url}  (API: {plan.url}/api/docs, data: {plan.home})")
+            url = layout.url
+            typer.echo(f"MediQ serves at {url}  (API: {url}/api/docs, data: {layout.data_dir})")
             typer.echo("First administrator: mediq admin create --email YOU@EXAMPLE.ORG")
             await stopping
     finally:

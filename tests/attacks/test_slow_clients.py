@@ -13,7 +13,7 @@ from tests.attacks.world import World
 
 pytestmark = pytest.mark.model
 HEADER_SECONDS = 10
-"""What Envoy gives a client for its headers (edge/listener.py)."""
+"""What Envoy gives a client for its headers (edge/listeners/api.py)."""
 MARGIN_SECONDS = 4
 HEAD = b"POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 

@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 from mediq.policy.v1.policy_pb2 import RateClass
 
-from edge import Bucket, EdgeSettings, Rates, command, write
+from edge import Bucket, EdgeSettings, Rates, envoy_command, write_files
 from edge.settings import DEFAULT_RATES, ROUTED_SERVERS, Endpoint
 from mesh.contract.methods import DESCRIPTOR_SET
 from mesh.identity.signing_keys import ensure_signing_key
@@ -37,7 +37,7 @@ ORIGIN = "https://kiosk.example.org"
 
 
 def _descriptor_set(folder: Path) -> Path:
-    """The compiled contracts, with the error details that replies carry."""
+    """Compiles the contracts, with the error details that replies carry."""
     files = FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes())
     details = error_details_pb2.DESCRIPTOR
     if details.name not in {file.name for file in files.file}:
@@ -49,7 +49,7 @@ def _descriptor_set(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Edge:
-    """A running Envoy and what stands around it."""
+    """Holds a running Envoy and what stands around it."""
 
     url: str
     address: str
@@ -60,14 +60,14 @@ class Edge:
     settings: EdgeSettings
 
     def token(self, **claims: object) -> str:
-        """A valid access token."""
+        """Signs a valid access token."""
         subject = str(claims.pop("subject", "7b9f5f0e-6a3f-4d52-9d3c-1f6f0f3f8a11"))
         defaults = {"lifetime_seconds": 300, "session_id": "s-1"}
         token, _ = self.signer.sign(subject, **{**defaults, **claims})  # type: ignore[arg-type]
         return token
 
     def bearer(self, **claims: object) -> dict[str, str]:
-        """The header with a valid access token."""
+        """Returns the header with a valid access token."""
         return {"authorization": f"Bearer {self.token(**claims)}"}
 
 
@@ -84,7 +84,7 @@ def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path
 @contextmanager
 def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
     """Runs Envoy with these settings, and gives the address of its admin interface."""
-    write(settings, folder / "envoy.yaml")
+    write_files(settings, folder / "envoy.yaml")
     with started(folder / "envoy.yaml", settings.admin_port) as admin:
         yield admin
 
@@ -94,7 +94,9 @@ def started(file: Path, admin_port: int) -> Iterator[str]:
     """Runs Envoy with this document, and gives the address of its admin interface."""
     output = file.with_name("envoy.log")
     with output.open("wb") as log:
-        process = subprocess.Popen(command(file, workers=1), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            envoy_command(file, workers=1), stdout=log, stderr=subprocess.STDOUT
+        )
     admin = f"http://127.0.0.1:{admin_port}"
     try:
         _wait_until_ready(admin, process, output)
@@ -105,7 +107,7 @@ def started(file: Path, admin_port: int) -> Iterator[str]:
 
 
 def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) -> EdgeSettings:
-    """Settings of an Envoy of these tests, with its files in `folder`."""
+    """Returns settings of an Envoy of these tests, with its files in `folder`."""
     return EdgeSettings(
         listen_port=free_port(),
         admin_port=free_port(),
@@ -136,7 +138,7 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
 # loop of the process. It must not run beside the loops of all the tests that follow.
 @pytest.fixture(scope="package")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Envoy with its servers."""
+    """Runs Envoy with its servers."""
     folder = tmp_path_factory.mktemp("edge")
     ensure_identities(folder / "tls")
     ensure_signing_key(folder / "keys")
@@ -164,21 +166,21 @@ def _fresh(edge: Edge) -> None:
 
 @pytest.fixture
 async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
-    """A REST client."""
+    """Opens a REST client."""
     async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 async def other_api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
-    """A REST client with another address."""
+    """Opens a REST client with another address."""
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
     async with httpx.AsyncClient(base_url=edge.url, timeout=60, transport=transport) as client:
         yield client
 
 
 def reason(response: httpx.Response) -> tuple[int, int, str]:
-    """HTTP status, code and reason of an error in the one shape of all errors."""
+    """Returns HTTP status, code and reason of an error in the one shape of all errors."""
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert set(body) == {"code", "message", "details"}
@@ -191,6 +193,6 @@ def reason(response: httpx.Response) -> tuple[int, int, str]:
 
 @pytest.fixture
 async def channel(edge: Edge) -> AsyncIterator[grpc.aio.Channel]:
-    """A native gRPC client."""
+    """Opens a native gRPC client."""
     async with grpc.aio.insecure_channel(edge.address) as opened:
         yield opened

@@ -12,7 +12,7 @@ import httpx
 
 @dataclass(frozen=True)
 class Event:
-    """One event, or one block of fields without data."""
+    """Holds one event, or one block of fields without data."""
 
     data: str
     id: str | None
@@ -20,7 +20,7 @@ class Event:
 
     @property
     def json(self) -> Any:
-        """The data as a value."""
+        """Returns the data as a value."""
         return json.loads(self.data)
 
 
@@ -48,7 +48,7 @@ def parse_all(text: str) -> list[Event]:
 
 
 async def events(response: httpx.Response) -> AsyncIterator[Event]:
-    """The events of a response, each as soon as it is whole."""
+    """Yields the events of a response, each as soon as it is whole."""
     text = ""
     async for part in response.aiter_text():
         *blocks, text = (text + part).split("\n\n")

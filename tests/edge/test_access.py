@@ -15,7 +15,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import Access, Role, Scope
 
-from edge.routes import routed_methods
+from edge.routes.route_table import routed_methods
 from mesh.contract.methods import Method
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tokens import TokenSigner

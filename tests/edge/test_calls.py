@@ -25,7 +25,7 @@ from mediq.queue.v1.report_service_pb2 import GetQueueStatsRequest
 from mediq.queue.v1.ticket_service_pb2 import GetTicketRequest, ListMyTicketsRequest
 from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 
-from edge.routes import ABORT_SECONDS
+from edge.routes.route_table import ABORT_SECONDS
 from tests.edge import sse
 from tests.edge.conftest import SHARED, Edge
 from tests.edge.upstreams import Context

@@ -18,9 +18,9 @@ from mediq.policy.v1.policy_pb2 import Role, Scope
 from mediq.user.v1.auth_service_pb2 import LoginAdminRequest
 from mediq.user.v1.auth_service_pb2_grpc import AuthServiceStub
 
-from edge import EdgeSettings, render
-from edge.global_limits import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
-from edge.routes import routed_methods
+from edge import EdgeSettings, render_bootstrap
+from edge.filters.global_rate_limit import CLOSED, OPEN, REGISTRATION, UNGUESSABLE, limit_of
+from edge.routes.route_table import routed_methods
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
 from mesh.contract.methods import methods
@@ -42,7 +42,7 @@ WAIT_SECONDS = 2.0
 
 @dataclass
 class Limited:
-    """An edge with global limits, its gateway, and a client behind a trusted proxy."""
+    """Holds an edge with global limits, its gateway, and a client behind a trusted proxy."""
 
     api: httpx.AsyncClient
     address: str
@@ -50,7 +50,7 @@ class Limited:
     stop: AsyncExitStack
 
     async def post(self, path: str, client: str = "10.0.0.1") -> httpx.Response:
-        """A call from an address."""
+        """Makes a call from an address."""
         return await self.api.post(path, headers={"x-forwarded-for": client}, content=b"{}")
 
 
@@ -83,13 +83,13 @@ def _settings(edge: Edge, gateway_port: int, wait_seconds: float) -> EdgeSetting
 
 @pytest.fixture
 def wait_seconds() -> float:
-    """How long Envoy waits for the gateway: not in vain here, however busy the machine is."""
+    """Returns how long Envoy waits for the gateway: long enough on a busy machine."""
     return 20.0
 
 
 @pytest.fixture
 async def limited(edge: Edge, tmp_path: Path, wait_seconds: float) -> AsyncIterator[Limited]:
-    """An edge and a gateway of one test alone, with small limits."""
+    """Runs an edge and a gateway for one test alone, with small limits."""
     mesh = Mesh(edge.log.parent)
     own = GatewaySettings(
         home=mesh.home,
@@ -112,7 +112,7 @@ async def limited(edge: Edge, tmp_path: Path, wait_seconds: float) -> AsyncItera
 
 @pytest.fixture
 async def alone(edge: Edge, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A REST client of an edge whose gateway does not run."""
+    """Opens a REST client of an edge whose gateway does not run."""
     settings = _settings(edge, free_port(), WAIT_SECONDS)
     with running(settings, tmp_path):
         url = f"http://127.0.0.1:{settings.listen_port}"
@@ -238,7 +238,7 @@ def test_which_methods_are_limited() -> None:
         "/mediq.ocr.v1.RegistrationService/UploadDocument"
     }
     assert limits["/mediq.user.v1.AuthService/LoginAdmin"] == Limit.LOGIN
-    document = render(EdgeSettings())
+    document = render_bootstrap(EdgeSettings())
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
     (host,) = manager["typed_config"]["route_config"]["virtual_hosts"]
     filters = {
@@ -254,5 +254,5 @@ def test_which_methods_are_limited() -> None:
 
 
 def test_without_global_limits_nothing_is_asked() -> None:
-    document = render(EdgeSettings(global_limits=False))
+    document = render_bootstrap(EdgeSettings(global_limits=False))
     assert "global_limit" not in str(document)

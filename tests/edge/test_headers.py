@@ -13,7 +13,7 @@ from mediq.institution.v1.institution_service_pb2 import ListInstitutionsRespons
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
-from edge.headers import SECURITY
+from edge.filters.header_mutation import SECURITY
 from tests.edge.conftest import ORIGIN, Edge, running
 from tests.edge.upstreams import Answer, Context
 from tests.support.ports import free_port
@@ -155,7 +155,7 @@ async def test_status_port_shows_readiness_and_metrics_only(edge: Edge) -> None:
 
 
 def _lines(edge: Edge, request_id: str) -> list[str]:
-    """The lines of one request; Envoy writes them with some delay."""
+    """Returns the lines of one request; Envoy writes them with some delay."""
     return eventually_now(
         lambda: [line for line in edge.log.read_text().splitlines() if request_id in line]
     )

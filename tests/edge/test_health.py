@@ -19,7 +19,7 @@ LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
 
 @dataclass(frozen=True)
 class Pair:
-    """An edge in front of a good and a broken server of the same kind."""
+    """Holds an edge in front of a good and a broken server of the same kind."""
 
     api: httpx.Client
     upstreams: Upstreams

@@ -62,7 +62,7 @@ async def _build(server: Server) -> None:
 
 @pytest.fixture
 async def kit_api(mesh: Mesh) -> AsyncIterator[httpx.AsyncClient]:
-    """A REST client of an edge in front of a server of the kit."""
+    """Opens a REST client of an edge in front of a server of the kit."""
     async with mesh.serve(_Settings(port=0, home=mesh.home), _build):
         host, port = mesh.addresses[SHARED].split(":")
         settings = settings_for(mesh.home, {SHARED: ((host, int(port)),)})

@@ -30,10 +30,15 @@ from mediq.queue.v1.live_service_pb2_grpc import LiveServiceStub
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from edge import EdgeSettings, to_yaml
-from edge.routes import route_config, routed_methods
+from edge.filters.event_stream import (
+    MAX_HELD_BYTES,
+    RETRY_MILLISECONDS,
+    stream_events,
+    stream_filter,
+)
+from edge.messages import Config, extension, socket_address
+from edge.routes.route_table import route_config, routed_methods
 from edge.settings import DEFAULT_RATES
-from edge.streams import MAX_HELD_BYTES, RETRY_MILLISECONDS, stream_events, stream_filter
-from edge.typed import Config, extension, socket_address
 from tests.edge import sse
 from tests.edge.conftest import ORIGIN, Edge, reason, running, started
 from tests.edge.upstreams import Context
@@ -53,7 +58,7 @@ SLEEPERS = 12
 
 
 def _board(size: int, cursor: str) -> WatchQueueResponse:
-    """A board that takes at least `size` bytes."""
+    """Returns a board that takes at least `size` bytes."""
     services = [BoardService(service_name="x" * 200, waiting=n) for n in range(size // 200)]
     return WatchQueueResponse(board=Board(services=services), cursor=cursor)
 
@@ -108,7 +113,7 @@ async def test_text_that_looks_like_a_cursor_is_none(edge: Edge, api: httpx.Asyn
 
 
 def _other_cursors(message: Descriptor, seen: set[str]) -> Iterator[str]:
-    """Fields below a message that the script would take for its cursor."""
+    """Yields fields below a message that the script would take for its cursor."""
     for field in message.fields:
         inner = field.message_type
         if inner is None or inner.full_name in seen:
@@ -333,7 +338,7 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def sleepers(edge: Edge) -> AsyncIterator[None]:
-    """Watchers that read nothing of all that their streams would send."""
+    """Opens streams of watchers that read nothing of all that is sent."""
     started = 0
 
     async def flood(_: Message, __: Context) -> AsyncIterator[Message]:
@@ -364,7 +369,7 @@ async def test_watchers_that_do_not_read_hold_up_nobody(api: httpx.AsyncClient) 
 
 
 def _plain(target: int, listen: int, admin: int) -> Config:
-    """An Envoy with the script before an upstream that speaks events by itself."""
+    """Renders an Envoy with the script before an upstream that sends events by itself."""
     endpoint = {"endpoint": {"address": socket_address("127.0.0.1", target)}}
     route = {
         "match": {"prefix": "/"},

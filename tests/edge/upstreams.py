@@ -27,7 +27,7 @@ MAX_MESSAGE_BYTES = 12 << 20
 
 @dataclass(frozen=True)
 class Call:
-    """A call that arrived."""
+    """Holds a call that arrived."""
 
     request: Message
     metadata: dict[str, str]
@@ -37,7 +37,7 @@ class Call:
 
 @dataclass
 class Upstreams:
-    """The doubles. They answer an empty message, unless a test says otherwise."""
+    """Runs the doubles. They answer an empty message, unless a test says otherwise."""
 
     tls_folder: Path
     ports: dict[str, int] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Upstreams:
         self.streams.clear()
 
     def last(self, method: str) -> Call:
-        """The last call of the method with this path."""
+        """Returns the last call of the method with this path."""
         return self.calls[method][-1]
 
     async def _serve(self, name: str, identity: str, port: int, broken: bool) -> int:

@@ -11,7 +11,7 @@ from tests.packages.workspace import Wheel, build
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Wheel]:
-    """The wheels of this project, by the names of their distributions."""
+    """Builds the wheels of this project, by the names of their distributions."""
     return build(tmp_path_factory.mktemp("wheels"))
 
 

@@ -24,11 +24,11 @@ from tests.packages.workspace import Wheel
 
 @dataclass(frozen=True)
 class Environment:
-    """What Python programs find in it."""
+    """Holds what Python programs find in it."""
 
     path: tuple[Path, ...]
     """The folders that are searched for modules, beside the standard library."""
-    home: Path
+    data_dir: Path
     """The data folder of commands."""
 
     def run(self, program: str, *arguments: str) -> str:
@@ -43,11 +43,11 @@ class Environment:
             env={
                 "PATH": os.defpath,
                 "PYTHONPATH": os.pathsep.join(map(str, self.path)),
-                "MEDIQ_HOME": str(self.home),
+                "MEDIQ_HOME": str(self.data_dir),
                 "NO_COLOR": "1",
                 "COLUMNS": "100",
             },
-            cwd=self.home.parent,
+            cwd=self.data_dir.parent,
             capture_output=True,
             text=True,
             timeout=120,
@@ -74,7 +74,7 @@ def environment(folder: Path, wheels: Mapping[str, Wheel], *wanted: str) -> Envi
         if name not in wheels:
             _link(one, foreign)
     ours = (wheel.unpacked for name, wheel in wheels.items() if name in needed)
-    return Environment((*ours, foreign), folder / "home")
+    return Environment((*ours, foreign), folder / "data")
 
 
 def _closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> Mapping[str, Distribution]:

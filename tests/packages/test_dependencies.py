@@ -82,6 +82,11 @@ def test_what_is_no_service_finds_all_that_it_imports(folder: str, installed: In
     assert json.loads(installed(NAMES[folder]).run(IMPORT_ALL, *packages)) == []
 
 
+def test_envoys_configuration_is_rendered_without_a_service(installed: Installed) -> None:
+    program = "import edge; print(edge.render_files(edge.EdgeSettings())['envoy.yaml'])"
+    assert "static_resources:" in installed("mediq-edge").run(program)
+
+
 def test_an_environment_lacks_what_is_not_declared(installed: Installed) -> None:
     alone = installed("mediq-contracts")
     missing = json.loads(alone.run(IMPORT_MISSING, "google.protobuf", "grpc", "sqlalchemy", "mesh"))
@@ -95,9 +100,9 @@ def test_the_command_line_works_with_one_service(service: str, installed: Instal
     assert {"up", "db"} <= shown
     assert shown & frozenset().union(*COMMANDS.values()) == COMMANDS[service]
     assert alone.run(MEDIQ, "db", "upgrade").startswith(f"{service}: up to date")
-    databases = alone.home.glob("data/*.db")
+    databases = alone.data_dir.glob("data/*.db")
     assert [one.name for one in databases] == [f"{service}.db"]
-    with sqlite3.connect(alone.home / "data" / f"{service}.db") as database:
+    with sqlite3.connect(alone.data_dir / "data" / f"{service}.db") as database:
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     database.close()
     assert tables > 1

@@ -15,7 +15,7 @@ UNSHIPPED = ("pyproject.toml", "README.md")
 
 
 def sources(folder: str) -> set[PurePath]:
-    """The files of a folder that are, or may be, in the repository."""
+    """Returns the files of a folder that are, or may be, in the repository."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder)
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
     found = {PurePath(one) for one in done.stdout.split("\0") if one}

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Wheel:
-    """A built distribution."""
+    """Holds a built distribution."""
 
     file: Path
     unpacked: Path
@@ -35,7 +35,7 @@ class Wheel:
 
     @property
     def version(self) -> str:
-        """Its version."""
+        """Returns its version."""
         return self.file.name.split("-")[1]
 
 

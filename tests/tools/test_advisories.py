@@ -16,7 +16,7 @@ ANSWERED = Record("2026-03-02", {"one==1.0": [], "two==2.0": ["PYSEC-2026-1"]}, 
 
 
 def index(pages: Mapping[str, Any]) -> httpx.AsyncClient:
-    """An index that has these pages, by path; a number is a status, an exception a broken line."""
+    """Opens an index of these pages, by path; a number is a status, an exception a broken line."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         page = pages.get(request.url.path, 404)
@@ -89,7 +89,7 @@ async def test_looking_up(
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """The command, in a repository that has looked up what it locks."""
+    """Returns the command, in a repository that has looked up what it locks."""
     write_lock(tmp_path, "one==1.0\nthree==3.0\n")
     save(tmp_path, ANSWERED)
 

@@ -77,6 +77,11 @@ def broken(folder: Path) -> list[str]:
             "A service imports no other one",
         ),
         (
+            "edge/filters/cors.py",
+            "from edge.routes.route_table import routed_methods",
+            "The rooms of Envoy's generator stand on each other",
+        ),
+        (
             "gateway/domain/health.py",
             "from gateway.adapters.services import HealthClient",
             "The rooms of the gateway stand on each other",

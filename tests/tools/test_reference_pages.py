@@ -18,7 +18,7 @@ PACKAGES = ("mesh", "edge", "ops", *SERVICES)
 
 
 class SampleSettings(ServiceSettings):
-    """Settings of nobody."""
+    """Holds settings of nobody."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_SAMPLE_")
     service: ClassVar[str] = "sample"
@@ -55,7 +55,7 @@ def test_a_setting_without_docstring_is_refused() -> None:
 
 
 def variables() -> Iterator[str]:
-    """Every variable of the environment that the packages name in full."""
+    """Returns every variable of the environment that the packages name in full."""
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             yield from re.findall(r"MEDIQ_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))

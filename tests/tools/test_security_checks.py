@@ -16,7 +16,7 @@ PASSWORD = "AMQP_URL = 'amqp://mediq:" + "Zx81kQ0vTr" + "@broker/'"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with our baseline, and one file of ours that the baseline has an entry for."""
+    """Makes a repository with our baseline, and a file of ours that the baseline knows."""
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     for name in (BASELINE, "queue_svc/settings.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ SOURCES = "protos"
 
 @dataclass(frozen=True)
 class Route:
-    """One REST route of a method."""
+    """Describes one REST route of a method."""
 
     method: Method
     rule: HttpRule
@@ -35,7 +35,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Contracts:
-    """All that a rule may look at. The descriptors live in a pool of their own."""
+    """Holds all that a rule may inspect. The descriptors live in a pool of their own."""
 
     servers: tuple[str, ...]
     """The servers that should offer something."""

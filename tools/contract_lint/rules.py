@@ -1,6 +1,6 @@
 """What a rule is, and how a function becomes one.
 
-A rule yields a sentence for each thing that is wrong with what it looks at; its decorator says what
+A rule yields a sentence for each thing that is wrong with what it checks; its decorator says what
 that is.
 """
 
@@ -29,7 +29,7 @@ EXCEPTIONS_FILE = "tools/contract_lint/exceptions.py"
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One place that breaks one rule."""
+    """Names one place that breaks one rule."""
 
     file: str
     line: int
@@ -49,14 +49,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule that the contracts keep."""
+    """Describes a rule that the contracts keep."""
 
     name: str
     """Name of its function in capitals."""
     reason: str
     """Docstring of its function."""
     check: WholeCheck
-    """Looks at all contracts."""
+    """Checks all contracts."""
 
     def findings(self, contracts: Contracts) -> Iterator[Finding]:
         """Yields the places that break the rule."""
@@ -81,7 +81,7 @@ def _register(function: Callable[..., object], check: WholeCheck) -> None:
 
 
 def whole(check: WholeCheck) -> WholeCheck:
-    """Makes a function a rule that looks at all contracts at once."""
+    """Makes a function a rule that checks all contracts at once."""
     _register(check, check)
     return check
 
@@ -90,13 +90,13 @@ def _each(
     subjects: Callable[[Contracts], Iterable[tuple[str, Subject]]],
     exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> Callable[[Check[Subject]], Check[Subject]]:
-    """Makes a function a rule that looks at one thing at a time.
+    """Makes a function a rule that checks one thing at a time.
 
     An exception that names nothing, or something that keeps the rule by now, is a finding too: the
     list would otherwise only grow.
 
     Args:
-        subjects: What it looks at, by full name.
+        subjects: What it checks, by full name.
         exceptions: What need not keep it.
     """
 

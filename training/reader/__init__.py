@@ -1,1 +1,1 @@
-"""Makes the weights in `ocr_engine/weights` anew. Needs the packages of the `train` extra."""
+"""Training of the networks in `ocr_engine/weights`. Needs the packages of the `train` extra."""

@@ -1,4 +1,4 @@
-"""Makes the weights anew: python -m training.reader FOLDER. Takes hours on two cores.
+"""Makes all weights again: python -m training.reader FOLDER. Takes hours on two cores.
 
 What is found in the folder from an earlier, broken run is made again.
 """

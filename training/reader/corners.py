@@ -29,14 +29,14 @@ ERROR: Final = (0.004, 0.05)
 
 @dataclass(frozen=True)
 class Example:
-    """A photo and the corners of one card on it, in pixels."""
+    """Holds a photo and the corners of one card on it, in pixels."""
 
     photo: Pixels
     corners: Corners
 
 
 def train(folder: Path, epochs: int = EPOCHS) -> Path:
-    """Trains on the photos in a folder; gives the path of the weights."""
+    """Trains on the photos in a folder; returns the path of the weights."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -86,7 +86,7 @@ def read_examples(folder: Path, name: str) -> list[Example]:
 
 
 def error(network: CornerFinder, examples: list[Example]) -> float:
-    """Mean distance of a corner from its place after one look, as a share of the width."""
+    """Measures how far a corner is from its place after one step, as a share of the width."""
     network.eval()
     rng = np.random.default_rng(1)
     views, targets = _batch(examples, rng)

@@ -21,7 +21,7 @@ SEED: Final = 20261124
 
 
 class HalfPoseModel(PoseModel):
-    """The same network; in training its convolutions run in bfloat16, all else in float32."""
+    """Computes the same; in training its convolutions run in bfloat16, all else in float32."""
 
     def _predict_once(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if not self.training:
@@ -42,7 +42,7 @@ def _as_float(found: Any) -> Any:
 
 
 class CardTrainer(PoseTrainer):
-    """Ultralytics' trainer with that network."""
+    """Trains that network as Ultralytics does."""
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> PoseModel:
         model = HalfPoseModel(
@@ -54,7 +54,7 @@ class CardTrainer(PoseTrainer):
 
 
 def train(folder: Path, epochs: int = EPOCHS) -> Path:
-    """Trains on the photos in a folder; gives the path of the best weights."""
+    """Trains on the photos in a folder; returns the path of the best weights."""
     trainer = CardTrainer(
         overrides={
             "model": "yolov8n-pose.yaml", "data": str(folder / "data.yaml"), "imgsz": SIDE_PX,

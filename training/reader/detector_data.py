@@ -26,7 +26,7 @@ from training.synth import (
     random_sim_record,
 )
 from training.synth.light import Corners
-from training.synth.styles import choose_look
+from training.synth.styles import choose_style
 from training.synth.tables import Pixels, add_things, make_table
 
 SIDE_PX: Final = 320
@@ -51,7 +51,7 @@ SHOOTING: Final = Shooting(
 
 @dataclass(frozen=True)
 class Marked:
-    """A photo with the cards on it."""
+    """Holds a photo with the cards on it."""
 
     pixels: Pixels
     cards: tuple[tuple[int, Corners], ...]
@@ -85,15 +85,15 @@ def _card(split: Split, seed: int, rng: np.random.Generator) -> tuple[int, Pixel
         drawing = draw_card(
             random_sim_record(seed, SimLayout(int(rng.integers(1, 4)))), seed, split
         )
-        return 1, drawing.pixels, drawing.look.table
+        return 1, drawing.pixels, drawing.style.table
     drawing = draw_card(random_record(seed), seed, split)
-    return 0, drawing.pixels, drawing.look.table
+    return 0, drawing.pixels, drawing.style.table
 
 
 def _marked(
     split: Split, seed: int, kind: int, card: Pixels, table: str, rng: np.random.Generator
 ) -> Marked:
-    table = choose_look(split, rng).table if rng.random() < 0.8 else table
+    table = choose_style(split, rng).table if rng.random() < 0.8 else table
     turn = float(rng.choice((0, 0, 90, 180, 270, rng.uniform(0, 360))))
     if rng.random() < EMPTY_SHARE:
         return Marked(_empty(card, table, rng), ())
@@ -106,7 +106,7 @@ def _marked(
 
 
 def _empty(card: Pixels, table: str, rng: np.random.Generator) -> Pixels:
-    """A scene without a card, or with one whose print says nothing."""
+    """Makes a scene without a card, or with one whose print says nothing."""
     width, height = (int(side) for side in rng.integers(200, 320, 2))
     if rng.random() < 0.5:
         scene = make_table(table, width, height, rng)
@@ -119,7 +119,7 @@ def _empty(card: Pixels, table: str, rng: np.random.Generator) -> Pixels:
 
 
 def _paired(split: Split, seed: int, kind: int, shot: Shot, rng: np.random.Generator) -> Marked:
-    """Two cards, side by side on one photo."""
+    """Photographs two cards side by side."""
     other_kind, card, table = _card(split, seed + 1_000_000, rng)
     other = photograph(card, SHOOTING, table, rng, turn_degrees=float(rng.uniform(0, 360)))
     height = max(shot.pixels.shape[0], other.pixels.shape[0])
@@ -132,7 +132,7 @@ def _paired(split: Split, seed: int, kind: int, shot: Shot, rng: np.random.Gener
 
 
 def _cut(kind: int, shot: Shot, rng: np.random.Generator) -> Marked:
-    """A photo that ends before the card does, on one or two sides."""
+    """Makes a photo that ends before the card does, on one or two sides."""
     height, width = shot.pixels.shape[:2]
     low, high = shot.corners.min(axis=0), shot.corners.max(axis=0)
     reach = (high - low) * rng.uniform(-0.05, 0.3, 2)
@@ -170,7 +170,7 @@ def _label(kind: int, corners: Corners) -> str:
 
 
 def write_all(folder: Path, cards: int = 2_400) -> Path:
-    """Writes training and validation sets and the file that names them; gives its path."""
+    """Writes training and validation sets and the file that names them; returns its path."""
     write_set(folder, Split.TRAIN, range(100_000, 100_000 + cards))
     write_set(folder, Split.VALIDATION, range(200_000, 200_100))
     description = folder / "data.yaml"

@@ -76,7 +76,7 @@ def export(detector: Path, corners: Path, lines: Path, recognizer: Path) -> None
 
 
 def _halved(name: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Stores weights as halves; gives them back as they will be loaded."""
+    """Stores weights as halves; returns them as they will be loaded."""
     halves = {
         key: value.half() if value.is_floating_point() else value for key, value in state.items()
     }

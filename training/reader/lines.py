@@ -20,7 +20,7 @@ RATE: Final = 3e-3
 
 
 def train(folder: Path, epochs: int = EPOCHS) -> Path:
-    """Trains on the pages in a folder; gives the path of the weights."""
+    """Trains on the pages in a folder; returns the path of the weights."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     pages, held = read_pages(folder, Split.TRAIN), read_pages(folder, Split.VALIDATION)
@@ -55,7 +55,7 @@ def train(folder: Path, epochs: int = EPOCHS) -> Path:
 
 
 def overlap(network: LineFinder, pages: list[Page]) -> float:
-    """Intersection over union of the found text with the drawn text."""
+    """Returns intersection over union of the found text with the drawn text."""
     network.eval()
     both = either = 0
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from ocr_engine.vision.networks import CHARACTERS
 
 
 class UNet(nn.Module):
-    """A small U-Net whose answer has half the size of its input.
+    """Computes a map of half the size of its input, as a small U-Net.
 
     After Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597.
     """
@@ -45,7 +45,7 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(first, outputs, 1)
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        """Gives the logits of a picture of 0 to 1."""
+        """Returns the logits of a picture of 0 to 1."""
         kept = [self.stem(picture - 0.5)]
         for step in self.down:
             kept.append(step(kept[-1]))
@@ -59,7 +59,7 @@ class UNet(nn.Module):
 
 
 class LineFinder(UNet):
-    """Tells where labels and values stand.
+    """Finds where labels and values stand.
 
     Shapes: n x 1 x INPUT_HEIGHT x INPUT_WIDTH of 0 to 1, n x 2 x GRID_HEIGHT x GRID_WIDTH logits.
     """
@@ -70,7 +70,7 @@ class LineFinder(UNet):
 
 
 class CornerFinder(UNet):
-    """Tells where the four corners of a roughly straightened card are.
+    """Finds where the four corners of a roughly straightened card are.
 
     Shapes: n x 3 x VIEW_HEIGHT x VIEW_WIDTH of 0 to 1, n x 4 x 2 pixels of the view.
     """
@@ -80,7 +80,7 @@ class CornerFinder(UNet):
         super().__init__(3, 4)
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        """Gives the middle of the chances of each corner's place."""
+        """Returns the middle of the chances of each corner's place."""
         logits = super().forward(picture)
         height, width = logits.shape[2:]
         chances = logits.flatten(2).softmax(2).reshape(logits.shape)
@@ -108,7 +108,7 @@ def make_recognizer() -> Any:
 
 
 def warm_recognizer() -> Any:
-    """The same with EasyOCR's own weights, which were made for crops twice as high."""
+    """Returns the same with EasyOCR's own weights, which are for crops twice as high."""
     path = Path(easyocr_en_models.model_dir()) / "english_g2.pth"
     stored = torch.load(path, map_location="cpu", weights_only=True)
     network = make_recognizer()

@@ -37,7 +37,7 @@ Sample = tuple[NDArray[np.uint8], str]
 
 @dataclass(frozen=True)
 class Phase:
-    """A number of steps at a rate that rises and falls (Smith and Topin 2018, arXiv:1708.07120)."""
+    """Holds steps at a rate that rises and falls (Smith and Topin 2018, arXiv:1708.07120)."""
 
     steps: int
     rate: float
@@ -48,7 +48,7 @@ PHASES: Final = (Phase(2_400, 1.2e-3), Phase(1_300, 6e-4))
 
 
 def train(folder: Path, phases: Sequence[Phase] = PHASES) -> Path:
-    """Trains on the lines in a folder; gives the path of the weights."""
+    """Trains on the lines in a folder; returns the path of the weights."""
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
     held = _samples(folder, Split.VALIDATION)
@@ -112,7 +112,7 @@ def stacked(crops: list[NDArray[np.uint8]]) -> torch.Tensor:
 
 
 def score(network: Any, samples: list[Sample]) -> str:
-    """Share of lines that are read exactly, and the rate of wrong characters."""
+    """Measures the share of lines that are read exactly, and the rate of wrong characters."""
     network.eval()
     exact = wrong = letters = 0
     rng = np.random.default_rng(1)
@@ -143,7 +143,7 @@ def fit_temperature(network: Any, samples: list[Sample]) -> float:
 
 
 def _surprise(lines: list[tuple[NDArray[np.float32], str]], temperature: float) -> float:
-    """Mean negative logarithm of the chance that was given to what happened."""
+    """Returns the mean negative logarithm of the chance that was given to what happened."""
     total = 0.0
     for steps, text in lines:
         read, confidence, _ = decode(steps * TEMPERATURE / temperature)
@@ -153,7 +153,7 @@ def _surprise(lines: list[tuple[NDArray[np.float32], str]], temperature: float) 
 
 
 def _samples(folder: Path, split: Split) -> list[Sample]:
-    """Gives all lines, each text at most REPEATS_MAX times: labels are on every card."""
+    """Returns all lines, each text at most REPEATS_MAX times: labels are on every card."""
     samples: list[Sample] = []
     seen: Counter[str] = Counter()
     for page in read_pages(folder, split):
@@ -166,7 +166,7 @@ def _samples(folder: Path, split: Split) -> list[Sample]:
 
 
 def _spoiled(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Contrast, brightness and a little blur or stretch anew each time a line is shown."""
+    """Draws contrast, brightness, blur and stretch each time that a line is shown."""
     values = crop.astype(np.float32)
     if rng.random() < 0.3:
         width = max(16, round(crop.shape[1] * rng.uniform(0.9, 1.1)))

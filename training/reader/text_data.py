@@ -49,7 +49,7 @@ SHOOTING: Final = Shooting(
 
 @dataclass(frozen=True)
 class Page:
-    """A straightened card as the line finder sees it, and its lines."""
+    """Holds a straightened card as the line finder sees it, and its lines."""
 
     grey: NDArray[np.uint8]
     """INPUT_HEIGHT x INPUT_WIDTH."""
@@ -70,7 +70,7 @@ def make_pages(split: Split, shots_a_card: int, seed: int) -> list[Page]:
     )
     drawing = draw_card(record, seed, split)
     return [
-        _page(drawing.pixels, drawing.texts, drawing.look.table, rng) for _ in range(shots_a_card)
+        _page(drawing.pixels, drawing.texts, drawing.style.table, rng) for _ in range(shots_a_card)
     ]
 
 
@@ -83,8 +83,8 @@ def _page(
     shot = photograph(card, shooting, table, rng)
     wrong = rng.normal(0, CORNER_ERROR * np.linalg.norm(shot.corners[1] - shot.corners[0]), (4, 2))
     guessed = (shot.corners + wrong).astype(np.float32)
-    straight = straighten(shot.pixels, guessed)
-    grey = to_grey(straight)
+    rectified = straighten(shot.pixels, guessed)
+    grey = to_grey(rectified)
     matrix = cv2.getPerspectiveTransform(guessed, OUTLINE) @ cv2.getPerspectiveTransform(
         OUTLINE, shot.corners
     )
@@ -113,7 +113,7 @@ def _mapped(text: PlacedText, matrix: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _loosened(quad: NDArray[np.float32], rng: np.random.Generator) -> Line:
-    """The line of a text, as inexactly as the line finder will find it."""
+    """Returns the line of a text, as inexactly as the line finder will find it."""
     left, right = (quad[0] + quad[3]) / 2, (quad[1] + quad[2]) / 2
     cap = float((np.linalg.norm(quad[0] - quad[3]) + np.linalg.norm(quad[1] - quad[2])) / 2)
     slope = float((right[1] - left[1]) / max(right[0] - left[0], 1.0))

@@ -16,17 +16,17 @@ from training.synth.records import (
     random_sim_record,
 )
 from training.synth.sim import draw_sim
-from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, Split, choose_look
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, CardStyle, Split, choose_style
 
 __all__ = [
     "CARD_HEIGHT",
     "CARD_WIDTH",
     "SHOOTINGS",
     "CardRecord",
+    "CardStyle",
     "Degradation",
     "Drawing",
     "Level",
-    "Look",
     "PlacedText",
     "Role",
     "Sample",
@@ -47,7 +47,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Sample:
-    """A record, its card, and a photo of it."""
+    """Holds a record, its card, and a photo of it."""
 
     record: CardRecord | SimRecord
     drawing: Drawing
@@ -55,13 +55,13 @@ class Sample:
 
 
 def draw_card(record: CardRecord | SimRecord, seed: int, split: Split = Split.TEST) -> Drawing:
-    """Draws a card in one of a split's looks; the same seed gives the same one."""
+    """Draws a card in one of a split's styles; the same seed gives the same one."""
     rng = np.random.default_rng((seed, 1))
-    look = choose_look(split, rng)
+    style = choose_style(split, rng)
     return (
-        draw_ktp(record, look, rng)
+        draw_ktp(record, style, rng)
         if isinstance(record, CardRecord)
-        else draw_sim(record, look, rng)
+        else draw_sim(record, style, rng)
     )
 
 
@@ -76,9 +76,9 @@ def sample(
     """Invents a holder, draws the card and photographs it; the same arguments give the same.
 
     Args:
-        seed: Chooses holder, look and photo.
+        seed: Chooses holder, style and photo.
         level: How hard the photo is, or how exactly it is taken.
-        split: Whose looks are used.
+        split: Whose styles are used.
         sim: A driving licence of this layout; a KTP when absent.
         turn_degrees: Turn of the card in the photo.
     """
@@ -86,5 +86,5 @@ def sample(
     drawing = draw_card(record, seed, split)
     shooting = SHOOTINGS[level] if isinstance(level, Level) else level
     rng = np.random.default_rng((seed, 2))
-    shot = photograph(drawing.pixels, shooting, drawing.look.table, rng, turn_degrees=turn_degrees)
+    shot = photograph(drawing.pixels, shooting, drawing.style.table, rng, turn_degrees=turn_degrees)
     return Sample(record, drawing, shot)

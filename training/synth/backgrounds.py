@@ -17,7 +17,7 @@ Pattern = NDArray[np.float32]
 _Y, _X = np.mgrid[0:CARD_HEIGHT, 0:CARD_WIDTH].astype(np.float32)
 
 
-def make_paper(
+def make_background(
     kind: str, tint: tuple[int, int, int], strength: float, rng: np.random.Generator
 ) -> Image.Image:
     """Prints a pattern in a tint.

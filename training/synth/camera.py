@@ -21,7 +21,7 @@ CARD_CORNERS: Final = np.asarray(
 
 
 class Level(StrEnum):
-    """How hard a photo is."""
+    """Says how hard to read a photo is."""
 
     CLEAN = "CLEAN"
     MEDIUM = "MEDIUM"
@@ -30,7 +30,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Shooting:
-    """How a photo is taken. Pairs are lowest and highest."""
+    """Says how a photo is taken. Pairs are lowest and highest."""
 
     card_px: tuple[float, float]
     """Width of the card on the photo, in pixels."""
@@ -68,14 +68,14 @@ SHOOTINGS: Final[Mapping[Level, Shooting]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Shot:
-    """A photo of a card."""
+    """Holds a photo of a card."""
 
     pixels: Pixels
     corners: Corners
     happened: tuple[Degradation, ...] = ()
 
     def jpeg(self, quality: int = 95) -> bytes:
-        """The photo as a phone would send it."""
+        """Returns the photo as a phone would send it."""
         _, data = cv2.imencode(".jpg", self.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         return bytes(data)
 
@@ -109,7 +109,7 @@ def photograph(
 
 
 def with_certain(shooting: Shooting, *kinds: Degradation) -> Shooting:
-    """The same shooting, with some things happening for certain and no others."""
+    """Returns the same shooting, with some things happening for certain and no others."""
     return replace(shooting, chances=dict.fromkeys(kinds, 1.0))
 
 
@@ -158,7 +158,7 @@ def _laid(
 
 
 def _rounded() -> NDArray[np.float32]:
-    """The outline of a card, its corners rounded by 3 mm (ISO/IEC 7810)."""
+    """Returns the outline of a card, its corners rounded by 3 mm (ISO/IEC 7810)."""
     mask = np.zeros((CARD_HEIGHT, CARD_WIDTH), np.float32)
     radius = round(3.18 / 85.6 * CARD_WIDTH)
     cv2.rectangle(mask, (radius, 0), (CARD_WIDTH - radius, CARD_HEIGHT), 1.0, -1)
@@ -176,7 +176,7 @@ def _exposed(
     happened: tuple[Degradation, ...],
     rng: np.random.Generator,
 ) -> Picture:
-    """Light, lens and sensor, in the order in which they act."""
+    """Applies light, lens and sensor, in the order in which they act."""
     span = float(np.linalg.norm(corners[1] - corners[0]))
     if Degradation.SCREEN in happened:
         picture = light.on_screen(picture, span, rng)

@@ -6,14 +6,14 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, CardStyle, font
 
 INK = (28, 30, 36)
 STAMP = (196, 40, 40)
 
 
 class Role(StrEnum):
-    """What a piece of text is for."""
+    """Says what a piece of text is for."""
 
     LABEL = "LABEL"
     """Printed on every card of its kind."""
@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class PlacedText:
-    """One line of text on a card, from the top of its capitals to its baseline, in card pixels."""
+    """Holds a line of text and its place: top of its capitals to its baseline, in card pixels."""
 
     text: str
     role: Role
@@ -35,16 +35,16 @@ class PlacedText:
 
 @dataclass
 class Drawing:
-    """A card under the pen."""
+    """Draws on a card, and keeps where each text stands."""
 
     image: Image.Image
     """CARD_WIDTH x CARD_HEIGHT, RGB."""
-    look: Look
+    style: CardStyle
     texts: list[PlacedText] = field(default_factory=list)
 
     @property
     def pixels(self) -> np.ndarray:
-        """The picture as CARD_HEIGHT x CARD_WIDTH x RGB, uint8."""
+        """Returns the picture as CARD_HEIGHT x CARD_WIDTH x RGB, uint8."""
         return np.asarray(self.image)
 
     def write(
@@ -61,7 +61,7 @@ class Drawing:
         ink: tuple[int, int, int] = INK,
         centred: bool = False,
     ) -> float:
-        """Writes one line, notes where it stands, and gives its right edge.
+        """Writes one line, keeps where it stands, and returns its right edge.
 
         Args:
             text: What is written.
@@ -69,18 +69,18 @@ class Drawing:
             baseline: Where the letters stand, in pixels.
             size: Of the font, in pixels.
             role: What it is for; None: not to be read.
-            bold: The bold font of the look.
+            bold: The bold font of the style.
             name: Another font.
-            stroke: Thickening in pixels; the look's when absent.
+            stroke: Thickening in pixels; the style's when absent.
             ink: Colour.
             centred: Whether x is the middle.
         """
-        typeface = self.look.typeface
+        typeface = self.style.typeface
         used = font(name or (typeface.bold if bold else typeface.regular), round(size * 2) / 2)
         left = x - used.getlength(text) / 2 if centred else x
         ImageDraw.Draw(self.image).text(
             (left, baseline), text, font=used, fill=ink, anchor="ls",
-            stroke_width=self.look.stroke if stroke is None else stroke,
+            stroke_width=self.style.stroke if stroke is None else stroke,
         )  # fmt: skip
         right = left + used.getlength(text)
         if role is not None and text.strip():
@@ -91,7 +91,7 @@ class Drawing:
 
 
 def cap_height(used: ImageFont.FreeTypeFont) -> float:
-    """Height of the capital letters, in pixels."""
+    """Returns the height of the capital letters, in pixels."""
     return float(-used.getbbox("H", anchor="ls")[1])
 
 

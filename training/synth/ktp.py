@@ -1,12 +1,12 @@
-"""Draws specimen KTPs: our own simplified look, never a real person's card."""
+"""Draws specimen KTPs: our own simplified style, never a real person's card."""
 
 import numpy as np
 from PIL import ImageDraw
 
-from training.synth.backgrounds import make_paper
+from training.synth.backgrounds import make_background
 from training.synth.drawing import Drawing, Role, silhouette, stamp, wrap
 from training.synth.records import CardRecord
-from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, CardStyle, font
 
 CITIZEN_TINT = (196, 221, 240)
 FOREIGNER_TINT = (243, 206, 164)
@@ -16,15 +16,17 @@ RED, BLUE = (178, 52, 52), (58, 98, 178)
 _Row = tuple[str, str, bool]
 
 
-def draw_ktp(record: CardRecord, look: Look, rng: np.random.Generator) -> Drawing:
-    """Draws the record in a look; the generator decides the small things."""
+def draw_ktp(record: CardRecord, style: CardStyle, rng: np.random.Generator) -> Drawing:
+    """Draws the record in a style; the generator decides the small things."""
     base = CITIZEN_TINT if record.kewarganegaraan == "WNI" else FOREIGNER_TINT
     tint = tuple(int(value + rng.integers(-10, 11)) for value in base)
-    paper = make_paper(look.paper, (tint[0], tint[1], tint[2]), float(rng.uniform(4, 13)), rng)
-    card = Drawing(paper, look)
+    background = make_background(
+        style.background, (tint[0], tint[1], tint[2]), float(rng.uniform(4, 13)), rng
+    )
+    card = Drawing(background, style)
     stamp(card.image, rng)
     odd = int(record.tanggal_lahir[-4:]) % 2 == 1
-    silhouette(card.image, look.template.photo, RED if odd else BLUE, rng)
+    silhouette(card.image, style.template.photo, RED if odd else BLUE, rng)
     _header(card, record)
     _number(card, record, rng)
     _rows(card, record, rng)
@@ -32,37 +34,37 @@ def draw_ktp(record: CardRecord, look: Look, rng: np.random.Generator) -> Drawin
     return card
 
 
-def _pitch(look: Look) -> float:
-    return look.template.pitch * CARD_HEIGHT
+def _pitch(style: CardStyle) -> float:
+    return style.template.pitch * CARD_HEIGHT
 
 
 def _header(card: Drawing, record: CardRecord) -> None:
-    template = card.look.template
-    size = _pitch(card.look) * template.header_height
+    template = card.style.template
+    size = _pitch(card.style) * template.header_height
     for index, text in enumerate((f"PROVINSI {record.provinsi}", record.kota)):
         baseline = (template.header_y + index * template.header_gap) * CARD_HEIGHT + size * 0.36
         card.write(text, CARD_WIDTH / 2, baseline, size, Role.VALUE, bold=True, centred=True)
 
 
 def _number(card: Drawing, record: CardRecord, rng: np.random.Generator) -> None:
-    template = card.look.template
-    size = _pitch(card.look) * template.nik_height
+    template = card.style.template
+    size = _pitch(card.style) * template.nik_height
     baseline = template.nik_y * CARD_HEIGHT + size * 0.8
     label_end = card.write("NIK", template.label_x * CARD_WIDTH, baseline, size * 0.95, Role.LABEL,
                            bold=True)  # fmt: skip
     colon = max(label_end + 4, template.nik_value_x * CARD_WIDTH - 24)
     card.write(":", colon, baseline, size * 0.95, None, bold=True)
     card.write(record.nik, max(colon + 16, template.nik_value_x * CARD_WIDTH), baseline,
-               size * float(rng.uniform(0.97, 1.04)), Role.VALUE, name=card.look.nik_font,
-               stroke=card.look.nik_stroke)  # fmt: skip
+               size * float(rng.uniform(0.97, 1.04)), Role.VALUE, name=card.style.nik_font,
+               stroke=card.style.nik_stroke)  # fmt: skip
 
 
 def _rows(card: Drawing, record: CardRecord, rng: np.random.Generator) -> None:
-    template, pitch = card.look.template, _pitch(card.look)
+    template, pitch = card.style.template, _pitch(card.style)
     size = pitch * template.text_height
     bold = template.bold_values
     used = font(
-        card.look.typeface.bold if bold else card.look.typeface.regular, round(size * 2) / 2
+        card.style.typeface.bold if bold else card.style.typeface.regular, round(size * 2) / 2
     )
     right = template.photo[0] * CARD_WIDTH - 14
     value_x, baseline = (
@@ -92,7 +94,7 @@ def _rows(card: Drawing, record: CardRecord, rng: np.random.Generator) -> None:
 
 
 def _blood(card: Drawing, record: CardRecord, baseline: float, size: float, bold: bool) -> None:
-    template = card.look.template
+    template = card.style.template
     label = ("Gol. Darah", "Gol Darah", "Gol. darah", "Gol. Darah")[template.wording]
     end = card.write(label, template.blood_x * CARD_WIDTH, baseline, size, Role.LABEL,
                      bold=template.bold_labels)  # fmt: skip
@@ -125,15 +127,15 @@ def _labelled_values(record: CardRecord, wording: int) -> list[_Row]:
 
 
 def _issue(card: Drawing, record: CardRecord, rng: np.random.Generator) -> None:
-    template = card.look.template
-    size = _pitch(card.look) * template.text_height * 0.9
+    template = card.style.template
+    size = _pitch(card.style) * template.text_height * 0.9
     middle = (template.photo[0] + template.photo[2]) / 2 * CARD_WIDTH
-    used = font(card.look.typeface.regular, round(size * 2) / 2)
+    used = font(card.style.typeface.regular, round(size * 2) / 2)
     widest = (template.photo[2] - template.photo[0]) * CARD_WIDTH + 30
     size = min(size, size * widest / used.getlength(record.tempat_terbit))
     top = template.photo[3] * CARD_HEIGHT
     for index, text in enumerate((record.tempat_terbit, record.tanggal_terbit)):
-        baseline = top + 28 + index * _pitch(card.look) * 0.98
+        baseline = top + 28 + index * _pitch(card.style) * 0.98
         card.write(text, middle, baseline, size, Role.VALUE, centred=True)
     signature(card, middle, top + 105, rng)
 

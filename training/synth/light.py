@@ -16,7 +16,7 @@ Floats = TypeVar("Floats", bound=NDArray[np.floating[Any]])
 
 
 class Degradation(StrEnum):
-    """One thing that spoils a photo."""
+    """Lists what spoils a photo."""
 
     BLUR = "BLUR"
     MOTION = "MOTION"
@@ -34,7 +34,7 @@ def softened(picture: Floats, sigma: float) -> Floats:
 
 
 def photocopied(card: Picture, rng: np.random.Generator) -> Picture:
-    """A card as a copier gives it back: grey, hard, specked with toner."""
+    """Returns a card as a copier gives it back: grey, hard, specked with toner."""
     grey = cv2.cvtColor(card, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey, (1, 99))
     hard = ((grey - low) / max(high - low, 1) - 0.5) * rng.uniform(1.0, 1.25) + 0.55
@@ -44,7 +44,7 @@ def photocopied(card: Picture, rng: np.random.Generator) -> Picture:
 
 
 def on_screen(picture: Picture, card_width: float, rng: np.random.Generator) -> Picture:
-    """The beat between a display's grid and the sensor's, with the display's bluish light."""
+    """Adds the beat between a display's grid and the sensor's, and its bluish light."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     angle = rng.uniform(-0.25, 0.25)
@@ -56,7 +56,7 @@ def on_screen(picture: Picture, card_width: float, rng: np.random.Generator) -> 
 
 
 def uneven(picture: Picture, strength: float, rng: np.random.Generator) -> Picture:
-    """Light that falls off to one side and a colour cast."""
+    """Lets light fall off to one side, and adds a colour cast."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -67,7 +67,7 @@ def uneven(picture: Picture, strength: float, rng: np.random.Generator) -> Pictu
 
 
 def shadowed(picture: Picture, corners: Corners, rng: np.random.Generator) -> Picture:
-    """The shadow of a hand or a phone over part of the card."""
+    """Casts the shadow of a hand or a phone over part of the card."""
     height, width = picture.shape[:2]
     span = float(np.linalg.norm(corners[1] - corners[0]))
     middle = corners.mean(axis=0) + rng.uniform(-0.5, 0.5, 2) * span
@@ -82,7 +82,7 @@ def shadowed(picture: Picture, corners: Corners, rng: np.random.Generator) -> Pi
 def glared(
     picture: Picture, corners: Corners, rng: np.random.Generator, strength: float
 ) -> Picture:
-    """The reflection of a lamp: a soft bright spot on the card.
+    """Adds the reflection of a lamp: a soft bright spot on the card.
 
     Args:
         picture: What it falls on.
@@ -104,7 +104,7 @@ def glared(
 
 
 def fingered(picture: Picture, corners: Corners, rng: np.random.Generator) -> Picture:
-    """A finger that holds the card at its lower or right edge, where no text stands."""
+    """Lays a finger on the card's lower or right edge, where no text stands."""
     span = float(np.linalg.norm(corners[1] - corners[0]))
     edge = rng.uniform(0.55, 0.95)
     low = rng.random() < 0.5
@@ -129,7 +129,7 @@ def fingered(picture: Picture, corners: Corners, rng: np.random.Generator) -> Pi
 
 
 def moved(picture: Picture, length: float, angle: float) -> Picture:
-    """Motion blur over a length in pixels, in a direction in radians."""
+    """Adds motion blur over a length in pixels, in a direction in radians."""
     size = max(3, int(np.ceil(length)) | 1)
     kernel = np.zeros((size, size), np.float32)
     middle = size // 2
@@ -140,7 +140,7 @@ def moved(picture: Picture, length: float, angle: float) -> Picture:
 
 
 def noisy(picture: Picture, sigma: float, rng: np.random.Generator) -> Picture:
-    """Sensor noise, stronger in the dark, partly smoothed as a phone's software does."""
+    """Adds sensor noise, stronger in the dark, partly smoothed as a phone's software does."""
     grain = rng.standard_normal(picture.shape, dtype=np.float32) * sigma
     if rng.random() < 0.5:
         grain = softened(grain, 0.7) * 1.6
@@ -148,7 +148,7 @@ def noisy(picture: Picture, sigma: float, rng: np.random.Generator) -> Picture:
 
 
 def compressed(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """What JPEG keeps of a picture at a quality from 1 to 100."""
+    """Returns what JPEG keeps of a picture at a quality from 1 to 100."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     kept = cast(NDArray[np.uint8], cv2.imdecode(data, cv2.IMREAD_COLOR))
     return kept[..., ::-1].astype(np.uint8)

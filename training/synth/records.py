@@ -25,7 +25,7 @@ INVENTED_WORD_SHARE = 0.25
 
 @dataclass(frozen=True)
 class CardRecord:
-    """What one KTP says, field by field, as printed."""
+    """Holds what one KTP says, field by field, as printed."""
 
     nik: str
     nama: str
@@ -49,7 +49,7 @@ class CardRecord:
 
 
 class SimLayout(IntEnum):
-    """The three printed forms of a driving licence."""
+    """Lists the three printed forms of a driving licence."""
 
     LABELLED = 1
     """Before September 2019."""
@@ -61,7 +61,7 @@ class SimLayout(IntEnum):
 
 @dataclass(frozen=True)
 class SimRecord:
-    """What one driving licence says, field by field, as printed; empty where it prints nothing."""
+    """Holds what one driving licence says, as printed; empty where it prints nothing."""
 
     layout: SimLayout
     nomor_sim: str
@@ -175,7 +175,7 @@ def _unusual(
 
 
 def _birth(rng: random.Random) -> date:
-    """Any adult's birth, with more births in 2000 than there are: they were once misread."""
+    """Draws an adult's birth, with more births in 2000 than there are: they were once misread."""
     if rng.random() < 0.08:
         return date(2000, 1, 1) + timedelta(days=rng.randrange(366))
     return date(1940, 1, 1) + timedelta(days=rng.randrange(0, 25_200))
@@ -187,7 +187,7 @@ def _issue(rng: random.Random, born: date) -> date:
 
 
 def _serial(rng: random.Random) -> int:
-    """Mostly small numbers: NIKs that end in 000x are common and were once misread."""
+    """Draws mostly small numbers: NIKs that end in 000x are common and were once misread."""
     return rng.randrange(1, 10) if rng.random() < 0.5 else rng.randrange(10, 9999)
 
 

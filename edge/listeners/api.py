@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from edge.access import jwt_filter, rbac_filter
-from edge.bodies import body_filter
-from edge.cors import cors_filter
-from edge.errors import local_replies
-from edge.global_limits import limit_filters
-from edge.headers import early_mutation, header_filter
-from edge.log import access_log
-from edge.rates import rate_filter
-from edge.routes import route_config
+from edge.filters.access_control import jwt_filter, rbac_filter
+from edge.filters.body_limit import body_filter
+from edge.filters.cors import cors_filter
+from edge.filters.event_stream import stream_filter
+from edge.filters.global_rate_limit import limit_filters
+from edge.filters.header_mutation import early_mutation, header_filter
+from edge.filters.local_rate_limit import rate_filter
+from edge.filters.transcoder import transcoder_filter
+from edge.listeners.access_log import access_log
+from edge.listeners.local_replies import local_replies
+from edge.messages import Config, extension, seconds, socket_address
+from edge.routes.route_table import route_config
 from edge.settings import EdgeSettings
-from edge.streams import stream_filter
-from edge.transcoder import transcoder_filter
-from edge.typed import Config, extension, seconds, socket_address
 
 STREAM_WINDOW_BYTES = 64 << 10
 CONNECTION_WINDOW_BYTES = 1 << 20
@@ -86,8 +86,8 @@ def _connection_manager(settings: EdgeSettings) -> Config:
     )
 
 
-def listener(settings: EdgeSettings) -> Config:
-    """The listener of the API."""
+def api_listener(settings: EdgeSettings) -> Config:
+    """Returns the listener of the API."""
     return {
         "name": "edge",
         "address": socket_address(settings.listen_host, settings.listen_port),

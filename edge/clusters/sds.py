@@ -1,4 +1,4 @@
-"""Envoy's own certificate and the authorities that it trusts, as files that it takes anew.
+"""Envoy's own certificate and the authorities that it trusts, as files that it reads again.
 
 Envoy reads a certificate that stands in its bootstrap document once. One that comes by SDS, here
 from a file, is read again whenever something is moved into its folder: so mesh.identity.tls and a
@@ -7,18 +7,20 @@ Kubernetes volume both put a renewed certificate in place.
 
 from __future__ import annotations
 
+from edge.messages import Config, typed
 from edge.settings import EdgeSettings
-from edge.typed import Config, typed
+from edge.validation import require_valid
 
 EDGE = "edge"
 """Name of the edge in its certificate."""
 CERTIFICATE = "edge_certificate"
 TRUST = "trusted_authorities"
-_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105  # nosec B105 # a message's name
+_RESPONSE = "envoy.service.discovery.v3.DiscoveryResponse"
+_RESOURCE = "envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
 def secret_source(settings: EdgeSettings, name: str) -> Config:
-    """Where a secret comes from, an SdsSecretConfig.
+    """Returns the SdsSecretConfig that says where a secret comes from.
 
     Args:
         settings: Say where the files are.
@@ -32,8 +34,8 @@ def secret_source(settings: EdgeSettings, name: str) -> Config:
     }
 
 
-def secret_files(settings: EdgeSettings) -> dict[str, Config]:
-    """The documents in the folder of secrets, by file name: one secret in each.
+def secret_documents(settings: EdgeSettings) -> dict[str, Config]:
+    """Returns the documents in the folder of secrets, by file name: one secret in each.
 
     They hold the paths of keys and certificates, not the keys.
     """
@@ -49,7 +51,10 @@ def secret_files(settings: EdgeSettings) -> dict[str, Config]:
         },
         TRUST: {"validation_context": {"trusted_ca": {"filename": f"{folder}/ca.crt"}, **watched}},
     }
-    return {
-        f"{name}.yaml": {"resources": [typed(_SECRET, name=name, **secret)]}
+    documents: dict[str, Config] = {
+        f"{name}.yaml": {"resources": [typed(_RESOURCE, name=name, **secret)]}
         for name, secret in secrets.items()
     }
+    for document in documents.values():
+        require_valid(document, _RESPONSE)
+    return documents

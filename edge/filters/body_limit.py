@@ -6,14 +6,14 @@ that may be made. The transcoder's own limit only ever raises a buffer, and JSON
 
 from __future__ import annotations
 
+from edge.messages import Config, extension, typed
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension, typed
 
 FILTER = "envoy.filters.http.buffer"
 
 
 def body_filter(settings: EdgeSettings) -> Config:
-    """The filter with the common limit."""
+    """Returns the filter with the common limit."""
     return extension(
         FILTER,
         "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -21,8 +21,8 @@ def body_filter(settings: EdgeSettings) -> Config:
     )
 
 
-def upload_body(settings: EdgeSettings) -> Config:
-    """The settings of an upload's route, by filter name."""
+def upload_body_limit(settings: EdgeSettings) -> Config:
+    """Returns the settings of an upload's route, by filter name."""
     larger = typed(
         "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
         buffer={"max_request_bytes": settings.upload_limit_bytes},

@@ -10,22 +10,27 @@ from collections.abc import Iterator
 
 from mediq.policy.v1.policy_pb2 import Access, RateClass
 
-from edge.access import access, open_to_all
-from edge.bodies import upload_body
-from edge.cors import cors
-from edge.global_limits import limit_settings
-from edge.headers import NEVER_STORED, drop_deadline
-from edge.rates import METADATA, RATE, class_name
+from edge.filters.access_control import method_access, public_access
+from edge.filters.body_limit import upload_body_limit
+from edge.filters.cors import cors_policy
+from edge.filters.event_stream import stream_events, stream_headers
+from edge.filters.global_rate_limit import limit_settings
+from edge.filters.header_mutation import NEVER_STORED, drop_deadline
+from edge.filters.local_rate_limit import class_name
+from edge.filters.transcoder import no_transcoder, upload_transcoder
+from edge.messages import Config, header, seconds
+from edge.route_metadata import NAMESPACE, RATE_CLASS, RETRY_AFTER
+from edge.routes.rest_paths import (
+    Paths,
+    allow_metadata,
+    match_any,
+    method_not_allowed_matches,
+    rest_paths,
+)
 from edge.settings import ROUTED_SERVERS, EdgeSettings
-from edge.streams import stream_events, stream_headers
-from edge.transcoder import no_transcoder, upload_transcoder
-from edge.typed import Config, header, seconds
-from edge.verbs import Paths, any_of, rest_paths, told, wrong_verbs
 from mesh.contract.call import CLIENT_ADDRESS
 from mesh.contract.methods import Method, methods
 
-RETRY_AFTER = "retry_after"
-"""Key of the seconds to wait after a 429."""
 ANSWER_SECONDS = 0.25
 """Time after the policy's deadline, at which servers stop by themselves, for their own answer."""
 ABORT_SECONDS = 0.5
@@ -33,7 +38,7 @@ ABORT_SECONDS = 0.5
 
 
 def routed_methods() -> tuple[Method, ...]:
-    """The methods that people may call, in the contracts' order."""
+    """Returns the methods that people may call, in the contracts' order."""
     return tuple(m for m in methods().values() if m.rules and m.server in ROUTED_SERVERS)
 
 
@@ -45,7 +50,7 @@ def _timing(method: Method, settings: EdgeSettings) -> Config:
 
 
 def _deadline_header(method: Method) -> list[Config]:
-    """Tells the server the deadline, which a route timeout alone does not.
+    """Returns the header that tells the server the deadline, which a route timeout alone does not.
 
     A native caller's own deadline stays: a shorter one counts, a longer one ends at the route
     timeout, where Envoy resets the call.
@@ -79,14 +84,14 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
         },
         "metadata": {
             "filter_metadata": {
-                METADATA: {RATE: class_name(rate), RETRY_AFTER: str(retry_after)},
+                NAMESPACE: {RATE_CLASS: class_name(rate), RETRY_AFTER: str(retry_after)},
             }
         },
         "request_headers_to_add": _deadline_header(method),
         **_response_headers(method),
         "typed_per_filter_config": {
-            **access(method),
-            **(upload_body(settings) if upload else {}),
+            **method_access(method),
+            **(upload_body_limit(settings) if upload else {}),
             **(stream_events() if method.streaming else {}),
             **(limit_settings(method) if settings.global_limits else {}),
         },
@@ -94,7 +99,7 @@ def _route(method: Method, settings: EdgeSettings) -> Config:
 
 
 def _rest(name: str, match: Config, metadata: Config | None = None, **more: Config) -> Config:
-    """A route that REST calls have before the transcoder gives them their method's route.
+    """Returns a route that REST calls have before the transcoder gives them their method's route.
 
     A call that keeps it is not served: its cluster does not exist. It is no direct_response,
     because the CORS filter passes over those.
@@ -104,18 +109,18 @@ def _rest(name: str, match: Config, metadata: Config | None = None, **more: Conf
         "match": match,
         "route": {"cluster": "nothing", "cluster_not_found_response_code": "NOT_FOUND"},
         **({"metadata": metadata} if metadata else {}),
-        "typed_per_filter_config": {**open_to_all(), **drop_deadline(), **more},
+        "typed_per_filter_config": {**public_access(), **drop_deadline(), **more},
     }
 
 
-def _wrong_verbs(paths: Paths) -> Iterator[Config]:
-    """Routes on these paths for verbs that they do not take: errors.py makes a 405 of them."""
-    for verbs, match in wrong_verbs(paths):
-        yield _rest(f"{verbs} only", match, told(verbs), **no_transcoder())
+def _method_not_allowed(paths: Paths) -> Iterator[Config]:
+    """Yields routes for other verbs on these paths: local_replies.py makes a 405 of their 404."""
+    for verbs, match in method_not_allowed_matches(paths):
+        yield _rest(f"{verbs} only", match, allow_metadata(verbs), **no_transcoder())
 
 
 def _uploads(settings: EdgeSettings) -> Iterator[Config]:
-    """Routes on the REST paths of uploads: they carry the larger limit."""
+    """Yields routes on the REST paths of uploads: they carry the larger limit."""
     for method in routed_methods():
         if method.policy.rate != RateClass.RATE_CLASS_UPLOAD:
             continue
@@ -126,7 +131,7 @@ def _uploads(settings: EdgeSettings) -> Iterator[Config]:
 
 
 def route_config(settings: EdgeSettings) -> Config:
-    """The route table.
+    """Returns the route table.
 
     Raises:
         ValueError: A contract cannot be routed.
@@ -137,11 +142,11 @@ def route_config(settings: EdgeSettings) -> Config:
         "domains": ["*"],
         "routes": [
             *(_route(method, settings) for method in routed_methods()),
-            *_wrong_verbs(plain),
+            *_method_not_allowed(plain),
             *_uploads(settings),
             # Before the variables: /queue/stats is no /queue/{id}.
-            _rest("plain", any_of(plain)),
-            *_wrong_verbs(variable),
+            _rest("plain", match_any(plain)),
+            *_method_not_allowed(variable),
             _rest("rest", {"prefix": "/"}),
         ],
         "request_headers_to_add": [
@@ -162,6 +167,6 @@ def route_config(settings: EdgeSettings) -> Config:
                 }
             ],
         },
-        "typed_per_filter_config": cors(settings),
+        "typed_per_filter_config": cors_policy(settings),
     }
     return {"name": "edge", "validate_clusters": False, "virtual_hosts": [host]}

@@ -1,14 +1,13 @@
-"""The servers behind the edge: addresses, identity, health, protection from overload."""
+"""Clusters of the servers: addresses, identity, health, protection from overload."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
 
-from edge.access import LOOPBACK
-from edge.secrets import CERTIFICATE, TRUST, secret_source
+from edge.clusters.sds import CERTIFICATE, TRUST, secret_source
+from edge.messages import Config, extension, seconds, socket_address, typed
 from edge.settings import ROUTED_SERVERS, EdgeSettings, Endpoint
-from edge.typed import Config, extension, seconds, socket_address, typed
 from mesh.identity.certificates import TRUST_DOMAIN
 
 STREAM_WINDOW_BYTES = 64 << 10
@@ -128,24 +127,10 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
     }
 
 
-def _loopback(settings: EdgeSettings) -> Config:
-    endpoint = {"endpoint": {"address": socket_address(settings.own_host, settings.listen_port)}}
-    return {
-        "name": LOOPBACK,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": LOOPBACK,
-            "endpoints": [{"lb_endpoints": [endpoint]}],
-        },
-    }
-
-
-def clusters(settings: EdgeSettings) -> list[Config]:
-    """One cluster for each server behind the edge, and one for the edge itself.
+def server_clusters(settings: EdgeSettings) -> list[Config]:
+    """Returns a cluster for each server behind the edge.
 
     Raises:
         KeyError: A server has no address.
     """
-    servers = [_cluster(settings, name, settings.upstreams[name]) for name in ROUTED_SERVERS]
-    return [*servers, _loopback(settings)]
+    return [_cluster(settings, name, settings.upstreams[name]) for name in ROUTED_SERVERS]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from edge.messages import Config, extension, typed
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension, typed
 
 FILTER = "envoy.filters.http.cors"
 
 
 def cors_filter() -> Config:
-    """The filter that answers preflight requests."""
+    """Returns the filter that answers preflight requests."""
     return extension(FILTER, "envoy.extensions.filters.http.cors.v3.Cors")
 
 
-def cors(settings: EdgeSettings) -> Config:
-    """The policy by filter name; empty when no origin is listed."""
+def cors_policy(settings: EdgeSettings) -> Config:
+    """Returns the policy by filter name; empty when no origin is listed."""
     if not settings.cors_origins:
         return {}
     policy = typed(

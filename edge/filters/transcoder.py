@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edge.messages import Config, extension, typed
 from edge.settings import ROUTED_SERVERS, EdgeSettings
-from edge.typed import Config, extension, typed
 from mesh.contract.methods import MAX_MESSAGE_BYTES, services_of
 
 FILTER = "envoy.filters.http.grpc_json_transcoder"
@@ -33,15 +33,15 @@ def _fields(settings: EdgeSettings, body_limit_bytes: int) -> Config:
 
 
 def transcoder_filter(settings: EdgeSettings) -> Config:
-    """The filter with the common body limit."""
+    """Returns the filter with the common body limit."""
     return extension(FILTER, _MESSAGE, **_fields(settings, settings.body_limit_bytes))
 
 
 def upload_transcoder(settings: EdgeSettings) -> Config:
-    """The filter's settings on a route of an upload, by filter name."""
+    """Returns the filter's settings on a route of an upload, by filter name."""
     return {FILTER: typed(_MESSAGE, **_fields(settings, settings.upload_limit_bytes))}
 
 
 def no_transcoder() -> Config:
-    """The filter's settings on a route whose calls stay what they are, by filter name."""
+    """Returns the filter's settings on a route whose calls are not transcoded, by filter name."""
     return {FILTER: typed(_MESSAGE, proto_descriptor_bin="", services=[])}

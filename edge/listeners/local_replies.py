@@ -14,10 +14,8 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from edge.rates import METADATA
-from edge.routes import RETRY_AFTER
-from edge.typed import Config, extension, header
-from edge.verbs import ALLOW
+from edge.messages import Config, extension, header
+from edge.route_metadata import ALLOW, NAMESPACE, RETRY_AFTER
 from mesh.contract.status import DOMAIN
 
 _DETAILS = "response.code_details"
@@ -26,7 +24,7 @@ _ROUTE = "xds.route_metadata"
 
 @dataclass(frozen=True)
 class Reply:
-    """One kind of reply."""
+    """Describes one kind of reply."""
 
     when: Config
     """Access log filter that recognizes it."""
@@ -112,11 +110,11 @@ REPLIES = (
         "the signed-in person may not do this",
     ),
     Reply(
-        _both(_status(404), _expression(f"'{ALLOW}' in {_ROUTE}.filter_metadata['{METADATA}']")),
+        _both(_status(404), _expression(f"'{ALLOW}' in {_ROUTE}.filter_metadata['{NAMESPACE}']")),
         code_pb2.UNIMPLEMENTED,
         "METHOD_NOT_ALLOWED",
         "this path does not take this HTTP method",
-        (("allow", f"%METADATA(ROUTE:{METADATA}:{ALLOW})%"),),
+        (("allow", f"%METADATA(ROUTE:{NAMESPACE}:{ALLOW})%"),),
         status=405,
     ),
     Reply(
@@ -144,7 +142,7 @@ REPLIES = (
         "RATE_LIMITED",
         "too many requests, try again later",
         # The global limit says how long; the local one does not.
-        defaults=(("retry-after", f"%METADATA(ROUTE:{METADATA}:{RETRY_AFTER})%"),),
+        defaults=(("retry-after", f"%METADATA(ROUTE:{NAMESPACE}:{RETRY_AFTER})%"),),
     ),
     Reply(
         _status(431),
@@ -201,7 +199,7 @@ def _trailers(reply: Reply) -> list[Config]:
 
 
 def _native() -> Config:
-    """Recognizes a call that came as gRPC; the transcoder leaves a mark on all others."""
+    """Returns the filter of calls that came as gRPC; the transcoder leaves a mark on all others."""
     kind = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     mark = {"name": "x-envoy-original-path", "present_match": False}
     return _both({"header_filter": {"header": kind}}, {"header_filter": {"header": mark}})
@@ -227,5 +225,5 @@ def _mappers(reply: Reply) -> list[Config]:
 
 
 def local_replies() -> Config:
-    """The connection manager's local_reply_config."""
+    """Returns the connection manager's local_reply_config."""
     return {"mappers": [mapper for reply in REPLIES for mapper in _mappers(reply)]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.typed import Config, extension, header, typed
+from edge.messages import Config, extension, header, typed
 
 FILTER = "envoy.filters.http.header_mutation"
 _CONTENT_SECURITY = "; ".join(
@@ -49,7 +49,7 @@ def _removals() -> list[Config]:
 
 
 def early_mutation() -> Config:
-    """Drops what a client may not claim, before anything looks at it."""
+    """Returns what drops the headers that a client may not claim, before any filter runs."""
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": typed(
@@ -60,7 +60,7 @@ def early_mutation() -> Config:
 
 
 def drop_deadline() -> Config:
-    """Settings of a route whose callers have no say in the deadline, by filter name."""
+    """Returns the settings of a route whose callers set no deadline, by filter name."""
     dropped = typed(
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
         mutations={"request_mutations": [{"remove": "grpc-timeout"}]},
@@ -69,7 +69,7 @@ def drop_deadline() -> Config:
 
 
 def header_filter() -> Config:
-    """Adds the security headers. The outermost filter, so Envoy's own replies have them too."""
+    """Returns the filter of the security headers: outermost, so local replies have them too."""
     always = [{"append": header(key, value)} for key, value in SECURITY.items()]
     # A service may allow caching of what is public by sending the header itself.
     default = {"append": header(*NEVER_STORED, "ADD_IF_ABSENT")}

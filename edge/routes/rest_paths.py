@@ -1,4 +1,4 @@
-"""The REST paths by the verbs they take: who comes with another one is told which there are."""
+"""REST paths by the verbs that they take: the answer to another verb names them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from edge.rates import METADATA
-from edge.typed import Config
+from edge.messages import Config
+from edge.route_metadata import ALLOW, NAMESPACE
 from mesh.contract.methods import Method
 
-ALLOW = "allow"
-"""Key of a path's verbs, in its route's metadata."""
 Paths = Mapping[str, set[str]]
 """Verbs by path."""
 
 
 def rest_paths(methods: Iterable[Method]) -> tuple[Paths, Paths]:
-    """The paths without variables, and those with some.
+    """Returns the paths without variables, and those with some.
 
     Raises:
         ValueError: A variable may stand for more than one segment.
@@ -38,24 +36,24 @@ def _pattern(path: str) -> str:
     )
 
 
-def any_of(paths: Iterable[str]) -> Config:
-    """The match of a route for these paths."""
+def match_any(paths: Iterable[str]) -> Config:
+    """Returns the match of a route for these paths."""
     return {"safe_regex": {"regex": "|".join(_pattern(path) for path in paths)}}
 
 
-def wrong_verbs(paths: Paths) -> Iterator[tuple[str, Config]]:
-    """The verbs that some paths take, and the match of a route for all others on them."""
-    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+def method_not_allowed_matches(paths: Paths) -> Iterator[tuple[str, Config]]:
+    """Yields the verbs that some paths take, and the match of a route for all other verbs there."""
+    paths_by_verbs: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path, verbs in paths.items():
-        alike[tuple(sorted(verbs))].append(path)
-    for taken, those in sorted(alike.items()):
+        paths_by_verbs[tuple(sorted(verbs))].append(path)
+    for verbs_taken, same_verb_paths in sorted(paths_by_verbs.items()):
         others = [
             {"name": ":method", "string_match": {"exact": verb}, "invert_match": True}
-            for verb in taken
+            for verb in verbs_taken
         ]
-        yield ", ".join(taken), {**any_of(those), "headers": others}
+        yield ", ".join(verbs_taken), {**match_any(same_verb_paths), "headers": others}
 
 
-def told(verbs: str) -> Config:
-    """The metadata of a route whose callers are told these verbs."""
-    return {"filter_metadata": {METADATA: {ALLOW: verbs}}}
+def allow_metadata(verbs: str) -> Config:
+    """Returns the metadata of a route that answers 405 with these verbs in Allow."""
+    return {"filter_metadata": {NAMESPACE: {ALLOW: verbs}}}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mediq.policy.v1.policy_pb2 import RateClass
 
+from edge.messages import Config, extension, seconds, typed
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension, seconds, typed
 from mesh.contract.methods import Method
 from mesh.shared_state.rate_limits import DOMAIN, LIMIT_KEY, Limit
 
@@ -33,14 +33,14 @@ _OF_CLASS = {
 
 
 def limit_of(method: Method) -> Limit | None:
-    """The global limit that a method counts in; None for most."""
+    """Returns the global limit that a method counts in; None for most."""
     if method.path == REGISTRATION:
         return Limit.REGISTRATION
     return _OF_CLASS.get(method.policy.rate)
 
 
-def protects(method: Method) -> bool:
-    """Whether a call must be refused when nobody counts: it is one with which people guess."""
+def fails_closed(method: Method) -> bool:
+    """Tells whether a call is refused when nobody counts: one with which people guess passwords."""
     return limit_of(method) == Limit.LOGIN and method.path not in UNGUESSABLE
 
 
@@ -66,12 +66,12 @@ def _filter(settings: EdgeSettings, name: str) -> Config:
 
 
 def limit_filters(settings: EdgeSettings) -> list[Config]:
-    """Both filters; none when there are no global limits."""
+    """Returns both filters; none when there are no global limits."""
     return [_filter(settings, name) for name in (OPEN, CLOSED)] if settings.global_limits else []
 
 
 def limit_settings(method: Method) -> Config:
-    """The settings of a method's route, by filter name; empty when it has no global limit."""
+    """Returns the settings of a method's route, by filter name; empty without a global limit."""
     limit = limit_of(method)
     if limit is None:
         return {}
@@ -82,4 +82,4 @@ def limit_settings(method: Method) -> Config:
         # The address first: one that is over its limit does not use up the limit of all.
         rate_limits=[{"actions": [kind, address]}, {"actions": [kind]}],
     )
-    return {CLOSED if protects(method) else OPEN: counted}
+    return {CLOSED if fails_closed(method) else OPEN: counted}

@@ -7,7 +7,7 @@ Last-Event-ID where it stopped.
 
 from __future__ import annotations
 
-from edge.typed import Config, extension, header, typed
+from edge.messages import Config, extension, header, typed
 
 FILTER = "envoy.filters.http.lua"
 MAX_HELD_BYTES = 1 << 20
@@ -62,7 +62,7 @@ end
 
 
 def stream_filter() -> Config:
-    """The filter with the script; it runs on no route but those that name it."""
+    """Returns the filter with the script; it runs on no route but those that name it."""
     return extension(
         FILTER,
         "envoy.extensions.filters.http.lua.v3.Lua",
@@ -71,12 +71,12 @@ def stream_filter() -> Config:
 
 
 def stream_events() -> Config:
-    """The settings of a stream's route, by filter name."""
+    """Returns the settings of a stream's route, by filter name."""
     return {FILTER: typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=_EVENTS)}
 
 
 def stream_headers() -> list[Config]:
-    """Response headers that keep proxies from collecting or changing a stream."""
+    """Returns the response headers that keep proxies from collecting or changing a stream."""
     return [
         header("cache-control", "no-store, no-transform"),
         header("x-accel-buffering", "no"),

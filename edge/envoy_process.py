@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 
-def binary() -> str:
-    """The Envoy of this environment, or the one on the PATH.
+def envoy_binary() -> str:
+    """Finds the Envoy of this environment, or the one on the PATH.
 
     Raises:
         FileNotFoundError: There is none.
@@ -20,8 +20,8 @@ def binary() -> str:
     return found
 
 
-def command(file: Path, workers: int = 2, log_level: str = "warning") -> list[str]:
-    """The command line that runs Envoy.
+def envoy_command(file: Path, workers: int = 2, log_level: str = "warning") -> list[str]:
+    """Returns the command line that runs Envoy.
 
     Args:
         file: The configuration.
@@ -32,7 +32,7 @@ def command(file: Path, workers: int = 2, log_level: str = "warning") -> list[st
         FileNotFoundError: There is no Envoy.
     """
     return [
-        *(binary(), "--config-path", str(file), "--concurrency", str(workers)),
+        *(envoy_binary(), "--config-path", str(file), "--concurrency", str(workers)),
         # Without it two Envoys on one machine take each other for the same one.
         "--disable-hot-restart",
         *("--log-level", log_level),

@@ -30,7 +30,7 @@ NAME = "SITI RAHMAWATI"
 
 @pytest.fixture(autouse=True)
 def _root_logger() -> Iterator[None]:
-    """The commands set logging up for a process of their own."""
+    """Restores logging, which the commands set up for a process of their own."""
     root = logging.getLogger()
     before = root.handlers, root.level
     yield
@@ -41,7 +41,7 @@ def _root_logger() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Data keys of all services, and migrated databases."""
+    """Makes data keys of all services, and migrated databases."""
     monkeypatch.setenv("MEDIQ_HOME", str(tmp_path))
     for service in services_with_encrypted_columns():
         data_keys.ensure_data_key(tmp_path / "keys", service)
@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def schema() -> str:
-    """The tables of databases here."""
+    """Returns the tables of databases here."""
     return SERVICE
 
 
@@ -78,7 +78,7 @@ def known(folder: Path, service: str = SERVICE) -> list[str]:
 
 
 def remember(engine: Engine, cipher: FieldCipher, count: int, scope: str = "s") -> None:
-    """Kept answers, as the service writes them."""
+    """Writes kept answers as the service does."""
     with engine.begin() as connection:
         connection.execute(
             insert(IDEMPOTENCY),

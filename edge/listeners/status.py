@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from edge.clusters.local import ADMIN
+from edge.messages import Config, extension, socket_address
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension, socket_address
 
-ADMIN = "admin"
 PATHS = ("/ready", "/stats/prometheus")
 """What may be read. Everything else of the admin interface can change or tell too much."""
 
 
-def admin_cluster(settings: EdgeSettings) -> Config:
-    """The admin interface as a target."""
-    endpoint = {"endpoint": {"address": socket_address("127.0.0.1", settings.admin_port)}}
-    return {
-        "name": ADMIN,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
-
-
 def status_listener(settings: EdgeSettings, port: int) -> Config:
-    """The listener, on the address of the API and a port of its own."""
+    """Returns the listener, on the address of the API and a port of its own."""
     reading = {"name": ":method", "string_match": {"exact": "GET"}}
     routes = [
         {"match": {"path": path, "headers": [reading]}, "route": {"cluster": ADMIN}}

@@ -1,4 +1,4 @@
-"""The way of the kit's own commands into the audit trail."""
+"""Records in the audit trail what commands of operators have done."""
 
 import asyncio
 
@@ -19,8 +19,8 @@ from mesh.persistence.database import Database
 from mesh.settings import ServiceSettings, settings_of
 
 
-def recorded_in_trail(service: str, command: str) -> bool:
-    """Writes down what a command has done, in the database of the service that it concerns.
+def record_command(service: str, command: str) -> bool:
+    """Records what a command has done, in the database of the service that it concerns.
 
     Afterwards, not in one transaction with it: a stolen key is taken out when no database answers
     too. The service takes the event into the trail when it runs.
@@ -30,7 +30,7 @@ def recorded_in_trail(service: str, command: str) -> bool:
         command: The words of the command, with the key or the service that it was about.
 
     Returns:
-        Whether it is written down; if not, standard error says so.
+        Whether it is recorded; if not, standard error says so.
     """
     try:
         asyncio.run(_write(settings_of(service), command))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edge.messages import Config, extension
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension
 
 FIELDS = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
@@ -27,7 +27,7 @@ FIELDS = {
 
 
 def access_log(settings: EdgeSettings) -> list[Config]:
-    """The access loggers."""
+    """Returns the access loggers."""
     return [
         extension(
             "envoy.access_loggers.file",

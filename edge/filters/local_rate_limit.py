@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from mediq.policy.v1.policy_pb2 import RateClass
 
+from edge.messages import Config, extension, seconds
+from edge.route_metadata import NAMESPACE, RATE_CLASS
 from edge.settings import Bucket, EdgeSettings, Rates
-from edge.typed import Config, extension, seconds
 
 FILTER = "envoy.filters.http.local_ratelimit"
-METADATA = "mediq"
-"""Namespace of what the filters and error replies must know about a route."""
-RATE = "rate_class"
-"""Key of a route's rate class, in its metadata and in the descriptors."""
 
 
 def class_name(rate: RateClass.ValueType) -> str:
-    """The name of a class in the configuration: READ for RATE_CLASS_READ."""
+    """Returns the name of a class in the configuration: READ for RATE_CLASS_READ."""
     return RateClass.Name(rate).removeprefix("RATE_CLASS_")
 
 
@@ -28,7 +25,7 @@ def _bucket(bucket: Bucket) -> Config:
 
 
 def _descriptors(rate: RateClass.ValueType, rates: Rates) -> list[Config]:
-    entry = {"key": RATE, "value": class_name(rate)}
+    entry = {"key": RATE_CLASS, "value": class_name(rate)}
     return [
         {"entries": [entry], "token_bucket": _bucket(rates.shared)},
         {
@@ -40,11 +37,11 @@ def _descriptors(rate: RateClass.ValueType, rates: Rates) -> list[Config]:
 
 
 def _counted_as() -> list[Config]:
-    """Each call is counted by its route's class, and by class and address together."""
+    """Counts each call by its route's class, and by class and address together."""
     kind = {
         "metadata": {
-            "descriptor_key": RATE,
-            "metadata_key": {"key": METADATA, "path": [{"key": RATE}]},
+            "descriptor_key": RATE_CLASS,
+            "metadata_key": {"key": NAMESPACE, "path": [{"key": RATE_CLASS}]},
             "source": "ROUTE_ENTRY",
         }
     }
@@ -52,7 +49,7 @@ def _counted_as() -> list[Config]:
 
 
 def rate_filter(settings: EdgeSettings) -> Config:
-    """The filter with all buckets."""
+    """Returns the filter with all buckets."""
     every = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     return extension(
         FILTER,

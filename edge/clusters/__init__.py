@@ -1,0 +1,1 @@
+"""Upstream clusters, and the certificates with which Envoy calls them."""

@@ -1,0 +1,1 @@
+"""What Envoy listens on: the API, the status port, their access log and local replies."""

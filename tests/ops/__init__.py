@@ -1,0 +1,1 @@
+"""The mediq command, the supervisor of a mesh on one machine."""
