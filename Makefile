@@ -13,6 +13,9 @@ CARD ?=
 TRAIN ?= .mediq/train
 PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc training tools
 
+# Programs are started by the hundred: without their bytecode each start compiles them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run test test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train train-check clean
 

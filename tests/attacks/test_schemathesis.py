@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeAlias
 
 import hypothesis
@@ -19,7 +20,8 @@ OPERATIONS = [
 ]
 """Every route but those of streams, which do not end."""
 SEED = 2027
-EXAMPLES = 10
+EXAMPLES = int(os.environ.get("MEDIQ_TEST_EXAMPLES", "4"))
+"""Of each route and mode. The limits of every value are tried anyway, without chance."""
 AnyCase: TypeAlias = "Case[Any]"
 VERBS = {"delete", "get", "options", "patch", "post", "put", "trace"}
 """Without QUERY, which Envoy refuses before it looks at the path: it is not in its parser."""
