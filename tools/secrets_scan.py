@@ -7,7 +7,6 @@ left out, a secret in them would stand in their sources too.
 
 import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +15,13 @@ from detect_secrets.core import baseline as format_of
 from detect_secrets.core.secrets_collection import SecretsCollection
 from detect_secrets.settings import transient_settings
 
+from tools.versioned import versioned
+
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ".secrets.baseline"
 ADVICE = """
 Take it out. What was committed counts as known to others: change it where it is used.
 If it is no secret: python -m tools.secrets_scan --accept, and say why in the commit."""
-
-
-def versioned(root: Path) -> list[str]:
-    """Files of the repository at `root`, new ones too, without those that git ignores."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
-    return sorted(name for name in set(listed.split("\0")) if name and (root / name).is_file())
 
 
 def new_secrets(root: Path, files: Sequence[str], *, accept: bool = False) -> list[str]:

@@ -32,11 +32,11 @@ def test_stored_data_gets_the_new_key(
     assert added.returncode == 0, added.stderr
     assert len(added.stdout.splitlines()) == 4
 
-    def encrypted_anew() -> bool:
+    def all_use_the_new_key() -> bool:
         found = old_ones()
         return len(found) == 4 and not any(found.values())
 
-    eventually_now(encrypted_anew, 300)
+    eventually_now(all_use_the_new_key, 300)
     assert names() == before
     eventually_now(lambda: len(rotations(running)) >= 4, 300)
     assert {line["service"] for line in rotations(running)} == {

@@ -119,7 +119,7 @@ def test_a_vulnerable_release_fails_the_check(command: Callable[..., None], tmp_
     assert failed.value.code == "four==4.0: not looked up yet: make audit\ntwo==2.0: PYSEC-2026-1"
 
 
-def test_a_vulnerability_found_anew_fails_the_refresh(
+def test_a_vulnerability_found_since_fails_the_refresh(
     command: Callable[..., None], tmp_path: Path
 ) -> None:
     pages = {"/one/1.0/json": about("1.0", "PYSEC-2026-2"), "/three/3.0/json": about("3.0")}

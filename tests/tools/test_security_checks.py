@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.secrets_scan import BASELINE, ROOT, new_secrets, versioned
+from tools.secrets_scan import BASELINE, ROOT, new_secrets
+from tools.versioned import versioned
 
 KEY = "-----BEGIN " + "EC PRIVATE KEY-----"
 PASSWORD = "AMQP_URL = 'amqp://mediq:" + "Zx81kQ0vTr" + "@broker/'"

@@ -1,9 +1,9 @@
 """Runs both checks on the files that git knows."""
 
-import subprocess
 import sys
 from pathlib import Path
 
+from tools.versioned import versioned
 from tools.words import banned, docstrings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -11,14 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def main() -> int:
     """Prints what is wrong with the words of the project; returns 1 when there is something."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    files = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    files = versioned(ROOT)
     problems = [*banned.check(ROOT, files), *docstrings.check(ROOT, files)]
     for problem in problems:
         print(problem)

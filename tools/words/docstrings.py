@@ -1,6 +1,7 @@
 """Finds public docstrings that do not begin with a verb."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,10 +28,11 @@ def load_verbs() -> frozenset[str]:
 
 
 def decorators(node: Documented) -> Iterator[str]:
-    """Yields the last names of a definition's decorators, such as `command` of `@app.command()`."""
+    """Yields the last names of a definition's decorators, such as `property`."""
     for decorator in node.decorator_list:
-        named = decorator.func if isinstance(decorator, ast.Call) else decorator
-        yield named.attr if isinstance(named, ast.Attribute) else getattr(named, "id", "")
+        yield (
+            decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")
+        )
 
 
 def public(tree: ast.Module) -> Iterator[Documented]:
@@ -55,31 +57,33 @@ def first_word(node: Documented) -> str:
     return words[0].strip(".,:;`") if words else ""
 
 
-def is_verb(node: Documented, verbs: frozenset[str]) -> bool:
+def begins_with_verb(node: Documented, verbs: frozenset[str], *, order: bool) -> bool:
     """Tells whether a docstring begins with a verb.
 
-    What a command says is shown to the person who types it, so there the verb is an order: Start.
+    Args:
+        node: What it describes.
+        verbs: In the third person.
+        order: The verb may be an order too: Start.
     """
     word = first_word(node)
-    if {"command", "callback", "group"} & set(decorators(node)):
-        return (
-            not word
-            or any(word + ending in verbs for ending in ("s", "es"))
-            or (word.endswith("y") and word[:-1] + "ies" in verbs)
-        )
-    return not word or word in verbs
+    orders = {word + "s", word + "es", re.sub("y$", "ies", word)} if order else set()
+    return not word or bool(verbs & {word, *orders})
 
 
 def check(root: Path, files: Iterable[str]) -> Iterator[str]:
-    """Yields a line for each public docstring that begins with no verb; paths are from `root`."""
+    """Yields a line for each public docstring that begins with no verb; paths are from `root`.
+
+    What a command says is shown to the person who types it, so there the verb is an order.
+    """
     verbs = load_verbs()
     for file in files:
         if not file.endswith(".py") or file.partition("/")[0] not in PACKAGES:
             continue
         if "/migrations/versions/" in file:
             continue
+        is_cli = "/cli/" in file or file.endswith("/cli.py")
         for node in public(ast.parse((root / file).read_text())):
-            if not is_verb(node, verbs):
+            if not begins_with_verb(node, verbs, order=is_cli):
                 yield (
                     f"{file}:{node.lineno}: {node.name} begins with {first_word(node)}, not with "
                     "a verb (tools/words/verbs.txt)"

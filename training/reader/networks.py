@@ -100,7 +100,7 @@ def _pair(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 def make_recognizer() -> Any:
-    """EasyOCR's english_g2 network without weights: VGG, two LSTMs, CTC.
+    """Makes EasyOCR's english_g2 network without weights: VGG, two LSTMs, CTC.
 
     Shapes: n x 1 x CROP_HEIGHT_PX x width of -1 to 1, n x about width / 4 x characters logits.
     """
