@@ -17,13 +17,13 @@ THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
 
 
 DERIVED = {
-    "gen/mediq/asyncapi.json": "tools.asyncapi",
-    "gen/mediq/openapi.json": "tools.openapi",
-    "gen/mediq/service_config.json": "tools.service_config",
-    "docs/reference/access.md": "tools.access",
-    "docs/reference/commands.md": "tools.commands_page",
-    "docs/reference/metrics.md": "tools.metrics_page",
-    "docs/reference/settings.md": "tools.settings_page",
+    "gen/mediq/asyncapi.json": "tools.generation.asyncapi",
+    "gen/mediq/openapi.json": "tools.generation.openapi",
+    "gen/mediq/service_config.json": "tools.generation.service_config",
+    "docs/reference/access.md": "tools.generation.access",
+    "docs/reference/commands.md": "tools.generation.commands_page",
+    "docs/reference/metrics.md": "tools.generation.metrics_page",
+    "docs/reference/settings.md": "tools.generation.settings_page",
     "envoy/envoy.yaml": "edge",
     "envoy/edge_certificate.yaml": "edge default edge_certificate.yaml",
     "envoy/trusted_authorities.yaml": "edge default trusted_authorities.yaml",

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 from tests.attacks.world import World
-from tools.access import Caller
+from tools.generation.access import Caller
 
 INVALID = (401, "INVALID_CREDENTIALS")
 

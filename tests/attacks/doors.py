@@ -18,7 +18,7 @@ from mesh.errors import StatusCode
 from mesh.identity.tls import channel_credentials
 from tests.attacks.made import rest_of
 from tests.attacks.world import World
-from tools.access import Verdict, names_owned
+from tools.generation.access import Verdict, names_owned
 
 REFUSALS = {
     "TOKEN_MISSING": Verdict.UNAUTHENTICATED,

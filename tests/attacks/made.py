@@ -21,8 +21,8 @@ from mediq.policy.v1.policy_pb2 import Access
 
 from mesh.contract.methods import HttpRule, Method, methods
 from mesh.contract.validation import validate
-from tools.access import collection_of
 from tools.contract_lint.contracts import rules_of
+from tools.generation.access import collection_of
 
 OF_PATIENTS = frozenset(
     {

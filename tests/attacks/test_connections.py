@@ -18,7 +18,7 @@ from tests.attacks.guarded import GUARDED, forger_for
 from tests.attacks.made import request_for
 from tests.attacks.world import World, bearer
 from tests.support.waiting import eventually_now
-from tools.access import Verdict
+from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
 RENEWED_SECONDS = 120

@@ -15,7 +15,7 @@ from tests.attacks.doors import Doors
 from tests.attacks.guarded import GUARDED
 from tests.attacks.made import request_for
 from tests.attacks.world import Json, World, bearer
-from tools.access import Verdict
+from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
 WITHIN_SECONDS = 5

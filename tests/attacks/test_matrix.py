@@ -1,6 +1,6 @@
 """Every RPC, called by everyone, on their own objects and on somebody else's.
 
-What must happen is computed from the policies (tools/access.py, which prints
+What must happen is computed from the policies (tools/generation/access.py, which prints
 docs/reference/access.md).
 """
 
@@ -21,7 +21,7 @@ from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
 from tests.attacks.world import World
 from tests.support.scan import NUMBER
-from tools.access import CALLERS, Caller, Verdict, matrix_cell, verdict
+from tools.generation.access import CALLERS, Caller, Verdict, matrix_cell, verdict
 
 pytestmark = pytest.mark.model
 TESTS = Path(__file__).parents[1]

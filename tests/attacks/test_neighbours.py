@@ -13,8 +13,8 @@ from tests.attacks.callers import headers_of
 from tests.attacks.doors import Doors
 from tests.attacks.made import FOR_PERSONS, Side, request_for
 from tests.attacks.world import World
-from tools.access import CALLERS, STAFF, Caller, Verdict, verdict
 from tools.contract_lint.contracts import rules_of
+from tools.generation.access import CALLERS, STAFF, Caller, Verdict, verdict
 
 pytestmark = pytest.mark.model
 NIK = "3201016203850055"

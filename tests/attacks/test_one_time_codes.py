@@ -15,7 +15,7 @@ from mesh.contract.methods import methods
 from tests.attacks.callers import operator
 from tests.attacks.doors import Doors
 from tests.attacks.world import World
-from tools.access import Verdict
+from tools.generation.access import Verdict
 from user_svc.domain.totp import STEP_SECONDS
 
 pytestmark = pytest.mark.model

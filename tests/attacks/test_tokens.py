@@ -15,7 +15,7 @@ from tests.attacks.guarded import GUARDED, forger_for
 from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer
 from tests.support.forgeries import FORGERIES
-from tools.access import Verdict
+from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
 PARALLEL = 8

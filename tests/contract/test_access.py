@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mesh.contract.methods import Method, methods
-from tools import access
+from tools.generation import access
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 

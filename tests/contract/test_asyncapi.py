@@ -18,7 +18,7 @@ from mediq.queue.v1.queue_pb2 import Priority, TicketStatus
 from mesh.messaging.events import Event
 from mesh.messaging.rabbit import message_of
 from queue_svc.messages.routing_keys import FEED, event_names, routing_key
-from tools import asyncapi
+from tools.generation import asyncapi
 
 DOCUMENT: dict[str, Any] = asyncapi.document()
 CHANNEL = DOCUMENT["channels"]["ticketEvents"]

@@ -7,7 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from mesh.contract.methods import HttpRule, Method, methods
-from tools import openapi
+from tools.generation import openapi
 
 DOCUMENT: dict[str, Any] = openapi.document()
 OPERATIONS = {

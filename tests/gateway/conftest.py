@@ -18,7 +18,7 @@ from gateway.__main__ import build
 from gateway.settings import GatewaySettings
 from mesh.contract.methods import SERVERS
 from tests.support.mesh import Mesh
-from tools import openapi
+from tools.generation import openapi
 
 if TYPE_CHECKING:
     from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub

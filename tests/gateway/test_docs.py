@@ -21,7 +21,7 @@ from gateway.adapters.assets import BUNDLED, INITIALIZER
 from gateway.settings import GatewaySettings
 from mesh.rpc.server import Server
 from tests.support.mesh import Mesh, problem
-from tools import openapi
+from tools.generation import openapi
 
 if TYPE_CHECKING:
     from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub

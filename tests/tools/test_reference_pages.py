@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from mesh.settings import ServiceSettings
-from tools import commands_page, metrics_page, settings_page
+from tools.generation import commands_page, metrics_page, settings_page
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "user_svc", "ocr_svc", "ocr_engine", "queue_svc", "institution_svc")

@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from mediq.policy.v1.policy_pb2 import server as server_option
 
 from mesh.contract.methods import SERVERS, HttpRule, Method, peer_name, read_method
-from tools.source_info import PACKAGE, Element, elements, ours
+from tools.generation.source_info import PACKAGE, Element, elements, ours
 
 SOURCES = "protos"
 """The folder of the sources, and the place of what is wrong with the contracts as a whole."""

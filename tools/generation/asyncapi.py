@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 of the ticket events, from the contract: `python -m tools.asyncapi` prints it."""
+"""AsyncAPI 3.0 of the ticket events: `python -m tools.generation.asyncapi` prints it."""
 
 import json
 
@@ -6,7 +6,7 @@ from mediq.queue.v1.event_pb2 import TicketEvent, TicketEventType
 
 from mesh.messaging.rabbit import CONTENT_TYPE, TYPE_URL, type_of
 from queue_svc.messages.routing_keys import FEED, event_name, event_names
-from tools.openapi_schemas import Components, Schema, comments
+from tools.generation.openapi_schemas import Components, Schema, comments
 
 ADDRESS = "{institutionId}.{serviceId}.{event}"
 BINDING = "0.3.0"

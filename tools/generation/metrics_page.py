@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 LEFT_OUT = {"bench", "docs", "gen", "tests", "tools"}
 KINDS = {
     "create_counter": "counter",

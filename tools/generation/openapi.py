@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of the REST interface, made from the contracts: `python -m tools.openapi` prints it.
+"""OpenAPI 3.1 of the REST interface: `python -m tools.generation.openapi` prints it.
 
 It says what Envoy's transcoder does: default values are printed, unknown JSON fields are dropped,
 streams are Server-Sent Events, and every error is a google.rpc.Status.
@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from mediq.policy.v1.policy_pb2 import Access, RateClass
 
 from mesh.contract.methods import HttpRule, Method, methods, peer_name, role_name, scope_name
-from tools.openapi_schemas import (
+from tools.generation.openapi_schemas import (
     WELL_KNOWN,
     Components,
     Schema,

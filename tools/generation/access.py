@@ -1,5 +1,6 @@
-"""The tables of who may call what, made from the contracts: `python -m tools.access` prints them.
+"""The tables of who may call what, made from the contracts.
 
+`python -m tools.generation.access` prints them.
 tests/attacks/test_matrix.py makes every one of these calls against the running mesh.
 """
 

@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from mesh.settings import ServiceSettings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 HEAD = """# Settings
 
 Environment variables; each has a default that works on one machine. Generated from the settings

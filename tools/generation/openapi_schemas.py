@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from mesh.contract.methods import DESCRIPTOR_SET
-from tools.source_info import elements
+from tools.generation.source_info import elements
 
 Schema = dict[str, Any]
 
