@@ -32,18 +32,11 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
 from mesh.clock import timestamp
 from mesh.errors import MeshError, StatusCode
+from ocr_svc.domain.draft import CORRECTABLE, Content, current_fields
 from ocr_svc.domain.driving_licence import SEXES, registrable
 from ocr_svc.domain.erasure import Visits
-from ocr_svc.domain.registration import (
-    CORRECTABLE,
-    SIM,
-    CardWarning,
-    Content,
-    Identity,
-    ReadField,
-    Reading,
-    current_fields,
-)
+from ocr_svc.domain.reading import SIM, CardWarning, ReadField, Reading
+from ocr_svc.domain.registration import Identity
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub

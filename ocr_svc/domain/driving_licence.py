@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from types import MappingProxyType
 
-from ocr_svc.domain.registration import SIM, CardWarning, Reading
+from ocr_svc.domain.reading import SIM, CardWarning, Reading
 
 SEXES = MappingProxyType({"PRIA": "LAKI-LAKI", "WANITA": "PEREMPUAN"})
 """The sex as a KTP says it, by how a SIM says it."""

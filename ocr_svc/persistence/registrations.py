@@ -15,7 +15,8 @@ from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import StatusCode
 from mesh.persistence.database import UtcDateTime
 from ocr_svc.domain.consent import Purpose
-from ocr_svc.domain.registration import UNFINISHED, Content, Draft, Identity, Registration, State
+from ocr_svc.domain.draft import Content, Draft
+from ocr_svc.domain.registration import UNFINISHED, Identity, Registration, State
 from ocr_svc.persistence.leases import LeasedRow, Leases, changed
 
 KEPT_HOURS = 24

@@ -22,8 +22,10 @@ from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
 from ocr_svc.adapters.clients import Accounts, CardReader, Facilities, ktp_message, sim_message
+from ocr_svc.domain import draft as drafts
 from ocr_svc.domain import registration
 from ocr_svc.domain.consent import Consent, Purpose, consent_of, require_agreed
+from ocr_svc.domain.reading import CardWarning
 from ocr_svc.persistence.registrations import Repository, new_id
 from ocr_svc.servicers.upload import photo_of
 from ocr_svc.settings import OcrSettings
@@ -37,7 +39,7 @@ ATTEMPTS = 5
 """Tries of a change to a draft that another change overtook."""
 
 
-def _draft(draft: registration.Draft, content: registration.Content) -> messages.Draft:
+def _draft(draft: drafts.Draft, content: drafts.Content) -> messages.Draft:
     message = messages.Draft(
         id=draft.id,
         document_type=engine.DocumentType.Value(content.reading.document_type),
@@ -118,11 +120,11 @@ class RegistrationServicer(RegistrationServiceServicer):
         draft = await self._uploaded(request.request_id, fingerprint)
         if draft is None:
             return await self._read_card(request.request_id, photo, fingerprint)
-        content = registration.require_content(draft, draft.id, self._clock())
+        content = drafts.require_content(draft, draft.id, self._clock())
         session = await self._accounts.registration_session(draft.id)
         return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
 
-    async def _uploaded(self, request_id: str, fingerprint: str) -> registration.Draft | None:
+    async def _uploaded(self, request_id: str, fingerprint: str) -> drafts.Draft | None:
         """The draft that this upload made before.
 
         The method is public: whoever has the request_id may ask. That alone opens no draft, the
@@ -142,7 +144,7 @@ class RegistrationServicer(RegistrationServiceServicer):
             return None
         draft, known = found
         if known != fingerprint:
-            raise registration.reused_request_id()
+            raise drafts.reused_request_id()
         return draft
 
     async def _read_card(
@@ -158,8 +160,8 @@ class RegistrationServicer(RegistrationServiceServicer):
             reading_task.cancel()
             session_task.cancel()
         time = self._clock()
-        content = registration.Content(reading, reading.warnings)
-        draft = registration.Draft(draft_id, time + self._draft_time, 1, content)
+        content = drafts.Content(reading, reading.warnings)
+        draft = drafts.Draft(draft_id, time + self._draft_time, 1, content)
 
         def add(unit: Session) -> None:
             self._repository.add_draft(unit, draft, request_id, fingerprint, time)
@@ -172,18 +174,18 @@ class RegistrationServicer(RegistrationServiceServicer):
             other = await self._uploaded(request_id, fingerprint)
             if other is None:
                 raise
-            draft, content = other, registration.require_content(other, other.id, time)
+            draft, content = other, drafts.require_content(other, other.id, time)
             session = await self._accounts.registration_session(other.id)
         return messages.UploadDocumentResponse(draft=_draft(draft, content), session=session)
 
-    async def _open(self, draft_id: str) -> tuple[registration.Draft, registration.Content]:
+    async def _open(self, draft_id: str) -> tuple[drafts.Draft, drafts.Content]:
         """A draft that waits for its confirmation.
 
         Raises:
             MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
         """
         draft = await self._database.read(lambda session: self._repository.draft(session, draft_id))
-        content = registration.require_content(draft, draft_id, self._clock())
+        content = drafts.require_content(draft, draft_id, self._clock())
         assert draft is not None
         return draft, content
 
@@ -195,7 +197,7 @@ class RegistrationServicer(RegistrationServiceServicer):
     ) -> messages.Draft:
         changes = {
             name: str(getattr(request, name))
-            for name in registration.CORRECTABLE
+            for name in drafts.CORRECTABLE
             if request.HasField(name)  # type: ignore[arg-type]
         }
         fingerprint = self._repository.fingerprint(request.SerializeToString(deterministic=True))
@@ -205,19 +207,17 @@ class RegistrationServicer(RegistrationServiceServicer):
             if known == fingerprint:
                 return _draft(draft, content)
             if known is not None:
-                raise registration.reused_request_id()
-            changed = registration.correct(
+                raise drafts.reused_request_id()
+            changed = drafts.correct(
                 content, changes, request.request_id, fingerprint, self._clock()
             )
-            changed = registration.with_warnings(changed, await self._validate(changed))
+            changed = drafts.with_warnings(changed, await self._validate(changed))
             replace = partial(self._repository.replace_content, draft=draft, content=changed)
             if await self._noted(replace, messages.Draft(id=draft.id)):
                 return _draft(draft, changed)
         raise _overtaken()
 
-    async def _validate(
-        self, content: registration.Content
-    ) -> tuple[registration.CardWarning, ...] | None:
+    async def _validate(self, content: drafts.Content) -> tuple[CardWarning, ...] | None:
         try:
             return await self._reader.validate(content)
         except MeshError as error:
@@ -260,7 +260,7 @@ class RegistrationServicer(RegistrationServiceServicer):
 
         def look(
             session: Session,
-        ) -> tuple[registration.Draft | None, registration.Registration | None]:
+        ) -> tuple[drafts.Draft | None, registration.Registration | None]:
             # In this order: when the draft is seen as confirmed, its registration is seen too.
             draft = self._repository.draft(session, request.draft_id)
             return draft, self._repository.registration_of(session, request.draft_id)
@@ -274,7 +274,7 @@ class RegistrationServicer(RegistrationServiceServicer):
                 return found
             require_agreed(request.consent_version, purposes, self._consents)
             identity = registration.identity_of(
-                registration.require_content(draft, request.draft_id, self._clock())
+                drafts.require_content(draft, request.draft_id, self._clock())
             )
             assert draft is not None
             time_zone = await self._facilities.require_service(

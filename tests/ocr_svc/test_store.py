@@ -19,17 +19,9 @@ from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import StatusCode
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
-from ocr_svc.domain.registration import (
-    CardWarning,
-    Content,
-    Correction,
-    Draft,
-    Identity,
-    ReadField,
-    Reading,
-    Registration,
-    State,
-)
+from ocr_svc.domain.draft import Content, Correction, Draft
+from ocr_svc.domain.reading import CardWarning, ReadField, Reading
+from ocr_svc.domain.registration import Identity, Registration, State
 from ocr_svc.persistence.registrations import KEPT_HOURS, DraftRow, RegistrationRow, Repository
 from tests.support.databases import on_empty
 

@@ -73,7 +73,7 @@ def broken(folder: Path) -> list[str]:
         ("mesh/errors.py", "import queue_svc.settings", "The kit imports no service"),
         (
             "user_svc/domain/accounts.py",
-            "from ocr_svc.domain.registration import Draft",
+            "from ocr_svc.domain.draft import Draft",
             "A service imports no other one",
         ),
         (
