@@ -54,6 +54,13 @@ Row = TypeVar("Row", bound=LeasedRow)
 Item = TypeVar("Item", bound=LeasedItem)
 
 
+def changes_a_row(session: Session, statement: Update) -> bool:
+    """Runs an update and returns whether it found a row."""
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount > 0
+
+
 class LeaseRepository(ABC, Generic[Row, Item]):
     """Reads, leases and changes the rows of one table in one unit of work."""
 
@@ -110,7 +117,8 @@ class LeaseRepository(ABC, Generic[Row, Item]):
             The row; None when there is no step to do or another one has the lease.
         """
         table = self._table
-        claimed = self._changes(
+        claimed = changes_a_row(
+            self._session,
             update(table)
             .where(
                 table.id == item_id,
@@ -121,7 +129,7 @@ class LeaseRepository(ABC, Generic[Row, Item]):
                     table.lease_until <= now,
                 ),
             )
-            .values(lease_owner=owner, lease_until=until)
+            .values(lease_owner=owner, lease_until=until),
         )
         return self.get(item_id) if claimed else None
 
@@ -149,12 +157,6 @@ class LeaseRepository(ABC, Generic[Row, Item]):
                 next_attempt_time=now, lease_owner="", lease_until=None
             )
         )
-
-    def _changes(self, statement: Update) -> bool:
-        """Runs an update and returns whether it found a row."""
-        result = self._session.execute(statement)
-        assert isinstance(result, CursorResult)
-        return result.rowcount > 0
 
     def _owned(self, item_id: str, owner: str, now: datetime.datetime) -> Update:
         """Begins a change by the owner of the lease; who lost it changes nothing."""

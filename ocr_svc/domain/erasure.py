@@ -26,7 +26,7 @@ class State(StrEnum):
 
 UNFINISHED = (State.ACCEPTED, State.DUE, State.ACCOUNT_ERASED)
 """States with a step to do. RETAINED has none: nothing can touch what the law wants kept, until
-`Erasures.wake` finds that its time is over."""
+`ErasureRepository.wake_retained` finds that its time is over."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ MAX_NAME_CHARACTERS = 60
 MAX_AGE_YEARS = 150
 """More is a year that was misread; queue_svc refuses it."""
 _NIK = re.compile(r"[0-9]{16}")
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
 _PERMANENT = frozenset(
     {
         StatusCode.INVALID_ARGUMENT,
@@ -150,8 +148,3 @@ def require_same_target(
 def is_permanent(kind: StatusCode) -> bool:
     """Whether the refusal of a step is final. All else is tried again with the same key."""
     return kind in _PERMANENT
-
-
-def pause_seconds(attempts: int) -> float:
-    """How long to wait after so many tries that came to nothing."""
-    return float(min(_FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10), _LONGEST_PAUSE_SECONDS))

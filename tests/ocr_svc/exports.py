@@ -6,8 +6,7 @@ from typing import Any
 
 from mediq.ocr.v1 import data_rights_service_pb2 as messages
 
-from ocr_svc.persistence.erasures import ErasureRow
-from ocr_svc.persistence.registrations import DraftRow, RegistrationRow
+from ocr_svc.persistence.models import DraftRow, ErasureRow, RegistrationRow
 from tests.ocr_svc.conftest import Clinic, rights_token
 
 FATE: dict[type[Any], dict[str, tuple[str, str]]] = {

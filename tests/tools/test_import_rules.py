@@ -56,6 +56,11 @@ def broken(folder: Path) -> list[str]:
             "Servicers translate: they know neither SQL nor tables",
         ),
         (
+            "ocr_svc/servicers/registration.py",
+            "from ocr_svc.persistence.draft_repository import DraftRepository",
+            "Servicers translate: they know neither SQL nor tables",
+        ),
+        (
             "queue_svc/servicers/tickets.py",
             "from ops.supervisor import Supervisor",
             "Neither kit nor services know Envoy's generator or operations",
@@ -87,8 +92,8 @@ def broken(folder: Path) -> list[str]:
             "The rooms of the account service stand on each other",
         ),
         (
-            "ocr_svc/persistence/leases.py",
-            "from ocr_svc.workflows.step_runner import Steps",
+            "ocr_svc/persistence/draft_repository.py",
+            "from ocr_svc.application.unit_of_work import UnitsOfWork",
             "The rooms of the registration service stand on each other",
         ),
         (
