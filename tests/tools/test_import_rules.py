@@ -83,7 +83,7 @@ def broken(folder: Path) -> list[str]:
         ),
         (
             "gateway/domain/health.py",
-            "from gateway.adapters.services import HealthClient",
+            "from gateway.adapters.service_health import HealthClient",
             "The rooms of the gateway stand on each other",
         ),
         (
