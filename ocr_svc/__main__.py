@@ -10,6 +10,7 @@ from mesh.background import run_periodically
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
+from mesh.persistence.database import Database
 from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
@@ -57,32 +58,7 @@ def wire(server: Server, clock: Clock, consents: Sequence[Consent] = CONSENTS) -
     recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
     units = UnitsOfWork(database, cipher, recorder)
     accounts, queue, reader = Accounts(channels), Queue(channels), CardReader(channels)
-    lease_seconds = settings.lease_seconds
-
-    registering = RegistrationWorkflow(
-        database,
-        units,
-        accounts,
-        queue,
-        clock,
-        lease_seconds=lease_seconds,
-        poll_seconds=settings.poll_seconds,
-        give_up_minutes=settings.give_up_minutes,
-    )
-    server.on_close(registering.close)
-    server.add_background_task(registering.run)
-    erasing = ErasureWorkflow(
-        database,
-        units,
-        accounts,
-        queue,
-        clock,
-        # A patient may have hundreds of tickets to be taken out of: that step has 10 s.
-        lease_seconds=2 * lease_seconds,
-        poll_seconds=settings.poll_seconds,
-    )
-    server.on_close(erasing.close)
-    server.add_background_task(erasing.run)
+    registering, erasing = _workflows(server, settings, database, units, accounts, queue, clock)
 
     drafts = DraftHandler(units, reader, clock)
     registrations = RegistrationReads(units, accounts)
@@ -96,7 +72,7 @@ def wire(server: Server, clock: Clock, consents: Sequence[Consent] = CONSENTS) -
             registrations,
             clock,
             consents,
-            lease_seconds,
+            settings.lease_seconds,
         ),
         registrations,
         consents,
@@ -110,7 +86,7 @@ def wire(server: Server, clock: Clock, consents: Sequence[Consent] = CONSENTS) -
             queue,
             erasing,
             clock,
-            lease_seconds=lease_seconds,
+            lease_seconds=settings.lease_seconds,
             retention_days=settings.retention_days,
         ),
     )
@@ -118,6 +94,42 @@ def wire(server: Server, clock: Clock, consents: Sequence[Consent] = CONSENTS) -
     for work in (erasing.wake_retained, drafts.erase_ended):
         server.add_background_task(partial(run_periodically, work, settings.purge_seconds))
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+
+
+def _workflows(
+    server: Server,
+    settings: OcrSettings,
+    database: Database,
+    units: UnitsOfWork,
+    accounts: Accounts,
+    queue: Queue,
+    clock: Clock,
+) -> tuple[RegistrationWorkflow, ErasureWorkflow]:
+    """Makes the workflows, which run as long as the server."""
+    registering = RegistrationWorkflow(
+        database,
+        units,
+        accounts,
+        queue,
+        clock,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+        give_up_minutes=settings.give_up_minutes,
+    )
+    erasing = ErasureWorkflow(
+        database,
+        units,
+        accounts,
+        queue,
+        clock,
+        # A patient may have hundreds of tickets to be taken out of: that step has 10 s.
+        lease_seconds=2 * settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+    )
+    for workflow in (registering, erasing):
+        server.on_close(workflow.close)
+        server.add_background_task(workflow.run)
+    return registering, erasing
 
 
 if __name__ == "__main__":

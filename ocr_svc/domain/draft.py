@@ -27,7 +27,7 @@ NIK_NOT_READ = "NIK_NOT_READ"
 
 @dataclass(frozen=True)
 class Correction:
-    """One correction, beside what was read."""
+    """Holds one correction, beside what was read."""
 
     field: str
     read_value: str
@@ -37,7 +37,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Content:
-    """What a draft holds. All of it is personal: it is stored sealed and goes as a whole."""
+    """Holds what is in a draft. All of it is personal: it is encrypted and goes as a whole."""
 
     reading: Reading
     warnings: tuple[CardWarning, ...]
@@ -50,7 +50,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Draft:
-    """A draft. Its content is gone once it is confirmed or has ended."""
+    """Holds a draft. Its content is gone once it is confirmed or has ended."""
 
     id: str
     expire_time: datetime.datetime
@@ -61,7 +61,7 @@ class Draft:
 
 
 def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) -> Content:
-    """What an open draft holds.
+    """Returns what an open draft holds.
 
     Raises:
         MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
@@ -76,14 +76,14 @@ def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) 
 
 
 def reused_request_id() -> MeshError:
-    """The error for a request_id that came with another body before."""
+    """Returns the error for a request_id that came with another body before."""
     return MeshError(
         "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
 
 
 def current_fields(content: Content) -> dict[str, ReadField]:
-    """The fields with their corrections; a corrected one keeps its raw value and is sure."""
+    """Returns the fields with corrections; a corrected one keeps its raw value and is sure."""
     fields = dict(content.reading.fields)
     for one in content.corrections:
         read = fields.get(one.field, ReadField(""))
@@ -92,7 +92,7 @@ def current_fields(content: Content) -> dict[str, ReadField]:
 
 
 def nik_changes(read: str, given: str) -> int:
-    """In how many digits two NIKs differ.
+    """Counts the digits in which two NIKs differ.
 
     Place by place when both have the same length: counted as insertions and deletions, a whole
     number shifted by one place would be two changes. Otherwise the edit distance, because a digit
@@ -110,7 +110,7 @@ def nik_changes(read: str, given: str) -> int:
 
 
 def _standard(name: str, value: str) -> str:
-    """The form in which cards are printed: upper case, single blanks."""
+    """Returns a value in the form in which cards are printed: upper case, single blanks."""
     text = " ".join(value.split()).upper()
     if not text:
         raise invalid(name, "must not be blank")
@@ -130,7 +130,7 @@ def correct(
     fingerprint: str,
     now: datetime.datetime,
 ) -> Content:
-    """The content with further corrections. The read values stay beside them.
+    """Returns the content with further corrections. The read values stay beside them.
 
     The warnings still hold for the fields before the change; `with_warnings` renews them.
 
@@ -163,7 +163,7 @@ def correct(
 
 
 def with_warnings(content: Content, found: Sequence[CardWarning] | None) -> Content:
-    """The content with the warnings that hold after a correction.
+    """Returns the content with the warnings that hold after a correction.
 
     Args:
         content: What the draft holds, corrections included.

@@ -18,7 +18,7 @@ _POSSIBLE_NIK = re.compile(
 
 
 def registrable(reading: Reading) -> Reading:
-    """The reading with what a registration needs, in the words of a KTP.
+    """Returns the reading with what a registration needs, in the words of a KTP.
 
     A SIM says the sex in other words. Its number is the NIK on the newest cards: then it is the NIK
     as read, and what is doubtful about it is doubtful about the NIK. On others the patient types

@@ -9,7 +9,7 @@ SIM = "DOCUMENT_TYPE_SIM"
 
 @dataclass(frozen=True)
 class ReadField:
-    """One field of a card as the engine read it."""
+    """Holds one field of a card as the engine read it."""
 
     value: str
     """In its standard form. Empty when the field was not found."""
@@ -25,7 +25,7 @@ class ReadField:
 
 @dataclass(frozen=True)
 class CardWarning:
-    """Something doubtful about a reading."""
+    """Warns of something doubtful about a reading."""
 
     reason: str
     """UPPER_SNAKE."""
@@ -39,7 +39,7 @@ class CardWarning:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the engine read from a photo. Never changed."""
+    """Holds what the engine read from a photo. Never changed."""
 
     document_type: str
     """Kind of card, by its name in the contract."""
@@ -48,6 +48,6 @@ class Reading:
     warnings: tuple[CardWarning, ...] = ()
 
     def value(self, name: str) -> str:
-        """The value as read; empty when there is none."""
+        """Returns the value as read; empty when there is none."""
         found = self.fields.get(name)
         return "" if found is None else found.value

@@ -26,7 +26,7 @@ _PERMANENT = frozenset(
 
 @dataclass(frozen=True)
 class Identity:
-    """What an account is made from."""
+    """Holds what an account is made from."""
 
     nik: str
     nama: str
@@ -37,7 +37,7 @@ class Identity:
 
 
 class State(StrEnum):
-    """How far a registration has come. CONFIRMED -> ACCOUNT_READY -> COMPLETED, or FAILED."""
+    """Says how far a registration has come: CONFIRMED, ACCOUNT_READY, COMPLETED, or FAILED."""
 
     CONFIRMED = "CONFIRMED"
     ACCOUNT_READY = "ACCOUNT_READY"
@@ -50,7 +50,7 @@ UNFINISHED = (State.CONFIRMED, State.ACCOUNT_READY)
 
 @dataclass(frozen=True)
 class Registration:
-    """A confirmed draft on its way to a ticket."""
+    """Holds a confirmed draft on its way to a ticket."""
 
     id: str
     """Also the request_id of every step: a step that is repeated has no second effect."""
@@ -76,16 +76,16 @@ class Registration:
     lease_until: datetime.datetime | None = None
 
     def is_unfinished(self) -> bool:
-        """Whether a step is still to be done."""
+        """Returns whether a step is still to be done."""
         return self.state in UNFINISHED
 
     def is_leased(self, now: datetime.datetime) -> bool:
-        """Whether a process works on it."""
+        """Returns whether a process works on it."""
         return self.is_unfinished() and self.lease_until is not None and self.lease_until > now
 
 
 def identity_of(content: Content) -> Identity:
-    """Whom the draft names.
+    """Returns whom the draft names.
 
     Raises:
         MeshError: DRAFT_INCOMPLETE without a NIK of 16 digits or without a name.
@@ -108,7 +108,7 @@ def identity_of(content: Content) -> Identity:
 
 
 def age_years(born: str, moment: datetime.datetime, time_zone: str) -> int:
-    """Completed years of age. 0 when the day of birth is not known or cannot be right.
+    """Returns completed years of age; 0 when the day of birth is not known or cannot be right.
 
     Args:
         born: Day of birth as on a card, DD-MM-YYYY.
@@ -146,5 +146,5 @@ def require_same_target(
 
 
 def is_permanent(kind: StatusCode) -> bool:
-    """Whether the refusal of a step is final. All else is tried again with the same key."""
+    """Returns whether the refusal of a step is final; all else is tried again with the same key."""
     return kind in _PERMANENT

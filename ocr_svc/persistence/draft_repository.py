@@ -23,7 +23,7 @@ def reading_associated_data(draft_id: str) -> str:
 
 
 class DraftRepository:
-    """The drafts of one unit of work."""
+    """Reads and writes drafts in one unit of work."""
 
     def __init__(self, session: Session, cipher: FieldCipher) -> None:
         """Works in `session`; encrypts with `cipher`."""

@@ -39,7 +39,7 @@ class Replayed:
 
 
 class ErasureRepository(LeaseRepository[ErasureRow, Erasure]):
-    """The erasures of one unit of work."""
+    """Reads and writes erasures in one unit of work."""
 
     def __init__(self, session: Session, cipher: FieldCipher) -> None:
         """Works in `session`; fingerprints and encrypts with `cipher`."""

@@ -13,14 +13,14 @@ _ENCRYPTED = LargeBinary(2**24 - 1)
 
 
 class Base(DeclarativeBase):
-    """Models of the registration service."""
+    """Collects the models of the registration service."""
 
 
 AUDIT = audit_table(Base.metadata)
 
 
 class DraftRow(Base):
-    """A draft. `reading` is its whole content, encrypted; empty once confirmed or ended."""
+    """Stores a draft. `reading` is its whole content, encrypted; empty once confirmed or ended."""
 
     __tablename__ = "drafts"
 
@@ -35,7 +35,7 @@ class DraftRow(Base):
 
 
 class RegistrationRow(LeasedRow, Base):
-    """A registration. It stays, as the record of the consent.
+    """Stores a registration. It stays, as the record of the consent.
 
     It names nobody but by account, and after an erasure nobody at all.
     """
@@ -64,7 +64,7 @@ class RegistrationRow(LeasedRow, Base):
 
 
 class ErasureRow(LeasedRow, Base):
-    """An erasure. It stays, so that asking again gives the same one.
+    """Stores an erasure. It stays, so that asking again gives the same one.
 
     At the end it names nobody in plain.
     """

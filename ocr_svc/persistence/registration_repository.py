@@ -25,7 +25,7 @@ def registration_associated_data(registration_id: str, column: str) -> str:
 
 
 class RegistrationRepository(LeaseRepository[RegistrationRow, Registration]):
-    """The registrations of one unit of work. What is personal is encrypted and bound to its row."""
+    """Reads and writes registrations in one unit of work; what is personal is encrypted."""
 
     def __init__(self, session: Session, cipher: FieldCipher) -> None:
         """Works in `session`; encrypts with `cipher`."""

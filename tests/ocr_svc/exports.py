@@ -44,7 +44,10 @@ FATE: dict[type[Any], dict[str, tuple[str, str]]] = {
             *("id", "person", "user_id", "create_time", "retain_time", "state", "attempts"),
             *("account", "round", "next_attempt_time", "lease_owner", "lease_until", "update_time"),
         ),
-        ("", "begins when no copy can be asked for any more; the account is emptied, then sealed"),
+        (
+            "",
+            "begins when no copy can be asked for any more; the account is emptied, then encrypted",
+        ),
     ),
 }
 """Of each column: the field of ConsentRecord that tells it, and what an erasure makes of it."""

@@ -128,8 +128,10 @@ async def test_a_draft_of_an_older_release_can_be_read(database: Database) -> No
         "corrections": [],
         "updates": {},
     }
-    sealed = CIPHER.encrypt(json.dumps(content).encode(), f"drafts/{draft.id}/reading")
-    await database.write(lambda session: session.execute(update(DraftRow).values(reading=sealed)))
+    ciphertext = CIPHER.encrypt(json.dumps(content).encode(), f"drafts/{draft.id}/reading")
+    await database.write(
+        lambda session: session.execute(update(DraftRow).values(reading=ciphertext))
+    )
     found = await database.read(lambda session: drafts(session).get(draft.id))
     assert found is not None
     assert found.content == Content(
@@ -228,9 +230,9 @@ async def ages(database: Database) -> list[bytes | None]:
 
 async def test_the_age_is_sealed_and_goes_with_a_failure(database: Database) -> None:
     made = await confirmed(database)
-    (sealed,) = await ages(database)
-    assert sealed is not None
-    assert str(AGE).encode() not in sealed
+    (ciphertext,) = await ages(database)
+    assert ciphertext is not None
+    assert str(AGE).encode() not in ciphertext
     await database.write(lambda session: registrations(session).claim(made.id, "me", NOW, LATER))
     await database.write(
         lambda session: registrations(session).fail(made.id, "me", StatusCode.ABORTED, "X", NOW)
