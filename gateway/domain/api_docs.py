@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is served."""
+    """Holds a file as it is served."""
 
     content_type: str
     content: bytes
@@ -14,7 +14,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class ApiDocs:
-    """Everything that the documentation page needs, in memory."""
+    """Holds everything that the documentation page needs, in memory."""
 
     page: Asset
     openapi: Asset

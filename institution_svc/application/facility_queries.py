@@ -16,7 +16,7 @@ MAX_LISTED_COUNTERS = 500
 
 @dataclass(frozen=True)
 class FacilityFacts:
-    """What other services need to know of a facility."""
+    """Holds what other services need to know of a facility."""
 
     institution: Institution
     counters: Sequence[Counter]
