@@ -7,18 +7,24 @@ from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer
 from mediq.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from mediq.policy.v1.policy_pb2 import Peer
 
-from gateway.adapters.assets import ApiDocs
-from gateway.adapters.services import HealthCache, HealthClient
+from gateway.adapters.api_docs import load_api_docs
+from gateway.adapters.service_health import HealthClient
+from gateway.application.mesh_health import Clock, MeshHealth, query_mesh
 from gateway.servicers.gateway import GatewayServicer
 from gateway.servicers.rate_limits import RateLimitServicer
 from gateway.settings import GatewaySettings
 from mesh.backends import make_counters
+from mesh.clock import utc_now
+from mesh.contract.methods import SERVERS
 from mesh.rpc.server import Server, run
 from mesh.settings import address_of
 
 
 async def build(
-    server: Server, settings: GatewaySettings, resolve: Callable[[str], str] = address_of
+    server: Server,
+    settings: GatewaySettings,
+    resolve: Callable[[str], str] = address_of,
+    clock: Clock = utc_now,
 ) -> None:
     """Wires the service.
 
@@ -26,6 +32,7 @@ async def build(
         server: What to add the servicer to.
         settings: The service's settings.
         resolve: Gives the address of a service.
+        clock: Gives the time.
 
     Raises:
         FileNotFoundError: The OpenAPI document or a file of the page is missing.
@@ -37,8 +44,9 @@ async def build(
         resolve=resolve,
     )
     server.on_close(client.close)
-    health = HealthCache(client.look, settings.health_age_seconds)
-    docs = ApiDocs.load(settings.openapi_file.read_bytes())
+    query = partial(query_mesh, client.check, SERVERS, settings.service, clock)
+    health = MeshHealth(query, settings.health_age_seconds)
+    docs = load_api_docs(settings.openapi_file.read_bytes())
     server.add(add_GatewayServiceServicer_to_server, GatewayServicer(health, docs))
     counters = make_counters(settings.redis_url, "gateway:limits:")
     server.on_close(counters.close)

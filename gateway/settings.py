@@ -14,7 +14,7 @@ from mesh.shared_state.rate_limits import Limit
 
 
 class GatewaySettings(ServiceSettings):
-    """Settings of the gateway service."""
+    """Holds the settings of the gateway service."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_GATEWAY_")
     service: ClassVar[str] = "gateway"
@@ -41,7 +41,7 @@ class GatewaySettings(ServiceSettings):
 
     @property
     def allowances(self) -> Mapping[str, Allowance]:
-        """The global rate limits by name."""
+        """Returns the global rate limits by name."""
         return {
             Limit.LOGIN: Allowance(self.address_logins, self.all_logins),
             Limit.UPLOAD: Allowance(self.address_uploads, self.all_uploads),

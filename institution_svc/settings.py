@@ -8,7 +8,7 @@ from mesh.settings import ServiceSettings
 
 
 class InstitutionSettings(ServiceSettings):
-    """Settings of the facility service."""
+    """Holds the settings of the facility service."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_INSTITUTION_SVC_")
     service: ClassVar[str] = "institution_svc"

@@ -24,7 +24,7 @@ def commands() -> None:
 
 
 class FileUnreadable(MeshError):
-    """A file that is not there, is a folder, or may not be read."""
+    """Reports a file that is not there, is a folder, or may not be read."""
 
     def __init__(self, message: str) -> None:
         """Keeps what the system says."""

@@ -9,7 +9,7 @@ from mesh.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Settings of the card reader, from variables that begin with MEDIQ_OCR_ENGINE_."""
+    """Holds the settings of the card reader, from variables that begin with MEDIQ_OCR_ENGINE_."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_OCR_ENGINE_")
 

@@ -1,29 +1,39 @@
 """Starts the registration service."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from functools import partial
 
 from mediq.ocr.v1.data_rights_service_pb2_grpc import add_DataRightsServiceServicer_to_server
 from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 
+from mesh.background import run_periodically
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
+from mesh.persistence.database import Database
 from mesh.rpc.audit_lifecycle import open_audit_recorder, to_user_svc
 from mesh.rpc.client import Channels
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
-from ocr_svc.adapters.clients import Accounts, CardReader, Facilities, Queue
+from ocr_svc.adapters.accounts import Accounts
+from ocr_svc.adapters.card_reader import CardReader
+from ocr_svc.adapters.facilities import Facilities
+from ocr_svc.adapters.queue import Queue
+from ocr_svc.application.confirm_registration import ConfirmationHandler
+from ocr_svc.application.drafts import DraftHandler
+from ocr_svc.application.erasure_workflow import ErasureWorkflow
+from ocr_svc.application.export_personal_data import PersonalDataExport
+from ocr_svc.application.registration_reads import RegistrationReads
+from ocr_svc.application.registration_workflow import RegistrationWorkflow
+from ocr_svc.application.request_erasure import ErasureHandler
+from ocr_svc.application.unit_of_work import Clock, UnitsOfWork
+from ocr_svc.application.upload_document import UploadHandler
 from ocr_svc.domain.consent import CONSENTS, Consent
 from ocr_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
-from ocr_svc.persistence.erasures import Erasures
-from ocr_svc.persistence.registrations import AUDIT, Repository
+from ocr_svc.persistence.models import AUDIT
 from ocr_svc.servicers.data_rights import DataRightsServicer
 from ocr_svc.servicers.registration import RegistrationServicer
 from ocr_svc.settings import OcrSettings
-from ocr_svc.workflows.erasure import ErasureSaga
-from ocr_svc.workflows.registration import Saga
 
 
 async def build(server: Server) -> None:
@@ -31,9 +41,7 @@ async def build(server: Server) -> None:
     wire(server, utc_now)
 
 
-def wire(
-    server: Server, clock: Callable[[], datetime], consents: Sequence[Consent] = CONSENTS
-) -> None:
+def wire(server: Server, clock: Clock, consents: Sequence[Consent] = CONSENTS) -> None:
     """Wires the service with its surroundings.
 
     Args:
@@ -47,42 +55,81 @@ def wire(
     channels = Channels(settings.tls, settings.service)
     server.on_close(channels.close)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    trail = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    repository = Repository(cipher)
-    erasures = Erasures(cipher, repository)
-    accounts, queue = Accounts(channels), Queue(channels)
-    saga = Saga(settings, database, repository, erasures, accounts, queue, clock)
-    server.on_close(saga.close)
-    server.add_background_task(saga.work)
-    erasing = ErasureSaga(settings, database, erasures, accounts, queue, clock)
-    server.on_close(erasing.close)
-    server.add_background_task(erasing.work)
-    server.add_background_task(erasing.keep_waking)
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    units = UnitsOfWork(database, cipher, recorder)
+    accounts, queue, reader = Accounts(channels), Queue(channels), CardReader(channels)
+    registering, erasing = _workflows(server, settings, database, units, accounts, queue, clock)
 
-    async def erase_ended_drafts() -> None:
-        while True:
-            await database.write(lambda session: repository.erase_ended(session, clock()))
-            await asyncio.sleep(settings.purge_seconds)
-
-    server.add_background_task(erase_ended_drafts)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+    drafts = DraftHandler(units, reader, clock)
+    registrations = RegistrationReads(units, accounts)
     servicer = RegistrationServicer(
-        settings,
-        database,
-        trail,
-        repository,
-        CardReader(channels),
-        accounts,
-        Facilities(channels),
-        saga,
-        clock,
+        UploadHandler(units, reader, accounts, clock, settings.draft_minutes),
+        drafts,
+        ConfirmationHandler(
+            units,
+            Facilities(channels),
+            registering,
+            registrations,
+            clock,
+            consents,
+            settings.lease_seconds,
+        ),
+        registrations,
         consents,
     )
     server.add(add_RegistrationServiceServicer_to_server, servicer)
     rights = DataRightsServicer(
-        settings, database, trail, erasures, accounts, queue, erasing, clock
+        PersonalDataExport(units, accounts, queue, clock),
+        ErasureHandler(
+            units,
+            accounts,
+            queue,
+            erasing,
+            clock,
+            lease_seconds=settings.lease_seconds,
+            retention_days=settings.retention_days,
+        ),
     )
     server.add(add_DataRightsServiceServicer_to_server, rights)
+    for work in (erasing.wake_retained, drafts.erase_ended):
+        server.add_background_task(partial(run_periodically, work, settings.purge_seconds))
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+
+
+def _workflows(
+    server: Server,
+    settings: OcrSettings,
+    database: Database,
+    units: UnitsOfWork,
+    accounts: Accounts,
+    queue: Queue,
+    clock: Clock,
+) -> tuple[RegistrationWorkflow, ErasureWorkflow]:
+    """Makes the workflows, which run as long as the server."""
+    registering = RegistrationWorkflow(
+        database,
+        units,
+        accounts,
+        queue,
+        clock,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+        give_up_minutes=settings.give_up_minutes,
+    )
+    erasing = ErasureWorkflow(
+        database,
+        units,
+        accounts,
+        queue,
+        clock,
+        # A patient may have hundreds of tickets to be taken out of: that step has 10 s.
+        lease_seconds=2 * settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+    )
+    for workflow in (registering, erasing):
+        server.on_close(workflow.close)
+        server.add_background_task(workflow.run)
+    return registering, erasing
 
 
 if __name__ == "__main__":

@@ -3,27 +3,23 @@
 import asyncio
 import datetime
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import AuditRecorder, command_event, relayed_by_the_service
+from mesh.audit_trail.recorder import AuditRecorder, relayed_by_the_service
 from mesh.clock import utc_now
-from mesh.contract.audit_fields import MAX_IDENTIFIERS
-from mesh.contract.validation import validate
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, failed_precondition
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.observability import logs
 from mesh.persistence.database import Database
-from ocr_svc.persistence.erasures import ErasureRow, Erasures, Replayed
-from ocr_svc.persistence.registrations import AUDIT, Repository
+from ocr_svc.application.replay_erasures import replay_erasures
+from ocr_svc.application.unit_of_work import UnitsOfWork
+from ocr_svc.persistence.models import AUDIT, ErasureRow
 from ocr_svc.settings import OcrSettings
 
 INCOMPLETE = 1
@@ -72,59 +68,25 @@ def replay_command(
 async def replay(
     settings: OcrSettings, since: datetime.datetime, reason: str
 ) -> tuple[int, Sequence[str]]:
-    """Begins every erasure anew of which a step was done at or after a moment.
-
-    A step that nothing has undone finds nothing to do. Each page goes into the audit trail in its
-    own transaction; a running service does the steps and sends the events.
-
-    Args:
-        settings: Of the service.
-        since: The moment.
-        reason: Why, for the audit trail.
-
-    Returns:
-        How many begin anew, and the identifiers of those whose account is not known any more.
+    """Opens the service's database and begins erasures again; see `replay_erasures`.
 
     Raises:
-        MeshError: INVALID_REQUEST: the reason is too long. NO_ERASURES: there is no such database.
-            Or the database does not answer: what began anew before stays so.
+        MeshError: As `replay_erasures`, or NO_ERASURES: there is no such database.
         SQLAlchemyError: The database does not answer.
         FileNotFoundError: The data key does not exist.
     """
     cipher = FieldCipher.load(settings.keys, settings.service)
-    erasures = Erasures(cipher, Repository(cipher))
     database = _open(settings)
-    trail = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service)
-
-    def page(session: Session, after: str) -> Replayed:
-        found = erasures.replay(session, since, after, MAX_IDENTIFIERS, utc_now())
-        if found.persons or not after:
-            event = command_event(
-                settings.service,
-                "data-rights replay",
-                AuditAct.AUDIT_ACT_CHANGE,
-                persons=found.persons,
-                reason=reason,
-            )
-            validate(event)
-            trail.record_in(session, [event])
-        return found
-
-    again, lost, after = 0, list[str](), ""
     try:
-        while True:
-            found = await database.write(partial(page, after=after))
-            again += len(found.persons)
-            lost += found.lost
-            if found.last is None:
-                return again, lost
-            after = found.last
+        recorder = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service)
+        units = UnitsOfWork(database, cipher, recorder)
+        return await replay_erasures(units, settings.service, since, reason, utc_now)
     finally:
         await database.close()
 
 
 def _open(settings: OcrSettings) -> Database:
-    """The service's database. Nothing is made.
+    """Returns the service's database. Nothing is made.
 
     Raises:
         MeshError: FAILED_PRECONDITION with reason NO_ERASURES.

@@ -9,7 +9,7 @@ from mesh.settings import ServiceSettings
 
 
 class OcrSettings(ServiceSettings):
-    """Settings of the registration service."""
+    """Holds the settings of the registration service."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_OCR_SVC_")
     service: ClassVar[str] = "ocr_svc"

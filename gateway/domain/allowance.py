@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many calls a minute are let through."""
+    """Says how many calls a minute are let through."""
 
     address: int
     """From one client address."""

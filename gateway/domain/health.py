@@ -1,12 +1,13 @@
 """State of the mesh, made from the states of its services."""
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """How one service is."""
+    """Says how one service is."""
 
     name: str
     """Name of the service."""
@@ -20,14 +21,14 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class MeshState:
-    """How all services were at one moment."""
+    """Says how all services were at one moment."""
 
     services: Sequence[ServiceState]
     """One entry a service."""
-    checked_at: float
-    """When it was looked up, in seconds since the epoch."""
+    check_time: datetime.datetime
+    """When the services were asked."""
 
     @property
     def unavailable(self) -> list[str]:
-        """Services that are not ready, by name."""
+        """Returns the names of the services that are not ready."""
         return [service.name for service in self.services if not service.ready]

@@ -1,13 +1,14 @@
-"""GatewayService: translation between messages and the state of the mesh."""
+"""The RPCs of status and documentation."""
 
 from google.api.httpbody_pb2 import HttpBody
 from mediq.gateway.v1 import gateway_service_pb2 as messages
 from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceServicer
 
-from gateway.adapters.assets import ApiDocs, Asset
-from gateway.adapters.services import HealthCache
+from gateway.application.mesh_health import MeshHealth
+from gateway.domain.api_docs import ApiDocs, Asset
+from mesh.clock import timestamp
 from mesh.contract.call import principal
-from mesh.errors import forbidden, not_found
+from mesh.errors import not_found
 from mesh.rpc.pipeline import Context
 
 ASSET_HEADERS = (
@@ -23,9 +24,9 @@ def _body(asset: Asset) -> HttpBody:
 
 
 class GatewayServicer(GatewayServiceServicer):
-    """Documentation and status of the mesh."""
+    """Serves documentation and status of the mesh."""
 
-    def __init__(self, health: HealthCache, docs: ApiDocs) -> None:
+    def __init__(self, health: MeshHealth, docs: ApiDocs) -> None:
         """Serves the state that `health` knows, and `docs`."""
         self._health = health
         self._docs = docs
@@ -39,14 +40,11 @@ class GatewayServicer(GatewayServiceServicer):
     async def GetSystemStatus(
         self, request: messages.GetSystemStatusRequest, context: Context
     ) -> messages.SystemStatus:
-        if not principal().is_network_admin:
-            raise forbidden("only network administrators see the services", "NETWORK_ADMIN_ONLY")
-        state = await self._health.state()
-        status = messages.SystemStatus(
-            services=[messages.ServiceStatus(**vars(service)) for service in state.services]
+        state = await self._health.state_for(principal())
+        return messages.SystemStatus(
+            services=[messages.ServiceStatus(**vars(service)) for service in state.services],
+            check_time=timestamp(state.check_time),
         )
-        status.check_time.FromNanoseconds(int(state.checked_at * 1e9))
-        return status
 
     async def GetApiDocs(self, request: messages.GetApiDocsRequest, context: Context) -> HttpBody:
         return _body(self._docs.page)

@@ -43,7 +43,7 @@ class RateLimitServicer:
         return answer
 
     def _key(self, entries: Sequence[Any]) -> tuple[str, int] | None:
-        """The counter of a descriptor with its limit; None when it has none."""
+        """Returns the counter of a descriptor with its limit; None when it has none."""
         kinds = tuple(entry.key for entry in entries)
         allowance = self._allowances.get(entries[0].value) if entries else None
         if allowance is None or kinds not in (NAMED, ADDRESSED):

@@ -21,7 +21,7 @@ MATCH_SCORE = 70.0
 
 
 class ServiceKind(IntEnum):
-    """What a service does, numbered as in the contracts."""
+    """Says what a service does, numbered as in the contracts."""
 
     REGISTRATION = 1
     CLINIC = 2
@@ -29,8 +29,8 @@ class ServiceKind(IntEnum):
     OTHER = 4
 
 
-class Ground(IntEnum):
-    """What holds for a patient and may give a class, numbered as in the contracts."""
+class PriorityReason(IntEnum):
+    """Names what holds for a patient and may give a priority, numbered as in the contracts."""
 
     ELDERLY = 1
     PREGNANT = 2
@@ -39,7 +39,7 @@ class Ground(IntEnum):
 
 
 class Priority(IntEnum):
-    """The classes that a ground may give, numbered as in the contracts."""
+    """Names the priorities that a reason may give, numbered as in the contracts."""
 
     NORMAL = 2
     HIGH = 3
@@ -47,7 +47,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class PriorityRules:
-    """Who is preferred in the queues of a facility. A ground with None changes nothing."""
+    """Says who is preferred in the queues of a facility. A reason with None changes nothing."""
 
     elderly_age: int = DEFAULT_ELDERLY_AGE
     """Age in years from which ELDERLY holds."""
@@ -56,19 +56,19 @@ class PriorityRules:
     disabled: Priority | None = Priority.HIGH
     referral: Priority | None = Priority.HIGH
 
-    def classes(self) -> Mapping[Ground, Priority | None]:
-        """Class by ground."""
+    def priorities(self) -> Mapping[PriorityReason, Priority | None]:
+        """Returns the priority that each reason gives."""
         return {
-            Ground.ELDERLY: self.elderly,
-            Ground.PREGNANT: self.pregnant,
-            Ground.DISABLED: self.disabled,
-            Ground.REFERRAL: self.referral,
+            PriorityReason.ELDERLY: self.elderly,
+            PriorityReason.PREGNANT: self.pregnant,
+            PriorityReason.DISABLED: self.disabled,
+            PriorityReason.REFERRAL: self.referral,
         }
 
 
 @dataclass(frozen=True)
 class Institution:
-    """A health facility."""
+    """Holds what is known of a health facility."""
 
     id: str
     name: str
@@ -82,7 +82,7 @@ class Institution:
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast the priority of a waiting ticket grows, by class. Only the proportions count."""
+    """Says how fast waiting tickets move up, by priority. Only the proportions count."""
 
     high: float = 4.0
     normal: float = 2.0
@@ -91,7 +91,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class HealthcareService:
-    """A service of a facility that has a queue of its own."""
+    """Holds what is known of a service of a facility, which has a queue of its own."""
 
     id: str
     institution_id: str
@@ -109,7 +109,7 @@ class HealthcareService:
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter at which patients are served."""
+    """Names a counter at which patients are served."""
 
     id: str
     institution_id: str
@@ -118,7 +118,7 @@ class Counter:
 
 @dataclass(frozen=True)
 class Changes:
-    """What an update changes; None leaves a field as it is."""
+    """Says what an update changes; None leaves a field as it is."""
 
     name: str | None = None
     city: str | None = None
@@ -129,7 +129,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class ServiceChanges:
-    """What an update of a service changes; None leaves a field as it is."""
+    """Says what an update of a service changes; None leaves a field as it is."""
 
     name: str | None = None
     service_minutes: int | None = None
@@ -140,26 +140,28 @@ class ServiceChanges:
     closes: str | None = None
 
 
-def priority_rules(elderly_age: int, rules: Sequence[tuple[Ground, Priority]]) -> PriorityRules:
-    """The rules of a facility from those that are listed.
+def priority_rules(
+    elderly_age: int, rules: Sequence[tuple[PriorityReason, Priority]]
+) -> PriorityRules:
+    """Returns the rules of a facility from those that are listed.
 
     Args:
         elderly_age: Age in years from which ELDERLY holds. 0: the usual one.
-        rules: Class by ground. A ground that is not listed changes nothing.
+        rules: Priority by reason. A reason that is not listed changes nothing.
 
     Raises:
-        MeshError: RULES_INVALID when a ground is listed twice.
+        MeshError: RULES_INVALID when a reason is listed twice.
     """
-    classes = dict(rules)
-    if len(classes) < len(rules):
+    priorities = dict(rules)
+    if len(priorities) < len(rules):
         raise invalid("priority_rules.rules", "a ground is listed twice", "RULES_INVALID")
     return PriorityRules(
-        elderly_age or DEFAULT_ELDERLY_AGE, *(classes.get(ground) for ground in Ground)
+        elderly_age or DEFAULT_ELDERLY_AGE, *(priorities.get(reason) for reason in PriorityReason)
     )
 
 
 def standard_wait_minutes(kind: ServiceKind) -> int:
-    """The wait that should not be passed when the facility does not say another one."""
+    """Returns the wait that should not be passed when the facility does not say another one."""
     return _STANDARD_PHARMACY_MINUTES if kind is ServiceKind.PHARMACY else _STANDARD_WAIT_MINUTES
 
 
@@ -180,7 +182,7 @@ def require_sound(service: HealthcareService) -> None:
 
 
 def changed(service: HealthcareService, changes: ServiceChanges) -> HealthcareService:
-    """The service after an update.
+    """Returns the service after an update.
 
     Raises:
         MeshError: RATES_INVALID or HOURS_INVALID.
@@ -192,7 +194,7 @@ def changed(service: HealthcareService, changes: ServiceChanges) -> HealthcareSe
 
 
 def taken(what: str, field: str) -> MeshError:
-    """The error for a name or prefix that the facility uses already."""
+    """Returns the error for a name or prefix that the facility uses already."""
     return MeshError(
         f"the facility has a {what} with this {field}",
         StatusCode.ALREADY_EXISTS,
@@ -201,7 +203,7 @@ def taken(what: str, field: str) -> MeshError:
 
 
 def best_matches(words: str, institutions: Sequence[Institution], limit: int) -> list[Institution]:
-    """Facilities whose name or city resembles the words, best first."""
+    """Returns the facilities whose name or city resembles the words, best first."""
     names = [f"{institution.name} {institution.city}" for institution in institutions]
     found = process.extract(
         words,

@@ -6,10 +6,10 @@ from mediq.queue.v1.queue_pb2 import PriorityGround
 
 from institution_svc.domain.facilities import (
     Counter,
-    Ground,
     HealthcareService,
     Institution,
     Priority,
+    PriorityReason,
     PriorityRules,
     priority_rules,
 )
@@ -22,10 +22,10 @@ def priority_rules_message(found: PriorityRules) -> messages.PriorityRules:
         elderly_age=found.elderly_age,
         rules=[
             messages.PriorityRule(
-                ground=PriorityGround.ValueType(ground),
+                ground=PriorityGround.ValueType(reason),
                 priority=PriorityMessage.ValueType(priority),
             )
-            for ground, priority in found.classes().items()
+            for reason, priority in found.priorities().items()
             if priority is not None
         ],
     )
@@ -35,7 +35,7 @@ def priority_rules_of(message: messages.PriorityRules) -> PriorityRules:
     """Returns the rules of priority that a message states."""
     return priority_rules(
         message.elderly_age,
-        [(Ground(rule.ground), Priority(rule.priority)) for rule in message.rules],
+        [(PriorityReason(rule.ground), Priority(rule.priority)) for rule in message.rules],
     )
 
 

@@ -22,7 +22,7 @@ from mesh.errors import not_found
 
 
 class FacilityRepository:
-    """The facilities of one unit of work."""
+    """Reads and writes facilities in one unit of work."""
 
     def __init__(self, session: Session) -> None:
         """Works in `session`."""

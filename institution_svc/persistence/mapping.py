@@ -12,9 +12,9 @@ from institution_svc.persistence.models import CounterRow, InstitutionRow, Servi
 
 
 def _priority_rules(row: InstitutionRow) -> PriorityRules:
-    classes = (row.elderly, row.pregnant, row.disabled, row.referral)
+    priorities = (row.elderly, row.pregnant, row.disabled, row.referral)
     return PriorityRules(
-        row.elderly_age, *(None if found is None else Priority(found) for found in classes)
+        row.elderly_age, *(None if found is None else Priority(found) for found in priorities)
     )
 
 

@@ -12,7 +12,7 @@ from mesh.persistence.database import UtcDateTime
 
 
 class Base(DeclarativeBase):
-    """Models of the facility service."""
+    """Collects the models of the facility service."""
 
 
 IDEMPOTENCY = idempotency_table(Base.metadata)
@@ -20,7 +20,7 @@ AUDIT = audit_table(Base.metadata)
 
 
 class InstitutionRow(Base):
-    """A facility. A closed one stays, for the tickets that name it.
+    """Stores a facility. A closed one stays, for the tickets that name it.
 
     A priority reason has the priority that it gives, or NULL when it changes nothing.
     """
@@ -44,7 +44,7 @@ class InstitutionRow(Base):
 
 
 class ServiceRow(Base):
-    """A service of a facility."""
+    """Stores a service of a facility."""
 
     __tablename__ = "services"
     __table_args__ = (
@@ -69,7 +69,7 @@ class ServiceRow(Base):
 
 
 class CounterRow(Base):
-    """A counter of a facility."""
+    """Stores a counter of a facility."""
 
     __tablename__ = "counters"
     __table_args__ = (UniqueConstraint("institution_id", "name", name="uq_counters_name"),)

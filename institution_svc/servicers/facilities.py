@@ -23,7 +23,14 @@ from institution_svc.application.facility_commands import (
     update_institution,
     update_service,
 )
-from institution_svc.application.facility_queries import facility_facts, search_institutions
+from institution_svc.application.facility_queries import (
+    facility_facts,
+    get_institution,
+    list_counters,
+    list_institutions,
+    list_services,
+    search_institutions,
+)
 from institution_svc.application.unit_of_work import UnitsOfWork
 from institution_svc.domain.facilities import (
     DEFAULT_SERVICE_MINUTES,
@@ -40,7 +47,6 @@ from institution_svc.messages.facilities import (
     priority_rules_of,
     service_message,
 )
-from institution_svc.persistence.facility_repository import FacilityRepository
 from mesh.contract import pagination
 from mesh.contract.call import principal
 from mesh.rpc.pipeline import Context
@@ -139,7 +145,7 @@ class InstitutionServicer(InstitutionServiceServicer):
     ) -> requests.ListInstitutionsResponse:
         size = pagination.page_size(request.page_size)
         after = pagination.decode_token(request.page_token, 2)
-        found = await self._units.read(FacilityRepository.page, after, size + 1)
+        found = await self._units.read(list_institutions, after, size + 1)
         page, token = _cut(found, size, lambda one: (one.name, one.id))
         return requests.ListInstitutionsResponse(
             institutions=map(institution_message, page), next_page_token=token
@@ -155,7 +161,7 @@ class InstitutionServicer(InstitutionServiceServicer):
     async def GetInstitution(
         self, request: requests.GetInstitutionRequest, context: Context
     ) -> messages.Institution:
-        return institution_message(await self._units.read(FacilityRepository.get, request.id))
+        return institution_message(await self._units.read(get_institution, request.id))
 
     async def UpdateInstitution(
         self, request: requests.UpdateInstitutionRequest, context: Context
@@ -210,9 +216,7 @@ class InstitutionServicer(InstitutionServiceServicer):
     ) -> requests.ListHealthcareServicesResponse:
         size = pagination.page_size(request.page_size)
         after = pagination.decode_token(request.page_token, 1)
-        found = await self._units.read(
-            FacilityRepository.services, request.institution_id, after, size + 1
-        )
+        found = await self._units.read(list_services, request.institution_id, after, size + 1)
         page, token = _cut(found, size, lambda one: (one.name,))
         return requests.ListHealthcareServicesResponse(
             services=map(service_message, page), next_page_token=token
@@ -235,9 +239,7 @@ class InstitutionServicer(InstitutionServiceServicer):
     ) -> requests.ListCountersResponse:
         size = pagination.page_size(request.page_size)
         after = pagination.decode_token(request.page_token, 1)
-        found = await self._units.read(
-            FacilityRepository.counters, request.institution_id, after, size + 1
-        )
+        found = await self._units.read(list_counters, request.institution_id, after, size + 1)
         page, token = _cut(found, size, lambda one: (one.name,))
         return requests.ListCountersResponse(
             counters=map(counter_message, page), next_page_token=token

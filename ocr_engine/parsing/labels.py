@@ -12,7 +12,7 @@ from ocr_engine.parsing.fields.text import Row, TextBox, as_digits, squeeze
 
 
 class Label(StrEnum):
-    """What a label announces."""
+    """Names what a label announces."""
 
     NUMBER = auto()
     NAME = auto()
@@ -37,7 +37,7 @@ class Label(StrEnum):
 
 @dataclass(frozen=True)
 class Form:
-    """The labels of one kind of card."""
+    """Holds the labels of one kind of card."""
 
     spellings: Mapping[Label, tuple[str, ...]]
     """What is printed, letters only, from the top of the card to its bottom."""
@@ -50,7 +50,7 @@ class Form:
 
     @property
     def order(self) -> tuple[Label, ...]:
-        """The labels from top to bottom."""
+        """Returns the labels from top to bottom."""
         return tuple(self.spellings)
 
 
@@ -134,7 +134,7 @@ RIGHT_COLUMN_SHARE = 0.71
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """A label at the beginning of a line, and what follows it."""
+    """Holds a label at the beginning of a line, and what follows it."""
 
     label: Label
     errors: int
@@ -145,7 +145,7 @@ class LabelMatch:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A label with its line."""
+    """Holds a label with its line."""
 
     row_index: int
     middle: float
@@ -154,7 +154,7 @@ class Anchor:
 
     @property
     def label(self) -> Label:
-        """The label itself."""
+        """Returns the label itself."""
         return self.match.label
 
     def is_bilingual(self, form: Form) -> bool:

@@ -31,7 +31,7 @@ Texts = dict[Label, Row]
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where values begin and how far lines are from each other, in pixels."""
+    """Says where values begin and how far lines are from each other, in pixels."""
 
     column: float
     pitch: float
@@ -118,7 +118,7 @@ def from_column(row: Row, left: float) -> Row:
 
 
 def _unread(anchor: Anchor, below: Anchor | None, form: Form) -> list[Sequence[Label]]:
-    """The labels that were not read between two others: all, and without the optional ones."""
+    """Returns the labels not read between two others: all, and without the optional ones."""
     after = form.order.index(anchor.label) + 1
     before = form.order.index(below.label) if below else len(form.order)
     between = form.order[after:before]
@@ -171,7 +171,7 @@ def _if_empty(anchor: Anchor | None) -> Label | None:
 
 
 def _is_complete(anchor: Anchor) -> bool:
-    """A birthplace goes on until the date."""
+    """Says whether a birthplace is complete: it goes on until the date."""
     return anchor.label is Label.BIRTH and find_date(anchor.match.value.text) is not None
 
 

@@ -12,7 +12,7 @@ from ocr_engine.parsing.fields.text import Row, TextBox, join, squeeze, tidy
 
 
 class Part(IntEnum):
-    """The rows by the numbers that are printed before them."""
+    """Names the rows by the numbers that are printed before them."""
 
     NAME = 1
     BIRTH = 2
@@ -49,7 +49,7 @@ _GOES_ON = {
 
 @dataclass(frozen=True)
 class _Line:
-    """A line with the number that seems to stand before it."""
+    """Holds a line with the number that seems to stand before it."""
 
     row: Row
     mark: int | None = None
@@ -75,7 +75,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class NumberedRows:
-    """The text of each part, without its number."""
+    """Holds the text of each part, without its number."""
 
     texts: dict[Part, Row]
     marked: int
@@ -153,14 +153,14 @@ def _content(part: Part, line: _Line) -> float:
 
 
 def _says_sex(text: str) -> bool:
-    """True for a blood type and a sex, not for a longer text that ends like one."""
+    """Accepts a blood type and a sex, not a longer text that ends like one."""
     found = values.find_sex(text)
     return found is not None and len(squeeze(text[:found])) <= len("5AB")
 
 
 @cache
 def _occupations() -> frozenset[str]:
-    """The official ones, and their first halves, which are printed alone at times."""
+    """Gives the official ones, and their first halves, which are printed alone at times."""
     listed = vocabulary.occupations()
     return frozenset((*listed, *(entry.split("/")[0] for entry in listed)))
 
@@ -190,7 +190,7 @@ def _line(row: Row, column: float | None) -> _Line:
 
 
 def _is_number_box(box: TextBox, column: float) -> bool:
-    """A lone I is a number only in the column of numbers: it is a name in Bali too."""
+    """Takes a lone I for a number only in the column of numbers: it is a name in Bali too."""
     return len(box.text) <= len("1.:") and abs(box.left - column) < box.height
 
 

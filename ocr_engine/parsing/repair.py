@@ -98,14 +98,14 @@ def _confirmed(born: Field) -> Field:
 
 
 def _confirmed_number(number: Field) -> Field:
-    """Six of the digits are beyond doubt now."""
+    """Returns the number with six of its digits beyond doubt."""
     share = 1 - (_BIRTH.stop - _BIRTH.start) / NIK_LENGTH
     return replace(number, confidence=1 - (1 - number.confidence) * share)
 
 
 @dataclass(frozen=True)
 class _Draft:
-    """What a value should be, and whether the reading allows it."""
+    """Holds what a value should be, and whether the reading allows it."""
 
     text: str
     distance: int
@@ -166,7 +166,7 @@ def _date_from_number(born: Field, number: Field, possible: range) -> Field | No
 
 
 def _repaired(read: Field, text: str, source: Field) -> Field:
-    """Neither the rest of the value nor its source is surer than it was."""
+    """Returns a repaired field, which is no surer than its rest and its source were."""
     return replace(
         read,
         value=text,

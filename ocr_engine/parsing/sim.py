@@ -57,7 +57,7 @@ Found = dict[str, Field | None]
 
 @dataclass(frozen=True)
 class _Frame:
-    """The rectangle around all text, in pixels."""
+    """Holds the rectangle around all text, in pixels."""
 
     left: float
     top: float
@@ -75,7 +75,7 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Fields, and how many signs of a licence there were."""
+    """Holds fields, and how many signs of a licence there were."""
 
     fields: Found
     signs: int

@@ -32,7 +32,7 @@ from ocr_engine.vision.imaging import decode
 from ocr_engine.vision.lines import find_lines
 from ocr_engine.vision.networks import Networks, OnnxNetworks
 from ocr_engine.vision.quality import measure
-from ocr_engine.vision.rectification import Corners, Pixels, straighten, to_photo
+from ocr_engine.vision.rectification import Corners, Pixels, rectify, to_photo
 from ocr_engine.vision.text_reader import read_text, to_grey
 
 CARD_SIDE_MIN_PX: Final = 200
@@ -47,12 +47,12 @@ SPECIMEN_NIK: Final = "1104126508640003"
 
 
 class SelfTestFailed(RuntimeError):
-    """The networks were loaded but cannot read the specimen."""
+    """Reports that the networks were loaded but cannot read the specimen."""
 
 
 @dataclass
 class _Clock:
-    """Seconds by stage."""
+    """Measures seconds by stage."""
 
     spent: dict[str, float] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class _Clock:
 
 
 class CardEngine:
-    """The networks and the rules together. Not for use by several threads at a time."""
+    """Reads photos with networks and rules. Not for use by several threads at a time."""
 
     def __init__(self, threads: int = 2, networks: Networks | None = None) -> None:
         """Loads the networks and reads a specimen, which also warms them.
@@ -137,13 +137,13 @@ class CardEngine:
         return reading
 
     def _read_at(self, photo: Pixels, card: FoundCard, clock: _Clock) -> CardReading:
-        with clock.stage("straighten"):
+        with clock.stage("rectify"):
             card = replace(card, corners=refine(photo, card.corners, self._networks))
-            straight = straighten(photo, card.corners)
+            rectified = rectify(photo, card.corners)
         with clock.stage("gate"):
-            quality = measure(photo, card, straight)
+            quality = measure(photo, card, rectified)
         with clock.stage("find"):
-            grey = to_grey(straight)
+            grey = to_grey(rectified)
             lines = find_lines(grey, self._networks)
         with clock.stage("read"):
             boxes = read_text(grey, lines, self._networks)

@@ -8,7 +8,7 @@ from mesh.observability.metrics import SECONDS
 
 
 class EngineMetrics:
-    """The instruments of the reader."""
+    """Holds the instruments of the reader."""
 
     def __init__(self, meter: Meter) -> None:
         """Makes them."""
@@ -38,11 +38,11 @@ class EngineMetrics:
         )
 
     def waited(self, kind: str, seconds: float) -> None:
-        """A photo's turn came; `kind` is single or batch."""
+        """Counts how long a photo waited for its turn; `kind` is single or batch."""
         self._waiting.record(seconds, {"kind": kind})
 
     def read(self, stage_seconds: Mapping[str, float], seconds: float) -> None:
-        """A photo was looked at, whether a card was on it or not.
+        """Measures the reading of a photo, whether a card was on it or not.
 
         Args:
             stage_seconds: Time of each stage by its name.
@@ -53,9 +53,9 @@ class EngineMetrics:
             self._stage.record(part, {"stage": stage})
 
     def answered(self, document_type: str, outcome: str) -> None:
-        """A caller got an answer: READ, or the reason of the error."""
+        """Counts an answer to a caller: READ, or the reason of the error."""
         self._readings.add(1, {"document_type": document_type, "outcome": outcome})
 
     def backlog(self, change: int) -> None:
-        """A photo came or went."""
+        """Counts photos that came or went."""
         self._backlog.add(change)

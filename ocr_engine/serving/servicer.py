@@ -82,10 +82,10 @@ class OcrEngineServicer(OcrEngineServiceServicer):
                     response.reading.CopyFrom(reading)
                     summary.read_count += 1
                 except Exception as error:
-                    told = as_mesh_error(error)
-                    if isinstance(told, TooLate | _Stopping):
-                        end, summary.reason = told, told.reason
-                    response.error.CopyFrom(_to_error(told))
+                    failure = as_mesh_error(error)
+                    if isinstance(failure, TooLate | _Stopping):
+                        end, summary.reason = failure, failure.reason
+                    response.error.CopyFrom(_to_error(failure))
                     summary.failed_count += 1
                 yield response
             yield pb.ReadCardsResponse(summary=summary)
@@ -139,7 +139,7 @@ class OcrEngineServicer(OcrEngineServiceServicer):
 
 
 class _Stopping(MeshError):
-    """The server ends before the photo was read."""
+    """Reports that the server ends before the photo was read."""
 
     def __init__(self) -> None:
         super().__init__(

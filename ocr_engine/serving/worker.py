@@ -23,14 +23,14 @@ LOADING_SECONDS = 5.0
 
 
 class Engine(Protocol):
-    """What the thread needs: `ocr_engine.serving.engine.CardEngine`, or a stand-in in tests."""
+    """Describes what the thread needs: `serving.engine.CardEngine`, or a stand-in in tests."""
 
     def read_card(self, data: bytes) -> CardReading:
         """Reads the card on a photo. Blocks."""
 
 
 class EngineBusy(MeshError):
-    """There is no room, or the photo's turn would come too late."""
+    """Reports that there is no room, or that the photo's turn would come too late."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         """Says when there should be room again."""
@@ -43,7 +43,7 @@ class EngineBusy(MeshError):
 
 
 class TooLate(MeshError):
-    """The caller's deadline passed before the photo's turn came."""
+    """Reports that the caller's deadline passed before the photo's turn came."""
 
     def __init__(self) -> None:
         """Says it."""
@@ -56,7 +56,7 @@ class TooLate(MeshError):
 
 @dataclass(frozen=True)
 class TimedReading:
-    """A reading and the time that it took, waiting not included."""
+    """Holds a reading and the time that it took, waiting not included."""
 
     reading: CardReading
     seconds: float
@@ -64,7 +64,7 @@ class TimedReading:
 
 @dataclass(eq=False)
 class _Photo:
-    """A photo in a line."""
+    """Holds a photo that waits."""
 
     data: bytes
     """Emptied when the reading begins."""

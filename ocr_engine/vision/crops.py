@@ -1,4 +1,4 @@
-"""Cuts lines of text out of a straightened card, at the height that the recognizer reads."""
+"""Cuts lines of text out of a rectified card, at the height that the recognizer reads."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +22,7 @@ CROP_WIDTH_MAX_PX: Final = 1000
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text: where its capitals stand, which may slope a little. Pixels of the card."""
+    """Says where the capitals of a line stand, in pixels of the card. It may slope a little."""
 
     left: float
     right: float
@@ -37,7 +37,7 @@ class Line:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the capitals."""
+        """Returns left, top, right and bottom of the capitals."""
         half = self.cap / 2 + abs(self.slope) * (self.right - self.left) / 2
         return self.left, self.middle - half, self.right, self.middle + half
 

@@ -29,7 +29,7 @@ AREA_MIN: Final = 0.05
 
 @dataclass(frozen=True)
 class FoundCard:
-    """A card on a photo."""
+    """Holds what is known of a card on a photo."""
 
     kind: DocumentType
     confidence: float
@@ -40,7 +40,7 @@ class FoundCard:
 
     @property
     def width_px(self) -> float:
-        """Length of the longer of the card's top and bottom edges, in pixels of the photo."""
+        """Returns the longer of the card's top and bottom edges, in pixels of the photo."""
         top, bottom = self.corners[1] - self.corners[0], self.corners[2] - self.corners[3]
         return float(max(np.linalg.norm(top), np.linalg.norm(bottom)))
 
@@ -111,7 +111,7 @@ def _apart(found: Floats) -> list[Floats]:
 
 
 def _overlap(first: Floats, second: Floats) -> float:
-    """Shared area over the smaller area of two boxes."""
+    """Returns the shared area over the smaller area of two boxes."""
     low = np.maximum(first[:2] - first[2:4] / 2, second[:2] - second[2:4] / 2)
     high = np.minimum(first[:2] + first[2:4] / 2, second[:2] + second[2:4] / 2)
     shared = float(np.prod((high - low).clip(0)))

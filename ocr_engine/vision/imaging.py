@@ -43,7 +43,7 @@ _DECODING_ERRORS: Final = (
 
 
 class ImageError(MeshError):
-    """The bytes cannot be read as a photo; the message says what to do instead."""
+    """Reports bytes that cannot be read as a photo; the message says what to do instead."""
 
     REASON: ClassVar[str]
 
@@ -53,31 +53,31 @@ class ImageError(MeshError):
 
 
 class EmptyImage(ImageError):
-    """No byte was sent."""
+    """Reports that no byte was sent."""
 
     REASON = "EMPTY_IMAGE"
 
 
 class NotAnImage(ImageError):
-    """The bytes are no picture at all."""
+    """Reports bytes that are no picture at all."""
 
     REASON = "NOT_AN_IMAGE"
 
 
 class UnsupportedImage(ImageError):
-    """A picture, but of a kind that is not read here."""
+    """Reports a picture of a kind that is not read here."""
 
     REASON = "UNSUPPORTED_IMAGE"
 
 
 class ImageTooLarge(ImageError):
-    """Too many bytes or too many pixels."""
+    """Reports too many bytes or too many pixels."""
 
     REASON = "IMAGE_TOO_LARGE"
 
 
 class CorruptImage(ImageError):
-    """A picture that breaks off or contradicts itself."""
+    """Reports a picture that breaks off or contradicts itself."""
 
     REASON = "CORRUPT_IMAGE"
 

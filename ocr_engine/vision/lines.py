@@ -1,4 +1,4 @@
-"""Finds lines of text on a straightened card with a small network."""
+"""Finds lines of text on a rectified card with a small network."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -37,13 +37,13 @@ SLOPE_FROM: Final = 5.0
 
 
 def as_input(grey: Grey) -> Grey:
-    """Scales a straightened card to INPUT_HEIGHT x INPUT_WIDTH."""
+    """Scales a rectified card to INPUT_HEIGHT x INPUT_WIDTH."""
     small = cv2.resize(grey, (INPUT_WIDTH, INPUT_HEIGHT), interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False)
 
 
 def find_lines(grey: Grey, networks: Networks) -> list[Line]:
-    """Finds the lines of a straightened card, in no particular order."""
+    """Finds the lines of a rectified card, in no particular order."""
     card = as_input(grey)[None, None].astype(np.float32) / np.float32(255)
     for_labels, for_values = networks.find_lines(card)
     labels = [replace(line, is_label=True) for line in _joined(_pieces(for_labels))]

@@ -20,7 +20,7 @@ DETECTOR_SIDE_PX: Final = 320
 
 
 class Networks(Protocol):
-    """What the engine needs. Not for use by several threads at a time."""
+    """Describes what the engine needs. Not for use by several threads at a time."""
 
     def detect(self, photo: Floats) -> Floats:
         """Finds cards.
@@ -66,7 +66,7 @@ class Networks(Protocol):
 
 
 class OnnxNetworks:
-    """The exported networks, on a graphics card where ONNX Runtime finds one."""
+    """Runs the exported networks, on a graphics card where ONNX Runtime finds one."""
 
     def __init__(self, threads: int = 2) -> None:
         """Loads the weights.

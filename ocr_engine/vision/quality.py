@@ -17,7 +17,7 @@ from ocr_engine.vision.detector import FoundCard
 from ocr_engine.vision.rectification import Pixels
 
 INNER: Final = (slice(20, 611), slice(20, 980))
-"""Rows and columns of a straightened card that its rounded edge does not touch."""
+"""Rows and columns of a rectified card that its rounded edge does not touch."""
 
 FINE_PX: Final = 2.0
 COARSE_PX: Final = 5.0
@@ -32,7 +32,7 @@ DARK_BELOW: Final = 70.0
 """Grey level, of 255, that the brighter quarter of the card does not reach."""
 
 CELL_PX: Final = 10
-"""Side of the cells of the straightened card in which glare is looked for."""
+"""Side of the cells of the rectified card in which glare is looked for."""
 BURNT_FROM: Final = 250.0
 """Mean grey level of a cell from which nothing can be told on it."""
 SPOT_CELLS: Final = 4
@@ -72,15 +72,15 @@ OUTSIDE_MAX: Final = 0.012
 _Plane = NDArray[np.float32]
 
 
-def measure(photo: Pixels, card: FoundCard, straight: Pixels) -> Quality:
+def measure(photo: Pixels, card: FoundCard, rectified: Pixels) -> Quality:
     """Measures the card on a photo, and gives the advice that follows.
 
     Args:
         photo: The whole photo.
         card: Where the card is on it.
-        straight: The card, straightened.
+        rectified: The card, rectified.
     """
-    inner = straight[INNER]
+    inner = rectified[INNER]
     grey = _grey(inner)
     quality = Quality(
         sharpness=_sharpness(grey),
@@ -110,7 +110,7 @@ def _grey(pixels: Pixels) -> Grey:
 
 
 def _sharpness(grey: Grey) -> float:
-    """How much steeper the strongest edges are when they are looked at more finely."""
+    """Returns how much steeper the strongest edges are at a finer scale."""
     fine, coarse = (_steepness(grey, scale) for scale in (FINE_PX, COARSE_PX))
     strong = coarse > np.percentile(coarse[::3, ::3], 90)
     return float(np.percentile(fine[strong] / coarse[strong], 75)) if strong.any() else 0.0
@@ -123,7 +123,7 @@ def _steepness(grey: Grey, scale: float) -> _Plane:
 
 
 def _glare_share(grey: Grey) -> float:
-    """Share of the card that is burnt out where the light on the rest does not account for it."""
+    """Returns the share that is burnt out where the light on the rest does not account for it."""
     size = (grey.shape[1] // CELL_PX, grey.shape[0] // CELL_PX)
     cells = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     burnt = (cells >= BURNT_FROM).astype(np.uint8)
@@ -135,7 +135,7 @@ def _glare_share(grey: Grey) -> float:
 
 
 def _even_light(cells: Grey, spots: NDArray[np.bool_]) -> _Plane:
-    """Grey level that bare paper has under the light of the room, which changes evenly."""
+    """Returns the grey level of bare paper under the light of the room, which changes evenly."""
     # Ink makes cells dark: the light is what the paper around it shows.
     paper = cv2.dilate(cells, np.ones((3, 3), np.uint8)).astype(np.float32)
     near = cv2.dilate(spots.astype(np.uint8), np.ones((HALO_CELLS,) * 2, np.uint8)) > 0
@@ -155,7 +155,7 @@ def _even_light(cells: Grey, spots: NDArray[np.bool_]) -> _Plane:
 
 
 def _colours(inner: Pixels) -> float:
-    """How far the most colourful twentieth is from the usual colour, whatever the light's is."""
+    """Returns how far the most colourful twentieth is from the usual colour, in any light."""
     small = cv2.resize(inner, (120, 72), interpolation=cv2.INTER_AREA).astype(np.float32) + 4
     shares = (small / small.sum(axis=2, keepdims=True)).reshape(-1, 3)
     away = np.linalg.norm(shares - np.median(shares, axis=0), axis=1)

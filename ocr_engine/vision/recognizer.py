@@ -26,7 +26,7 @@ TEMPERATURE: Final = 1.0
 
 @dataclass(frozen=True)
 class ReadBox(TextBox):
-    """A read line that can be read again with fewer characters allowed."""
+    """Holds a read line that can be read again with fewer characters allowed."""
 
     steps: Floats | None = field(default=None, compare=False, repr=False)
     """Logits, steps x characters."""

@@ -1,4 +1,4 @@
-"""The straightened card: every later step sees it the same way up and of the same size."""
+"""The rectified card: every later step sees it the same way up and of the same size."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ HEIGHT: Final = 631
 OUTLINE: Final = np.asarray(((0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)), np.float32)
 
 
-def straighten(photo: Pixels, corners: Corners) -> Pixels:
+def rectify(photo: Pixels, corners: Corners) -> Pixels:
     """Cuts a card out of a photo, HEIGHT x WIDTH, as if it had been seen from right above."""
     span = max(_length(corners, 0, 1), _length(corners, 3, 2))
     scale = WIDTH / max(span, 1.0)
@@ -30,14 +30,14 @@ def straighten(photo: Pixels, corners: Corners) -> Pixels:
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), OUTLINE)
     flags = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-    straight = cv2.warpPerspective(
+    rectified = cv2.warpPerspective(
         photo, matrix, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return straight.astype(np.uint8, copy=False)
+    return rectified.astype(np.uint8, copy=False)
 
 
 def to_photo(points: NDArray[np.float32], corners: Corners) -> NDArray[np.float32]:
-    """Maps points of the straightened card to the photo; n x 2 in, n x 2 out."""
+    """Maps points of the rectified card to the photo; n x 2 in, n x 2 out."""
     matrix = cv2.getPerspectiveTransform(OUTLINE, corners.astype(np.float32))
     mapped = cv2.perspectiveTransform(points[:, None].astype(np.float32), matrix)
     return mapped[:, 0].astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a straightened card to boxes of text."""
+"""From a rectified card to boxes of text."""
 
 from dataclasses import replace
 from typing import Final
@@ -25,7 +25,7 @@ def to_grey(card: Pixels) -> Grey:
 
 
 def read_text(grey: Grey, lines: list[Line], networks: Networks) -> list[ReadBox]:
-    """Reads the lines of a straightened card, in no particular order."""
+    """Reads the lines of a rectified card, in no particular order."""
     lines = sorted(lines, key=lambda line: line.left - line.right)[:LINES_MAX]
     boxes = _read(grey, lines, networks)
     unsure = [

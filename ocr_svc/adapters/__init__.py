@@ -1,1 +1,1 @@
-"""The other services, as the domain sees them."""
+"""The other services, one file each, as the domain sees them."""

@@ -8,7 +8,7 @@ from mesh.errors import failed_precondition, not_found
 
 
 class Purpose(StrEnum):
-    """What data are used for, by the name in the contract."""
+    """Says what data are used for, by the name in the contract."""
 
     REGISTRATION = "CONSENT_PURPOSE_REGISTRATION"
     VISIT_RECORD = "CONSENT_PURPOSE_VISIT_RECORD"
@@ -16,7 +16,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Term:
-    """One purpose of a consent."""
+    """Holds one purpose of a consent."""
 
     purpose: Purpose
     text: str
@@ -28,7 +28,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Consent:
-    """One version of the text."""
+    """Holds one version of the text."""
 
     version: str
     """The day from which it is asked for, YYYY-MM-DD."""
@@ -105,7 +105,7 @@ may have agreed to is never changed: a new text is a new version."""
 
 
 def consent_of(version: str, consents: Sequence[Consent] = CONSENTS) -> Consent:
-    """A version of the text.
+    """Returns a version of the text.
 
     Args:
         version: Which one. Empty: the one that is asked for now.

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from types import MappingProxyType
 
-from ocr_svc.domain.registration import SIM, CardWarning, Reading
+from ocr_svc.domain.reading import SIM, CardWarning, Reading
 
 SEXES = MappingProxyType({"PRIA": "LAKI-LAKI", "WANITA": "PEREMPUAN"})
 """The sex as a KTP says it, by how a SIM says it."""
@@ -18,7 +18,7 @@ _POSSIBLE_NIK = re.compile(
 
 
 def registrable(reading: Reading) -> Reading:
-    """The reading with what a registration needs, in the words of a KTP.
+    """Returns the reading with what a registration needs, in the words of a KTP.
 
     A SIM says the sex in other words. Its number is the NIK on the newest cards: then it is the NIK
     as read, and what is doubtful about it is doubtful about the NIK. On others the patient types

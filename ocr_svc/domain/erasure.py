@@ -10,11 +10,11 @@ from mesh.errors import MeshError, failed_precondition
 
 
 class State(StrEnum):
-    """How far an erasure has come.
+    """Says how far an erasure has come.
 
     ACCEPTED -> ACCOUNT_ERASED -> ERASED when nothing must be kept; otherwise
     ACCEPTED -> RETAINED, and when the time is over -> DUE -> ACCOUNT_ERASED -> ERASED. What was
-    done is begun anew when a backup has brought the data back.
+    done begins again when a backup has brought the data back.
     """
 
     ACCEPTED = "ACCEPTED"
@@ -26,12 +26,12 @@ class State(StrEnum):
 
 UNFINISHED = (State.ACCEPTED, State.DUE, State.ACCOUNT_ERASED)
 """States with a step to do. RETAINED has none: nothing can touch what the law wants kept, until
-`Erasures.wake` finds that its time is over."""
+`ErasureRepository.wake_retained` finds that its time is over."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """The erasure of one person's data."""
+    """Holds the erasure of one person's data."""
 
     id: str
     user_id: str
@@ -44,11 +44,11 @@ class Erasure:
     """Tries of the present step that came to nothing."""
     lease_until: datetime.datetime | None = None
     round: int = 0
-    """How often it was begun anew, because a backup had brought the data back."""
+    """How often it began again, because a backup had brought the data back."""
 
     @property
     def key(self) -> str:
-        """The request_id of every step: a step that is repeated has no second effect.
+        """Returns the request_id of every step: a step that is repeated has no second effect.
 
         Another one each round: the services remember a key for a day, and what they did then is
         undone.
@@ -56,17 +56,17 @@ class Erasure:
         return str(uuid.uuid5(uuid.UUID(self.id), str(self.round))) if self.round else self.id
 
     def is_unfinished(self) -> bool:
-        """Whether a step can be done now."""
+        """Returns whether a step can be done now."""
         return self.state in UNFINISHED
 
     def is_leased(self, now: datetime.datetime) -> bool:
-        """Whether a process works on it."""
+        """Returns whether a process works on it."""
         return self.is_unfinished() and self.lease_until is not None and self.lease_until > now
 
 
 @dataclass(frozen=True)
 class Visits:
-    """What an erasure must know of a person's tickets."""
+    """Holds what an erasure must know of a person's tickets."""
 
     open_tickets: Sequence[str] = ()
     """Identifiers of tickets that are not closed."""
@@ -89,14 +89,14 @@ def require_closed(visits: Visits) -> None:
 
 
 def registration_running() -> MeshError:
-    """The error for a person whose registration is still on its way to a ticket."""
+    """Returns the error for a person whose registration is still on its way to a ticket."""
     return failed_precondition("a registration of the person is running", "REGISTRATION_RUNNING")
 
 
 def retain_time(
     visits: Visits, retention: datetime.timedelta, now: datetime.datetime
 ) -> datetime.datetime | None:
-    """Until when the data are kept; None when they need not be.
+    """Returns until when the data are kept; None when they need not be.
 
     Args:
         visits: The person's tickets.

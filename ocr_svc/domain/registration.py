@@ -1,39 +1,19 @@
-"""The rules of a registration: what may be corrected, what may be confirmed, what happens next."""
+"""The rules of a registration: what may be confirmed, and what happens next."""
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mesh.errors import MeshError, StatusCode, failed_precondition, invalid, not_found
+from mesh.errors import MeshError, StatusCode, failed_precondition
 from ocr_svc.domain.consent import Purpose
+from ocr_svc.domain.draft import Content, current_fields, reused_request_id
 
-CORRECTABLE = (
-    "nik",
-    "nama",
-    "tempat_lahir",
-    "tanggal_lahir",
-    "jenis_kelamin",
-    "golongan_darah",
-    "alamat",
-)
-"""Fields that a patient may correct."""
-MAX_NIK_CHANGES = 2
-"""Digits of the NIK that may differ from what was read: a misreading, not another person."""
-MAX_UPDATES = 50
-"""Corrections, and requests with corrections, that one draft takes."""
 MAX_NAME_CHARACTERS = 60
 MAX_AGE_YEARS = 150
 """More is a year that was misread; queue_svc refuses it."""
-SIM = "DOCUMENT_TYPE_SIM"
-"""A driving licence."""
-NOT_VALIDATED = "NOT_VALIDATED"
-NIK_NOT_READ = "NIK_NOT_READ"
 _NIK = re.compile(r"[0-9]{16}")
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
 _PERMANENT = frozenset(
     {
         StatusCode.INVALID_ARGUMENT,
@@ -45,89 +25,8 @@ _PERMANENT = frozenset(
 
 
 @dataclass(frozen=True)
-class ReadField:
-    """One field of a card as the engine read it."""
-
-    value: str
-    """In its standard form. Empty when the field was not found."""
-    raw_value: str = ""
-    """As recognized."""
-    confidence: float = 0.0
-    """From 0 to 1."""
-    reason: str = ""
-    """Why the value is what it is, by its name in the contract. Empty: not said."""
-    polygon: tuple[tuple[float, float], ...] = ()
-    """Outline of the text, as shares of the photo's width and height. Empty: not known."""
-
-
-@dataclass(frozen=True)
-class CardWarning:
-    """Something doubtful about a reading."""
-
-    reason: str
-    """UPPER_SNAKE."""
-    field: str
-    """Field in question. Empty when it is the whole card or its photo."""
-    message: str
-    """For the patient, in Indonesian."""
-    message_en: str = ""
-    """The same in English."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the engine read from a photo. Never changed."""
-
-    document_type: str
-    """Kind of card, by its name in the contract."""
-    fields: Mapping[str, ReadField]
-    """By name; only those that were found. See `licence` for those of a SIM."""
-    warnings: tuple[CardWarning, ...] = ()
-
-    def value(self, name: str) -> str:
-        """The value as read; empty when there is none."""
-        found = self.fields.get(name)
-        return "" if found is None else found.value
-
-
-@dataclass(frozen=True)
-class Correction:
-    """One correction, beside what was read."""
-
-    field: str
-    read_value: str
-    corrected_value: str
-    time: datetime.datetime
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a draft holds. All of it is personal: it is stored sealed and goes as a whole."""
-
-    reading: Reading
-    warnings: tuple[CardWarning, ...]
-    """What is doubtful now, corrections considered."""
-    corrections: tuple[Correction, ...] = ()
-    """Oldest first."""
-    updates: Mapping[str, str] = field(default_factory=dict)
-    """Requests that were carried out: fingerprint by request_id."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A draft. Its content is gone once it is confirmed or has ended."""
-
-    id: str
-    expire_time: datetime.datetime
-    version: int
-    """Raised by every change; a change that was made from another version starts again."""
-    content: Content | None
-    confirmed: bool = False
-
-
-@dataclass(frozen=True)
 class Identity:
-    """What an account is made from."""
+    """Holds what an account is made from."""
 
     nik: str
     nama: str
@@ -138,7 +37,7 @@ class Identity:
 
 
 class State(StrEnum):
-    """How far a registration has come. CONFIRMED -> ACCOUNT_READY -> COMPLETED, or FAILED."""
+    """Says how far a registration has come: CONFIRMED, ACCOUNT_READY, COMPLETED, or FAILED."""
 
     CONFIRMED = "CONFIRMED"
     ACCOUNT_READY = "ACCOUNT_READY"
@@ -151,7 +50,7 @@ UNFINISHED = (State.CONFIRMED, State.ACCOUNT_READY)
 
 @dataclass(frozen=True)
 class Registration:
-    """A confirmed draft on its way to a ticket."""
+    """Holds a confirmed draft on its way to a ticket."""
 
     id: str
     """Also the request_id of every step: a step that is repeated has no second effect."""
@@ -177,158 +76,16 @@ class Registration:
     lease_until: datetime.datetime | None = None
 
     def is_unfinished(self) -> bool:
-        """Whether a step is still to be done."""
+        """Returns whether a step is still to be done."""
         return self.state in UNFINISHED
 
     def is_leased(self, now: datetime.datetime) -> bool:
-        """Whether a process works on it."""
+        """Returns whether a process works on it."""
         return self.is_unfinished() and self.lease_until is not None and self.lease_until > now
 
 
-def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) -> Content:
-    """What an open draft holds.
-
-    Raises:
-        MeshError: DRAFT_NOT_FOUND, DRAFT_CONFIRMED or DRAFT_EXPIRED.
-    """
-    if draft is None:
-        raise not_found("draft", draft_id)
-    if draft.confirmed:
-        raise failed_precondition("the draft is confirmed; see its registration", "DRAFT_CONFIRMED")
-    if draft.content is None or draft.expire_time <= now:
-        raise failed_precondition("the draft has ended; upload the photo again", "DRAFT_EXPIRED")
-    return draft.content
-
-
-def reused_request_id() -> MeshError:
-    """The error for a request_id that came with another body before."""
-    return MeshError(
-        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
-    )
-
-
-def current_fields(content: Content) -> dict[str, ReadField]:
-    """The fields with their corrections; a corrected one keeps its raw value and is sure."""
-    fields = dict(content.reading.fields)
-    for one in content.corrections:
-        read = fields.get(one.field, ReadField(""))
-        fields[one.field] = replace(read, value=one.corrected_value, confidence=1.0, reason="")
-    return fields
-
-
-def nik_changes(read: str, given: str) -> int:
-    """In how many digits two NIKs differ.
-
-    Place by place when both have the same length: counted as insertions and deletions, a whole
-    number shifted by one place would be two changes. Otherwise the edit distance, because a digit
-    that the reader lost or doubled is one misreading.
-    """
-    if len(read) == len(given):
-        return sum(one != other for one, other in zip(read, given, strict=True))
-    row = list(range(len(given) + 1))
-    for place, digit in enumerate(read, 1):
-        previous, row[0] = row[0], place
-        for column, other in enumerate(given, 1):
-            change = previous + (digit != other)
-            previous, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, change)
-    return row[-1]
-
-
-def _standard(name: str, value: str) -> str:
-    """The form in which cards are printed: upper case, single blanks."""
-    text = " ".join(value.split()).upper()
-    if not text:
-        raise invalid(name, "must not be blank")
-    if name == "tanggal_lahir":
-        day, month, year = (int(part) for part in text.split("-"))
-        try:
-            datetime.date(year, month, day)
-        except ValueError as error:
-            raise invalid(name, "is no day of the calendar", "NO_SUCH_DATE") from error
-    return text
-
-
-def correct(
-    content: Content,
-    changes: Mapping[str, str],
-    request_id: str,
-    fingerprint: str,
-    now: datetime.datetime,
-) -> Content:
-    """The content with further corrections. The read values stay beside them.
-
-    The warnings still hold for the fields before the change; `with_warnings` renews them.
-
-    Args:
-        content: What the draft holds.
-        changes: New values by field.
-        request_id: Key of the request. Empty: it has none.
-        fingerprint: Tells requests with the same key apart.
-        now: When it is corrected.
-
-    Raises:
-        MeshError: NIK_CHANGED_TOO_MUCH, NO_SUCH_DATE, INVALID_FIELD or TOO_MANY_CORRECTIONS.
-    """
-    current = current_fields(content)
-    made: list[Correction] = []
-    for name, given in changes.items():
-        value, read = _standard(name, given), content.reading.value(name)
-        if name == "nik" and read and nik_changes(read, value) > MAX_NIK_CHANGES:
-            raise failed_precondition(
-                f"at most {MAX_NIK_CHANGES} digits may differ from the NIK as read; "
-                "upload a better photo",
-                "NIK_CHANGED_TOO_MUCH",
-            )
-        if name not in current or current[name].value != value:
-            made.append(Correction(name, read, value, now))
-    updates = {**content.updates, request_id: fingerprint} if request_id else content.updates
-    if len(content.corrections) + len(made) > MAX_UPDATES or len(updates) > MAX_UPDATES:
-        raise failed_precondition("the draft was corrected too often", "TOO_MANY_CORRECTIONS")
-    return replace(content, corrections=(*content.corrections, *made), updates=updates)
-
-
-def with_warnings(content: Content, found: Sequence[CardWarning] | None) -> Content:
-    """The content with the warnings that hold after a correction.
-
-    Args:
-        content: What the draft holds, corrections included.
-        found: What the engine finds doubtful about the fields now; None when it did not answer.
-            Then the warnings stay, and one more says that nobody looked.
-    """
-    own = {NOT_VALIDATED, NIK_NOT_READ}
-    if found is None:
-        kept = [one for one in content.warnings if one.reason not in own]
-        kept.append(
-            CardWarning(
-                NOT_VALIDATED,
-                "",
-                "Perubahan belum diperiksa; mohon diteliti sekali lagi.",
-                "The change has not been checked yet; please look at it once more.",
-            )
-        )
-    else:
-        # What concerns the photo as a whole is not looked at again.
-        kept = [one for one in content.reading.warnings if not one.field]
-        if content.reading.document_type == SIM:
-            # The engine looked at the fields of a KTP only: the others are as they were read, and
-            # what a SIM does not have is not missing.
-            kept = [one for one in content.reading.warnings if one.field not in CORRECTABLE]
-            found = [one for one in found if one.field in CORRECTABLE]
-        kept += [one for one in found if one not in kept]
-    if not content.reading.value("nik") and "nik" in current_fields(content):
-        kept.append(
-            CardWarning(
-                NIK_NOT_READ,
-                "nik",
-                "NIK tidak terbaca pada kartu; angka yang diketik akan diperiksa petugas.",
-                "The NIK was not read from the card; the staff will check the typed one.",
-            )
-        )
-    return replace(content, warnings=tuple(kept))
-
-
 def identity_of(content: Content) -> Identity:
-    """Whom the draft names.
+    """Returns whom the draft names.
 
     Raises:
         MeshError: DRAFT_INCOMPLETE without a NIK of 16 digits or without a name.
@@ -351,7 +108,7 @@ def identity_of(content: Content) -> Identity:
 
 
 def age_years(born: str, moment: datetime.datetime, time_zone: str) -> int:
-    """Completed years of age. 0 when the day of birth is not known or cannot be right.
+    """Returns completed years of age; 0 when the day of birth is not known or cannot be right.
 
     Args:
         born: Day of birth as on a card, DD-MM-YYYY.
@@ -389,10 +146,5 @@ def require_same_target(
 
 
 def is_permanent(kind: StatusCode) -> bool:
-    """Whether the refusal of a step is final. All else is tried again with the same key."""
+    """Returns whether the refusal of a step is final; all else is tried again with the same key."""
     return kind in _PERMANENT
-
-
-def pause_seconds(attempts: int) -> float:
-    """How long to wait after so many tries that came to nothing."""
-    return float(min(_FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10), _LONGEST_PAUSE_SECONDS))

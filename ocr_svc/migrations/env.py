@@ -1,4 +1,4 @@
 from mesh.persistence.migrations import run_env
-from ocr_svc.persistence.erasures import ErasureRow
+from ocr_svc.persistence.models import Base
 
-run_env(ErasureRow.metadata)
+run_env(Base.metadata)

@@ -1,1 +1,1 @@
-"""The tables of registrations and erasures, and what reads and writes them."""
+"""The tables of drafts, registrations and erasures, and what is written to and read from them."""

@@ -103,7 +103,7 @@ def _from_form(boundary: bytes, data: bytes) -> bytes:
 
 
 def photo_of(content_type: str, data: bytes) -> bytes:
-    """The photo in an uploaded body. Whether it is one, the engine says.
+    """Returns the photo in an uploaded body. Whether it is one, the engine says.
 
     Args:
         content_type: The body's content type, with its parameters.

@@ -17,7 +17,7 @@ from mediq.gateway.v1.gateway_service_pb2 import (
 
 from edge.settings import EdgeSettings
 from gateway.__main__ import build
-from gateway.adapters.assets import BUNDLED, INITIALIZER
+from gateway.adapters.api_docs import BUNDLED, INITIALIZER
 from gateway.settings import GatewaySettings
 from mesh.rpc.server import Server
 from tests.support.mesh import Mesh, problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from mediq.gateway.v1.gateway_service_pb2 import (
 )
 from mediq.policy.v1.policy_pb2 import Role
 
-from gateway.adapters.services import HealthCache
+from gateway.application.mesh_health import MeshHealth
 from gateway.domain.health import MeshState, ServiceState
 from mesh.contract.methods import SERVERS
 from tests.gateway.conftest import Others
@@ -97,28 +98,32 @@ async def test_status_needs_a_token(gateway: GatewayServiceAsyncStub) -> None:
 
 
 class Counting:
-    """A look at the mesh that counts how often it is taken."""
+    """Tells the state of the mesh and counts how often it is asked."""
 
     def __init__(self) -> None:
-        self.readings = 0
+        self.queries = 0
 
-    async def read_states(self) -> MeshState:
-        self.readings += 1
+    async def query(self) -> MeshState:
+        self.queries += 1
         await asyncio.sleep(0)
-        return MeshState([ServiceState("queue_svc", ready=True)], float(self.readings))
+        return MeshState([ServiceState("queue_svc", ready=True)], moment(self.queries))
 
 
-async def test_many_callers_share_one_reading() -> None:
+def moment(seconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+async def test_many_callers_share_one_query() -> None:
     client = Counting()
-    cache = HealthCache(client.read_states, max_age_seconds=60)
+    cache = MeshHealth(client.query, max_age_seconds=60)
     states = await asyncio.gather(*(cache.state() for _ in range(50)))
-    assert client.readings == 1
-    assert {state.checked_at for state in states} == {1.0}
+    assert client.queries == 1
+    assert {state.check_time for state in states} == {moment(1)}
 
 
-async def test_an_old_state_is_looked_up_again() -> None:
+async def test_an_old_state_is_queried_again() -> None:
     client = Counting()
-    cache = HealthCache(client.read_states, max_age_seconds=0)
+    cache = MeshHealth(client.query, max_age_seconds=0)
     await cache.state()
     await cache.state()
-    assert client.readings == 2
+    assert client.queries == 2

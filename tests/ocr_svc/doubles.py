@@ -43,7 +43,7 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 from mesh.contract.status import to_status
 from mesh.errors import MeshError, StatusCode, failed_precondition, not_found, unavailable
 from mesh.identity.tokens import TokenSigner
-from ocr_svc.adapters.clients import OPEN
+from ocr_svc.adapters.queue import OPEN
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 NIK = "3273014107900001"

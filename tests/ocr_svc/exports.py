@@ -6,8 +6,7 @@ from typing import Any
 
 from mediq.ocr.v1 import data_rights_service_pb2 as messages
 
-from ocr_svc.persistence.erasures import ErasureRow
-from ocr_svc.persistence.registrations import DraftRow, RegistrationRow
+from ocr_svc.persistence.models import DraftRow, ErasureRow, RegistrationRow
 from tests.ocr_svc.conftest import Clinic, rights_token
 
 FATE: dict[type[Any], dict[str, tuple[str, str]]] = {
@@ -45,7 +44,10 @@ FATE: dict[type[Any], dict[str, tuple[str, str]]] = {
             *("id", "person", "user_id", "create_time", "retain_time", "state", "attempts"),
             *("account", "round", "next_attempt_time", "lease_owner", "lease_until", "update_time"),
         ),
-        ("", "begins when no copy can be asked for any more; the account is emptied, then sealed"),
+        (
+            "",
+            "begins when no copy can be asked for any more; the account is emptied, then encrypted",
+        ),
     ),
 }
 """Of each column: the field of ConsentRecord that tells it, and what an erasure makes of it."""

@@ -7,7 +7,7 @@ import pytest
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
 from mesh.errors import unavailable
-from ocr_svc.persistence.registrations import Base
+from ocr_svc.persistence.models import Base
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NIK, card
 from tests.ocr_svc.erasures import ABSENT, ERASED, erase, visited

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import MeshError, StatusCode
-from ocr_svc.domain import registration
-from ocr_svc.domain.registration import CardWarning, Content, Draft, ReadField, Reading
+from ocr_svc.domain import draft, registration
+from ocr_svc.domain.draft import Content, Draft
+from ocr_svc.domain.reading import CardWarning, ReadField, Reading
 
 NOW = datetime.datetime(2026, 3, 2, 9, tzinfo=datetime.UTC)
 NIK = "3273014107900001"
@@ -27,7 +28,7 @@ def content(**values: str) -> Content:
 
 
 def correct(before: Content, **changes: str) -> Content:
-    return registration.correct(before, changes, "", "", NOW)
+    return draft.correct(before, changes, "", "", NOW)
 
 
 def reason_of(before: Content, **changes: str) -> str:
@@ -48,7 +49,7 @@ def reason_of(before: Content, **changes: str) -> str:
     ],
 )
 def test_nik_changes(read: str, given: str, changes: int) -> None:
-    assert registration.nik_changes(read, given) == changes
+    assert draft.nik_changes(read, given) == changes
 
 
 @given(st.from_regex(r"[0-9]{16}", fullmatch=True), st.sets(st.integers(0, 15)))
@@ -57,20 +58,18 @@ def test_nik_correction_counts_from_what_was_read(nik: str, places: set[int]) ->
         str((int(digit) + 1) % 10) if place in places else digit for place, digit in enumerate(nik)
     )
     before = content(nik=nik)
-    if len(places) > registration.MAX_NIK_CHANGES:
+    if len(places) > draft.MAX_NIK_CHANGES:
         assert reason_of(before, nik=other) == "NIK_CHANGED_TOO_MUCH"
     else:
         after = correct(before, nik=other)
-        assert registration.current_fields(after)["nik"].value == other
+        assert draft.current_fields(after)["nik"].value == other
         assert after.reading == before.reading
 
 
 def test_nik_cannot_wander() -> None:
     once = correct(content(), nik="99" + NIK[2:])
     assert reason_of(once, nik="9999" + NIK[4:]) == "NIK_CHANGED_TOO_MUCH"
-    assert (
-        registration.current_fields(correct(once, nik="3299" + NIK[4:]))["nik"].value[:4] == "3299"
-    )
+    assert draft.current_fields(correct(once, nik="3299" + NIK[4:]))["nik"].value[:4] == "3299"
 
 
 def test_corrections_stand_beside_what_was_read() -> None:
@@ -80,7 +79,7 @@ def test_corrections_stand_beside_what_was_read() -> None:
         ("nama", "SITI RAHAYU", "SITI RAHAYU"),
         ("alamat", "", "JL. A"),
     ]
-    fields = registration.current_fields(after)
+    fields = draft.current_fields(after)
     assert (fields["nama"].value, fields["nama"].confidence) == ("SITI RAHAYU", 1.0)
     assert fields["alamat"].raw_value == ""
 
@@ -93,30 +92,30 @@ def test_impossible_values() -> None:
     assert reason_of(content(), tanggal_lahir="31-02-1990") == "NO_SUCH_DATE"
     assert reason_of(content(), nama="   ") == "INVALID_FIELD"
     many = content()
-    for number in range(registration.MAX_UPDATES):
+    for number in range(draft.MAX_UPDATES):
         many = correct(many, nama=f"A{number}")
     assert reason_of(many, nama="B") == "TOO_MANY_CORRECTIONS"
 
 
 def test_warnings_after_a_correction() -> None:
     changed = correct(content(), nik="9" + NIK[1:])
-    silent = registration.with_warnings(changed, None)
+    silent = draft.with_warnings(changed, None)
     assert [one.reason for one in silent.warnings] == ["GLARE", "NIK_INVALID", "NOT_VALIDATED"]
-    again = registration.with_warnings(silent, None)
+    again = draft.with_warnings(silent, None)
     assert again.warnings == silent.warnings
-    assert [one.reason for one in registration.with_warnings(again, ()).warnings] == ["GLARE"]
+    assert [one.reason for one in draft.with_warnings(again, ()).warnings] == ["GLARE"]
     found = (CardWarning("NIK_SEX_MISMATCH", "nik", ""),)
-    assert registration.with_warnings(again, found).warnings == (PHOTO_WARNING, *found)
+    assert draft.with_warnings(again, found).warnings == (PHOTO_WARNING, *found)
 
 
 def test_nik_that_was_not_read_is_marked() -> None:
     typed = correct(content(nik=""), nik=NIK)
     for found in (None, ()):
-        assert registration.NIK_NOT_READ in [
-            one.reason for one in registration.with_warnings(typed, found).warnings
+        assert draft.NIK_NOT_READ in [
+            one.reason for one in draft.with_warnings(typed, found).warnings
         ]
-    nothing = registration.with_warnings(correct(content(nik=""), nama="A"), ())
-    assert registration.NIK_NOT_READ not in [one.reason for one in nothing.warnings]
+    nothing = draft.with_warnings(correct(content(nik=""), nama="A"), ())
+    assert draft.NIK_NOT_READ not in [one.reason for one in nothing.warnings]
 
 
 @pytest.mark.parametrize(
@@ -140,16 +139,16 @@ def test_incomplete(values: dict[str, str], missing: str) -> None:
 def test_open_drafts_only() -> None:
     end = NOW + datetime.timedelta(minutes=1)
     found = content()
-    assert registration.require_content(Draft("d", end, 1, found), "d", NOW) == found
+    assert draft.require_content(Draft("d", end, 1, found), "d", NOW) == found
     cases: list[tuple[Draft | None, datetime.datetime, str]] = [
         (None, NOW, "DRAFT_NOT_FOUND"),
         (Draft("d", end, 1, found), end, "DRAFT_EXPIRED"),
         (Draft("d", end, 1, None), end, "DRAFT_EXPIRED"),
         (Draft("d", end, 1, None, confirmed=True), NOW, "DRAFT_CONFIRMED"),
     ]
-    for draft, time, reason in cases:
+    for found_draft, time, reason in cases:
         with pytest.raises(MeshError) as error:
-            registration.require_content(draft, "d", time)
+            draft.require_content(found_draft, "d", time)
         assert error.value.reason == reason
 
 
@@ -162,6 +161,3 @@ def test_what_is_tried_again() -> None:
         StatusCode.INTERNAL,
     ):
         assert not registration.is_permanent(kind)
-    pauses = [registration.pause_seconds(attempts) for attempts in range(200)]
-    assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[1], pauses[-1]) == (0.5, 1.0, 30.0)

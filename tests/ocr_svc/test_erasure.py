@@ -16,7 +16,7 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 
 from mesh.errors import MeshError, StatusCode
 from ocr_svc.domain.consent import CONSENTS
-from ocr_svc.persistence.registrations import RegistrationRow
+from ocr_svc.persistence.models import RegistrationRow
 from tests.ocr_svc.conftest import Clinic, registered, upload
 from tests.ocr_svc.doubles import NAME, NIK, Double, card
 from tests.ocr_svc.erasures import (

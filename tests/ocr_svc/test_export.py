@@ -65,9 +65,9 @@ async def test_all_pages_and_no_more_than_a_message_takes(
         user_id = made[0].user_id
         copy: messages.PersonalData = await export(clinic, user_id)
         assert [one.ticket.id for one in copy.tickets] == [one.ticket.id for one in made[::-1]]
-        monkeypatch.setattr("ocr_svc.servicers.data_rights.MOST_TICKETS", 5)
+        monkeypatch.setattr("ocr_svc.application.export_personal_data.MAX_TICKETS", 5)
         assert len((await export(clinic, user_id)).tickets) == 5
-        monkeypatch.setattr("ocr_svc.servicers.data_rights.MOST_TICKETS", 4)
+        monkeypatch.setattr("ocr_svc.application.export_personal_data.MAX_TICKETS", 4)
         assert await problem(export(clinic, user_id)) == ("RESOURCE_EXHAUSTED", "TOO_MANY_TICKETS")
 
 

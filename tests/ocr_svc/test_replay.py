@@ -161,7 +161,7 @@ async def test_pages(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ocr_svc.cli.MAX_IDENTIFIERS", 2)
+    monkeypatch.setattr("ocr_svc.application.replay_erasures.MAX_IDENTIFIERS", 2)
     persons = [await person(clinic, stub, number) for number in range(1, 6)]
     taken, restore = clinic.now(), backup(clinic.users)
     for one in persons:

@@ -9,7 +9,7 @@ from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr_engine.v1 import ocr_engine_service_pb2 as engine
 
 from ocr_svc.domain.driving_licence import registrable
-from ocr_svc.domain.registration import SIM, CardWarning, ReadField, Reading
+from ocr_svc.domain.reading import SIM, CardWarning, ReadField, Reading
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, licence
 from tests.support.mesh import problem

@@ -1,6 +1,6 @@
-"""Makes what the line finder and the recognizer learn from: straightened cards and lines of text.
+"""Makes what the line finder and the recognizer learn from: rectified cards and lines of text.
 
-A card is drawn, photographed and straightened with corners that are as wrong as the detector's.
+A card is drawn, photographed and rectified with corners that are as wrong as the detector's.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ocr_engine.vision.crops import Line, cut
 from ocr_engine.vision.lines import GRID_HEIGHT, GRID_WIDTH, as_input
-from ocr_engine.vision.rectification import HEIGHT, OUTLINE, WIDTH, straighten
+from ocr_engine.vision.rectification import HEIGHT, OUTLINE, WIDTH, rectify
 from ocr_engine.vision.text_reader import to_grey
 from training.synth import (
     Degradation,
@@ -49,7 +49,7 @@ SHOOTING: Final = Shooting(
 
 @dataclass(frozen=True)
 class Page:
-    """Holds a straightened card as the line finder sees it, and its lines."""
+    """Holds a rectified card as the line finder sees it, and its lines."""
 
     grey: NDArray[np.uint8]
     """INPUT_HEIGHT x INPUT_WIDTH."""
@@ -83,7 +83,7 @@ def _page(
     shot = photograph(card, shooting, table, rng)
     wrong = rng.normal(0, CORNER_ERROR * np.linalg.norm(shot.corners[1] - shot.corners[0]), (4, 2))
     guessed = (shot.corners + wrong).astype(np.float32)
-    rectified = straighten(shot.pixels, guessed)
+    rectified = rectify(shot.pixels, guessed)
     grey = to_grey(rectified)
     matrix = cv2.getPerspectiveTransform(guessed, OUTLINE) @ cv2.getPerspectiveTransform(
         OUTLINE, shot.corners

@@ -10,7 +10,7 @@ from ocr_engine.parsing.fields.text import Polygon
 
 
 class DocumentType(StrEnum):
-    """The kind of document that was found in a picture."""
+    """Names the kind of document that was found in a picture."""
 
     UNKNOWN = "UNKNOWN"
     KTP = "KTP"
@@ -20,7 +20,7 @@ class DocumentType(StrEnum):
 
 
 class FieldReason(StrEnum):
-    """Why a value is what it is."""
+    """Says why a value is what it is."""
 
     AS_READ = "AS_READ"
     """The text as it was read, but for case and blanks."""
@@ -35,7 +35,7 @@ class FieldReason(StrEnum):
 
 
 class WarningCode(StrEnum):
-    """What a person should look at again."""
+    """Names what a person should check again."""
 
     FIELD_MISSING = "FIELD_MISSING"
     FIELD_UNPARSED = "FIELD_UNPARSED"
@@ -48,7 +48,7 @@ class WarningCode(StrEnum):
 
 
 class Advice(StrEnum):
-    """How to take a better photo."""
+    """Says how to take a better photo."""
 
     BLURRED = "BLURRED"
     TOO_DARK = "TOO_DARK"
@@ -63,7 +63,7 @@ class Advice(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a card."""
+    """Holds one value of a card."""
 
     value: str
     raw_value: str
@@ -79,7 +79,7 @@ class Field:
 
 @dataclass(frozen=True)
 class _Fields:
-    """What all cards' fields have in common."""
+    """Holds what all cards' fields have in common."""
 
     def found(self) -> Iterator[tuple[str, Field]]:
         """Goes through the fields that were found, in the order of the card."""
@@ -91,7 +91,7 @@ class _Fields:
 
 @dataclass(frozen=True)
 class KtpFields(_Fields):
-    """The fields of an identity card, None where nothing was found."""
+    """Holds the fields of an identity card, None where nothing was found."""
 
     nik: Field | None = None
     nama: Field | None = None
@@ -116,7 +116,7 @@ class KtpFields(_Fields):
 
 @dataclass(frozen=True)
 class SimFields(_Fields):
-    """The fields of a driving licence, None where nothing was found."""
+    """Holds the fields of a driving licence, None where nothing was found."""
 
     nomor_sim: Field | None = None
     """12 or 14 digits, with dashes where they are printed, or since July 2024 the NIK."""
@@ -140,7 +140,7 @@ CardFields = KtpFields | SimFields
 
 @dataclass(frozen=True)
 class CardWarning:
-    """One thing that is odd."""
+    """Warns of one thing that is odd."""
 
     code: WarningCode
     field: str
@@ -152,7 +152,7 @@ class CardWarning:
 
 @dataclass(frozen=True)
 class Quality:
-    """What the picture itself is like."""
+    """Describes the picture itself."""
 
     sharpness: float = 0.0
     """Steepness of edges at a fine scale over that at a coarse one; about 1.2 to 3.4."""
@@ -171,7 +171,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class CardReading:
-    """All that one picture told."""
+    """Holds all that was read from one picture."""
 
     document_type: DocumentType
     fields: CardFields = KtpFields()
@@ -198,7 +198,7 @@ class CardReading:
 
 
 class NoCard(MeshError):
-    """No identity card or driving licence can be recognised on the photo."""
+    """Reports that no identity card or driving licence can be recognised on the photo."""
 
     def __init__(self, advice: Sequence[Advice]) -> None:
         """Keeps the advice for a better photo."""
@@ -211,7 +211,7 @@ class NoCard(MeshError):
 
 
 class SeveralCards(MeshError):
-    """More than one card lies on the photo, and it is not told which one is meant."""
+    """Reports that more than one card lies on the photo, and nothing says which one is meant."""
 
     def __init__(self) -> None:
         """Says what to do instead."""

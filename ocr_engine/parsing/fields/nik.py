@@ -9,7 +9,7 @@ FEMALE_DAY_OFFSET = 40
 
 @dataclass(frozen=True)
 class Nik:
-    """The parts of a number: PPKKCC DDMMYY SSSS."""
+    """Holds the parts of a number: PPKKCC DDMMYY SSSS."""
 
     region_code: str
     day: int
@@ -37,7 +37,7 @@ def parse_nik(text: str) -> Nik | None:
 
 
 def _is_possible(nik: Nik) -> bool:
-    """The century is not told, so 29 February passes in each year divisible by four."""
+    """Accepts 29 February in each year divisible by four: the century is not known."""
     longest = {2: 29 if nik.short_year % 4 == 0 else 28, 4: 30, 6: 30, 9: 30, 11: 30}
     in_calendar = 1 <= nik.month <= 12 and 1 <= nik.day <= longest.get(nik.month, 31)
     return in_calendar and nik.serial > 0 and nik.region_code[:2] >= "11"

@@ -118,5 +118,5 @@ def _printed_regency(name: str) -> Iterator[str]:
 
 
 def _spellings(name: str) -> list[str]:
-    """`Blangpidie (Blang Pidie)` names both spellings."""
+    """Splits a name such as `Blangpidie (Blang Pidie)`, which holds two spellings."""
     return [part.strip() for part in re.split(r"[(),]", name.upper()) if part.strip()]

@@ -29,7 +29,7 @@ _LEAD = " :;"
 
 @dataclass(frozen=True)
 class TextBox:
-    """One piece of text and the rectangle, in pixels, that holds it."""
+    """Holds one piece of text, and the rectangle around it in pixels."""
 
     text: str
     confidence: float
@@ -45,17 +45,17 @@ class TextBox:
 
     @property
     def height(self) -> float:
-        """The height in pixels."""
+        """Returns the height in pixels."""
         return self.bottom - self.top
 
     @property
     def middle(self) -> float:
-        """The vertical middle."""
+        """Returns the vertical middle."""
         return (self.top + self.bottom) / 2
 
     @property
     def centre(self) -> float:
-        """The horizontal middle."""
+        """Returns the horizontal middle."""
         return (self.left + self.right) / 2
 
     def under(self, alphabet: frozenset[str]) -> "TextBox":
@@ -106,24 +106,27 @@ def _doubt(chance: float) -> float:
 
 @dataclass(frozen=True)
 class Row:
-    """Boxes that stand on one line, from left to right, or on several lines in turn."""
+    """Holds boxes that stand on one line, from left to right, or on several lines in turn."""
 
     boxes: tuple[TextBox, ...]
 
     @property
     def text(self) -> str:
-        """The boxes' texts with blanks between them."""
+        """Returns the boxes' texts with blanks between them."""
         return " ".join(box.text for box in self.boxes)
 
     @property
     def confidence(self) -> float:
-        """Chance that all boxes are right; specks without a letter or digit do not count."""
+        """Returns the chance that all boxes are right.
+
+        Specks without a letter or digit do not count.
+        """
         telling = [box for box in self.boxes if squeeze(box.text)] or self.boxes
         return math.prod(box.confidence for box in telling) if telling else 0.0
 
     @property
     def chars(self) -> tuple[float, ...]:
-        """Chance of each character of the text; empty when that of any box is unknown."""
+        """Returns the chance of each character; empty when that of any box is unknown."""
         joined: list[float] = []
         for index, box in enumerate(self.boxes):
             if len(box.chars) != len(box.text):
@@ -133,27 +136,27 @@ class Row:
 
     @property
     def left(self) -> float:
-        """Where the row begins."""
+        """Returns where the row begins."""
         return min(box.left for box in self.boxes)
 
     @property
     def right(self) -> float:
-        """Where the row ends."""
+        """Returns where the row ends."""
         return max(box.right for box in self.boxes)
 
     @property
     def middle(self) -> float:
-        """The vertical middle of the first box."""
+        """Returns the vertical middle of the first box."""
         return self.boxes[0].middle
 
     @property
     def height(self) -> float:
-        """The usual height of the boxes."""
+        """Returns the usual height of the boxes."""
         return median(box.height for box in self.boxes)
 
     @property
     def polygon(self) -> Polygon:
-        """The corners of the rectangle around all boxes; empty without any."""
+        """Returns the corners of the rectangle around all boxes; empty without any."""
         if not self.boxes:
             return ()
         top = min(box.top for box in self.boxes)
@@ -209,7 +212,7 @@ def group_rows(boxes: list[TextBox]) -> list[Row]:
 
 
 def _side_by_side(left: TextBox, right: TextBox) -> bool:
-    """A dash is hardly as high as a letter, so the higher box has a say too."""
+    """Lets the higher box decide too: a dash is hardly as high as a letter."""
     overlap = right.left < left.centre
     low, high = sorted((left.height, right.height))
     return not overlap and abs(left.middle - right.middle) < max(0.5 * low, 0.3 * high)
@@ -221,7 +224,7 @@ def squeeze(text: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Upper case, single blanks, no stray punctuation at the edges."""
+    """Returns a text in upper case with single blanks, without punctuation at its edges."""
     return _BLANKS.sub(" ", text.upper()).strip(_EDGES)
 
 

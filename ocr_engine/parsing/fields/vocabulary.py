@@ -58,7 +58,7 @@ def nearest(text: str, entries: Sequence[str], cutoff: float) -> tuple[str, floa
 
 
 def only_nearest(text: str, entries: Sequence[str], cutoff: float) -> tuple[str, float] | None:
-    """The same, but None when two entries are equally like the text."""
+    """Finds what `nearest` finds, but None when two entries are equally like the text."""
     found = _candidates(text, entries, cutoff)
     tied = len(found) > 1 and found[0][1] == found[1][1]
     return found[0] if found and not tied else None

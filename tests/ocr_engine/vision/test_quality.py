@@ -10,7 +10,7 @@ import pytest
 from ocr_engine.parsing import Advice, DocumentType, Quality
 from ocr_engine.vision.detector import FoundCard
 from ocr_engine.vision.quality import measure
-from ocr_engine.vision.rectification import Corners, Pixels, straighten
+from ocr_engine.vision.rectification import Corners, Pixels, rectify
 from training.synth import SHOOTINGS, Degradation, Level, Shot, SimLayout, Split, light, sample
 from training.synth.camera import with_certain
 
@@ -23,7 +23,7 @@ def found(corners: Corners, seen: tuple[bool, bool, bool, bool] = (True,) * 4) -
 
 
 def look(photo: Pixels, corners: Corners) -> Quality:
-    return measure(photo, found(corners), straighten(photo, corners))
+    return measure(photo, found(corners), rectify(photo, corners))
 
 
 def share(advice: Advice, photos: Iterable[Photo]) -> float:
@@ -171,7 +171,7 @@ def test_an_unseen_corner_is_cropped_at_the_photos_edge_only(moved: float, cropp
     photo = np.full((700, 1000, 3), 200, np.uint8)
     card = found(BOX + moved, (False, True, True, True))
 
-    advice = measure(photo, card, straighten(photo, card.corners)).advice
+    advice = measure(photo, card, rectify(photo, card.corners)).advice
 
     assert (Advice.CROPPED in advice) == cropped
 

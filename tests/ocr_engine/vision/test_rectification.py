@@ -1,9 +1,9 @@
-"""The straightened card."""
+"""The rectified card."""
 
 import numpy as np
 import pytest
 
-from ocr_engine.vision.rectification import HEIGHT, OUTLINE, WIDTH, straighten, to_photo
+from ocr_engine.vision.rectification import HEIGHT, OUTLINE, WIDTH, rectify, to_photo
 
 
 def test_there_and_back() -> None:
@@ -20,8 +20,8 @@ def test_a_card_of_any_size_becomes_the_same(scale: float) -> None:
     photo[round(100 * scale) : round(731 * scale), (low + high) // 2 : high] = (0, 0, 200)
     corners = np.asarray(((100, 100), (1100, 100), (1100, 731), (100, 731)), np.float32) * scale
 
-    straight = straighten(photo, corners)
+    rectified = rectify(photo, corners)
 
-    assert straight.shape == (HEIGHT, WIDTH, 3)
-    assert straight[300, 100].tolist() == [200, 0, 0]
-    assert straight[300, 900].tolist() == [0, 0, 200]
+    assert rectified.shape == (HEIGHT, WIDTH, 3)
+    assert rectified[300, 100].tolist() == [200, 0, 0]
+    assert rectified[300, 900].tolist() == [0, 0, 200]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ocr_engine.vision.rectification import straighten
+from ocr_engine.vision.rectification import rectify
 from training.synth import SHOOTINGS, Degradation, Level, SimLayout, sample
 from training.synth.camera import with_certain
 from training.synth.light import compressed, moved
@@ -25,7 +25,7 @@ def test_corners_are_where_the_card_is(level: Level, turn: float) -> None:
     height, width = taken.shot.pixels.shape[:2]
 
     assert ((taken.shot.corners >= 0) & (taken.shot.corners <= (width, height))).all()
-    rectified = straighten(taken.shot.pixels, taken.shot.corners).astype(float)
+    rectified = rectify(taken.shot.pixels, taken.shot.corners).astype(float)
     card = taken.drawing.pixels.astype(float)
     likeness = np.corrcoef(rectified[20:-20, 20:-20].ravel(), card[20:-20, 20:-20].ravel())[0, 1]
     assert likeness > 0.75

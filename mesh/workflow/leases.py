@@ -12,7 +12,7 @@ from mesh.persistence.database import UtcDateTime
 
 
 class LeasedRow:
-    """The columns that a lease needs."""
+    """Gives a model the columns that a lease needs."""
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
@@ -23,64 +23,75 @@ class LeasedRow:
     update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
 
 
-class Leasable(Protocol):
-    """What a leased row is to the rules."""
+class LeasedItem(Protocol):
+    """Describes what the kit asks of a row in the form that a service's rules know."""
 
     @property
     def id(self) -> str:
-        """Identifier of the row."""
+        """Identifies the row."""
         ...
 
     @property
     def state(self) -> str:
-        """How far it has come."""
+        """Says how far it has come."""
         ...
 
     @property
     def attempts(self) -> int:
-        """Tries of the present step that came to nothing."""
+        """Counts the tries of the present step that failed."""
         ...
 
     def is_unfinished(self) -> bool:
-        """Whether a step can be done now."""
+        """Returns whether a step can be done now."""
         ...
 
     def is_leased(self, now: datetime.datetime) -> bool:
-        """Whether a process works on it."""
+        """Returns whether a process works on it."""
         ...
 
 
 Row = TypeVar("Row", bound=LeasedRow)
-Item = TypeVar("Item", bound=Leasable)
+Item = TypeVar("Item", bound=LeasedItem)
 
 
-def changed(session: Session, statement: Update) -> bool:
-    """Runs an update: whether it found a row."""
+def changes_a_row(session: Session, statement: Update) -> bool:
+    """Runs an update and returns whether it found a row."""
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount > 0
 
 
-class Leases(ABC, Generic[Row, Item]):
-    """The leases of one table."""
+class LeaseRepository(ABC, Generic[Row, Item]):
+    """Reads, leases and changes the rows of one table in one unit of work."""
 
-    def __init__(self, table: type[Row], unfinished: Sequence[str]) -> None:
-        """Leases rows of `table`, in the states in which a step can be done."""
+    def __init__(self, session: Session, table: type[Row], unfinished: Sequence[str]) -> None:
+        """Works in `session`.
+
+        Args:
+            session: The unit of work.
+            table: The model.
+            unfinished: States in which a step can be done.
+        """
+        self._session = session
         self._table = table
         self._unfinished = unfinished
 
     @abstractmethod
     def _item(self, row: Row) -> Item:
-        """The row as the rules know it."""
+        """Returns the row as the rules know it."""
 
-    def get(self, session: Session, item_id: str) -> Item:
-        """A row that exists."""
-        return self._item(session.get_one(self._table, item_id))
+    def get(self, item_id: str) -> Item:
+        """Returns a row that exists.
 
-    def due(self, session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
-        """Rows with a step to do that nobody works on, longest waiting first."""
+        Raises:
+            NoResultFound: It does not.
+        """
+        return self._item(self._session.get_one(self._table, item_id))
+
+    def due(self, now: datetime.datetime, limit: int) -> Sequence[str]:
+        """Returns rows with a step to do that nobody works on, longest waiting first."""
         table = self._table
-        return session.scalars(
+        return self._session.scalars(
             select(table.id)
             .where(
                 table.state.in_(self._unfinished),
@@ -92,17 +103,11 @@ class Leases(ABC, Generic[Row, Item]):
         ).all()
 
     def claim(
-        self,
-        session: Session,
-        item_id: str,
-        owner: str,
-        now: datetime.datetime,
-        until: datetime.datetime,
+        self, item_id: str, owner: str, now: datetime.datetime, until: datetime.datetime
     ) -> Item | None:
         """Leases a row for one step, or renews the lease.
 
         Args:
-            session: The unit of work.
             item_id: The row.
             owner: Who works on it.
             now: The time.
@@ -112,8 +117,8 @@ class Leases(ABC, Generic[Row, Item]):
             The row; None when there is no step to do or another one has the lease.
         """
         table = self._table
-        claimed = changed(
-            session,
+        claimed = changes_a_row(
+            self._session,
             update(table)
             .where(
                 table.id == item_id,
@@ -126,18 +131,17 @@ class Leases(ABC, Generic[Row, Item]):
             )
             .values(lease_owner=owner, lease_until=until),
         )
-        return self.get(session, item_id) if claimed else None
+        return self.get(item_id) if claimed else None
 
     def reschedule(
         self,
-        session: Session,
         item_id: str,
         owner: str,
         next_attempt_time: datetime.datetime,
         now: datetime.datetime,
     ) -> None:
-        """Counts a try that came to nothing and ends the lease."""
-        session.execute(
+        """Counts a try that failed and ends the lease."""
+        self._session.execute(
             self._owned(item_id, owner, now).values(
                 attempts=self._table.attempts + 1,
                 next_attempt_time=next_attempt_time,
@@ -146,16 +150,16 @@ class Leases(ABC, Generic[Row, Item]):
             )
         )
 
-    def release(self, session: Session, item_id: str, owner: str, now: datetime.datetime) -> None:
+    def release(self, item_id: str, owner: str, now: datetime.datetime) -> None:
         """Ends the lease of a step that was not finished: another process may go on at once."""
-        session.execute(
+        self._session.execute(
             self._owned(item_id, owner, now).values(
                 next_attempt_time=now, lease_owner="", lease_until=None
             )
         )
 
     def _owned(self, item_id: str, owner: str, now: datetime.datetime) -> Update:
-        """A change by the owner of the lease; who lost it changes nothing."""
+        """Begins a change by the owner of the lease; who lost it changes nothing."""
         table = self._table
         return (
             update(table)

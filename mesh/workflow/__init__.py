@@ -1,0 +1,1 @@
+"""Durable workflows: rows whose steps survive the process that does them."""

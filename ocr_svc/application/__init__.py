@@ -1,0 +1,1 @@
+"""The use cases of registration and of data rights."""

@@ -1,0 +1,1 @@
+"""Drafts, registrations and erasures as messages of the contracts."""
