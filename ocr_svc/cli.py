@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Rights of persons over their data.
 
 @app.callback()
 def data_rights() -> None:
-    """Rights of persons over their data."""
+    """Look after the rights of persons over their data."""
 
 
 @app.command("replay")

@@ -189,4 +189,4 @@ class WorkflowRunner(ABC, Generic[Item]):
         now = self._clock()
         next_time = now + timedelta(seconds=pause)
         await self._write(lambda leases: leases.reschedule(item.id, owner, next_time, now))
-        logger().warning(f"{self.name} put off", id=item.id, state=item.state, reason=reason)
+        logger().warning(f"{self.name} rescheduled", id=item.id, state=item.state, reason=reason)

@@ -139,7 +139,7 @@ async def test_what_is_kept_for_the_law_is_closed_again(
 
 
 @pytest.mark.usefixtures("lines")
-async def test_an_erasure_that_waits_for_the_queue_begins_anew(
+async def test_an_erasure_that_waits_for_the_queue_begins_again(
     clinic: Clinic, stub: RegistrationServiceAsyncStub, database_url: str
 ) -> None:
     who = await person(clinic, stub, 1)

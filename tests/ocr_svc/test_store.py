@@ -228,7 +228,7 @@ async def ages(database: Database) -> list[bytes | None]:
     )
 
 
-async def test_the_age_is_sealed_and_goes_with_a_failure(database: Database) -> None:
+async def test_the_age_is_encrypted_and_goes_with_a_failure(database: Database) -> None:
     made = await confirmed(database)
     (ciphertext,) = await ages(database)
     assert ciphertext is not None

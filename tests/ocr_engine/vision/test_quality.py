@@ -22,13 +22,13 @@ def found(corners: Corners, seen: tuple[bool, bool, bool, bool] = (True,) * 4) -
     return FoundCard(DocumentType.KTP, 0.9, corners.astype(np.float32), seen)
 
 
-def look(photo: Pixels, corners: Corners) -> Quality:
+def measured(photo: Pixels, corners: Corners) -> Quality:
     return measure(photo, found(corners), rectify(photo, corners))
 
 
 def share(advice: Advice, photos: Iterable[Photo]) -> float:
     """Of the photos, how many get an advice."""
-    return float(np.mean([advice in look(*photo).advice for photo in photos]))
+    return float(np.mean([advice in measured(*photo).advice for photo in photos]))
 
 
 def shots(level: Level, count: int, *kinds: Degradation) -> list[Shot]:
@@ -72,7 +72,7 @@ def spoiled(photos: list[Photo], spoil: Callable[[light.Picture, Corners], objec
 
 
 def test_good_photos_need_no_advice(good: list[Photo]) -> None:
-    given = [look(*photo).advice for photo in good]
+    given = [measured(*photo).advice for photo in good]
 
     assert sum(bool(advice) for advice in given) <= 1, given
 
@@ -160,9 +160,9 @@ BOX = np.asarray(((0, 0), (800, 0), (800, 504), (0, 504)), np.float32)
 def test_a_card_may_fill_the_photo_to_its_border() -> None:
     photo = np.full((504, 800, 3), 200, np.uint8)
 
-    assert Advice.CROPPED not in look(photo, BOX).advice
-    assert Advice.CROPPED not in look(photo, np.add(BOX, (6, 0))).advice
-    assert Advice.CROPPED in look(photo, np.add(BOX, (14, 0))).advice
+    assert Advice.CROPPED not in measured(photo, BOX).advice
+    assert Advice.CROPPED not in measured(photo, np.add(BOX, (6, 0))).advice
+    assert Advice.CROPPED in measured(photo, np.add(BOX, (14, 0))).advice
 
 
 @pytest.mark.parametrize(("moved", "cropped"), [(50, False), (0, True)])
@@ -180,7 +180,7 @@ def test_an_unseen_corner_is_cropped_at_the_photos_edge_only(moved: float, cropp
 @pytest.mark.parametrize("size", [(1, 1), (3, 300), (300, 3), (63, 63), (600, 900)])
 def test_pictures_of_nothing(size: tuple[int, int], grey: int) -> None:
     photo = np.full((*size, 3), grey, np.uint8)
-    quality = look(photo, np.asarray(((0, 0), (9, 0), (9, 6), (0, 6)), np.float32))
+    quality = measured(photo, np.asarray(((0, 0), (9, 0), (9, 6), (0, 6)), np.float32))
 
     assert {Advice.TOO_SMALL, Advice.BLURRED, Advice.PHOTOCOPY} <= set(quality.advice)
     assert np.isfinite([value for name, value in vars(quality).items() if name != "advice"]).all()
@@ -201,7 +201,7 @@ def test_measures_do_not_depend_on_the_resolution(good: list[Photo], scale: floa
     for pixels, corners in good[4:10]:
         size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
         other = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else 2)
-        first, second = look(pixels, corners), look(other.astype(np.uint8), corners * scale)
+        first, second = measured(pixels, corners), measured(other.astype(np.uint8), corners * scale)
 
         assert first.advice == second.advice
         assert second.sharpness == pytest.approx(first.sharpness, rel=0.15)
