@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
@@ -72,6 +73,7 @@ class Idempotency:
         cipher: FieldCipher,
         database: Database,
         recorder: AuditRecorder | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """Keeps answers in `table` of `database`, encrypted by `cipher`.
 
@@ -80,11 +82,13 @@ class Idempotency:
             cipher: Encrypts the answers.
             database: The service's database.
             recorder: Where effects are written down. None: nowhere.
+            clock: Dates the answers.
         """
         self._table = table
         self._cipher = cipher
         self._database = database
         self._recorder = recorder
+        self._clock = clock
 
     async def once(
         self,
@@ -233,7 +237,7 @@ class Idempotency:
             "answer": self._cipher.encrypt(
                 answer.SerializeToString(), _associated_data(scope, request_id)
             ),
-            "create_time": datetime.datetime.now(datetime.UTC),
+            "create_time": self._clock(),
         }
 
     async def keep_forgetting(self) -> None:
@@ -242,7 +246,7 @@ class Idempotency:
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""
-        oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=KEPT_HOURS)
+        oldest = self._clock() - datetime.timedelta(hours=KEPT_HOURS)
         session.execute(delete(self._table).where(self._table.c.create_time < oldest))
 
     def forget_about(

@@ -8,6 +8,7 @@ itself is one access.
 """
 
 import asyncio
+import datetime
 import os
 import pwd
 import time
@@ -23,7 +24,7 @@ from opentelemetry.metrics import Meter
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Session
 
-from mesh.clock import timestamp, utc_now
+from mesh.clock import Clock, Monotonic, timestamp, utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS, Subjects, has_reason, subjects_of
 from mesh.contract.call import Call, current_call
 from mesh.contract.methods import peer_name
@@ -90,8 +91,9 @@ def call_event(
     persons: Iterable[str] = (),
     objects: Iterable[str] = (),
     refusal: str = "",
+    clock: Clock = utc_now,
 ) -> AuditEvent:
-    """The event of a call.
+    """Makes the event of a call.
 
     Args:
         call: The call.
@@ -100,11 +102,12 @@ def call_event(
         persons: Accounts that it is about and that the messages do not name.
         objects: Things that it is about and that the messages do not name.
         refusal: Why it was refused.
+        clock: Dates the event.
     """
     told = _subjects(call, messages)
     told.persons.update(dict.fromkeys(persons))
     told.objects.update(dict.fromkeys(objects))
-    return _event(call, act, told, refusal)
+    return _event(call, act, told, clock, refusal)
 
 
 def command_event(
@@ -115,8 +118,9 @@ def command_event(
     persons: Iterable[str] = (),
     institution_id: str = "",
     reason: str = "",
+    clock: Clock = utc_now,
 ) -> AuditEvent:
-    """The event of a command beside a service, by the login on the machine that runs it.
+    """Makes the event of a command beside a service, by the login on the machine that runs it.
 
     Args:
         service: The service whose data it touches.
@@ -125,10 +129,11 @@ def command_event(
         persons: Accounts whose data it touches.
         institution_id: Facility that it is about; empty for none.
         reason: Why.
+        clock: Dates the event.
     """
     return AuditEvent(
         id=str(uuid.uuid4()),
-        occur_time=timestamp(utc_now()),
+        occur_time=timestamp(clock()),
         service=service,
         method=command,
         act=act,
@@ -173,10 +178,12 @@ def _institution(call: Call, told: Subjects) -> str:
     return "" if call.principal is None else call.principal.institution_id
 
 
-def _event(call: Call, act: AuditAct.ValueType, told: Subjects, refusal: str = "") -> AuditEvent:
+def _event(
+    call: Call, act: AuditAct.ValueType, told: Subjects, clock: Clock, refusal: str = ""
+) -> AuditEvent:
     return AuditEvent(
         id=str(uuid.uuid4()),
-        occur_time=timestamp(utc_now()),
+        occur_time=timestamp(clock()),
         service=call.method.server,
         method=call.method.name,
         act=act,
@@ -228,6 +235,8 @@ class AuditRecorder:
         cipher: FieldCipher,
         send: Send,
         meter: Meter = NO_METRICS,
+        clock: Clock = utc_now,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         """Writes into `table` of `database`.
 
@@ -237,10 +246,14 @@ class AuditRecorder:
             cipher: Encrypts events: they name people and say why.
             send: Takes them into the trail.
             meter: Makes the instruments.
+            clock: Dates the events of calls.
+            monotonic: Tells how long ago the same was seen.
         """
+        self._clock = clock
+        self._monotonic = monotonic
         self._database = database
         self._cipher = cipher
-        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
+        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter, clock)
         self._records = KeyedBatcher(self._record_all, BATCH)
         self._refusals: set[asyncio.Task[bool]] = set()
         self._seen: dict[_Look, float] = {}
@@ -254,7 +267,7 @@ class AuditRecorder:
                     one.id,
                     one.service,
                     self._cipher.encrypt(one.SerializeToString(), event_associated_data(one.id)),
-                    one.occur_time.ToDatetime(utc_now().tzinfo),
+                    one.occur_time.ToDatetime(datetime.UTC),
                 )
                 for one in events
             ],
@@ -269,7 +282,8 @@ class AuditRecorder:
             messages: The request, and the answer if there is one.
         """
         if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
-            self.record_in(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
+            change = call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages, clock=self._clock)
+            self.record_in(session, [change])
 
     async def record(self, *events: AuditEvent) -> None:
         """Writes events in a transaction of their own, shared with others that come now.
@@ -286,7 +300,7 @@ class AuditRecorder:
             MeshError: The database does not answer: then the answer must not go out.
         """
         # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
-        now = time.monotonic()
+        now = self._monotonic()
         told = _subjects(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
         subjects = list(told.persons) or list(told.objects) or [""]
@@ -299,7 +313,7 @@ class AuditRecorder:
         persons, events = list(told.persons), []
         for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
             told.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
-            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, told, self._clock))
         await self.record(*events)
         self._remember(looks, now)
 
@@ -314,8 +328,10 @@ class AuditRecorder:
             or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
         ):
             return
-        now = time.monotonic()
-        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        now = self._monotonic()
+        event = call_event(
+            call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason, clock=self._clock
+        )
         targets = [*event.person_ids, *event.object_ids] or [""]
         subjects = [f"{error.reason} {target}" for target in targets]
         looks = self._unseen(call, event.institution_id, subjects, now)

@@ -9,12 +9,12 @@ import binascii
 import json
 import math
 import secrets
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from mesh.clock import Clock, utc_now
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS, CLOCK_MARGIN_SECONDS, KeyFolderError, alone
 from mesh.identity.tls import write_private
 
@@ -164,8 +164,13 @@ def read_data_keys(file: Path) -> DataKeys:
         raise KeyFolderError(f"{file} is damaged: {error}") from error
 
 
-def ensure_data_key(folder: Path, service: str) -> None:
+def ensure_data_key(folder: Path, service: str, clock: Clock = utc_now) -> None:
     """Makes the first data key of a service, when there is none.
+
+    Args:
+        folder: The key folder.
+        service: Name of the service.
+        clock: Tells what now is.
 
     Raises:
         OSError: The folder cannot be written.
@@ -177,16 +182,22 @@ def ensure_data_key(folder: Path, service: str) -> None:
     with alone(folder):
         if not file.exists():
             first = DataKey(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), 0)
-            _write(file, DataKeys([first], secrets.token_bytes(KEY_BYTES)))
+            _write(file, DataKeys([first], secrets.token_bytes(KEY_BYTES)), clock)
 
 
-def rotate(folder: Path, service: str, after_seconds: float = ANNOUNCE_SECONDS) -> DataKey:
+def rotate(
+    folder: Path,
+    service: str,
+    after_seconds: float = ANNOUNCE_SECONDS,
+    clock: Clock = utc_now,
+) -> DataKey:
     """Adds a key, which decrypts at once and encrypts later.
 
     Args:
         folder: The key folder.
         service: Name of the service.
         after_seconds: When the key begins to encrypt.
+        clock: Tells what now is.
 
     Returns:
         The new key.
@@ -204,19 +215,22 @@ def rotate(folder: Path, service: str, after_seconds: float = ANNOUNCE_SECONDS) 
         while key_id in taken:
             key_id = secrets.token_hex(4)
         # Never before a key that was announced earlier: the newest key is the last to encrypt.
-        begins = max(math.ceil(time.time() + after_seconds), before.keys[-1].encrypts_from)
+        begins = max(math.ceil(clock().timestamp() + after_seconds), before.keys[-1].encrypts_from)
         added = DataKey(key_id, secrets.token_bytes(KEY_BYTES), begins)
-        _write(file, DataKeys([*before.keys, added], before.index_key))
+        _write(file, DataKeys([*before.keys, added], before.index_key), clock)
         return added
 
 
-def remove(folder: Path, service: str, key_ids: Collection[str]) -> Sequence[str]:
+def remove(
+    folder: Path, service: str, key_ids: Collection[str], clock: Clock = utc_now
+) -> Sequence[str]:
     """Removes keys. One that encrypts, will encrypt or may still encrypt somewhere stays.
 
     Args:
         folder: The key folder.
         service: Name of the service.
         key_ids: Keys that no ciphertext needs any more.
+        clock: Tells what now is.
 
     Returns:
         Identifiers of the removed keys.
@@ -231,12 +245,12 @@ def remove(folder: Path, service: str, key_ids: Collection[str]) -> Sequence[str
         before = read_data_keys(file)
         removed = [
             one.key.key_id
-            for one in before.listed(time.time())
+            for one in before.listed(clock().timestamp())
             if one.state is State.DECRYPTING and one.key.key_id in key_ids
         ]
         if removed:
             kept = [key for key in before.keys if key.key_id not in removed]
-            _write(file, DataKeys(kept, before.index_key))
+            _write(file, DataKeys(kept, before.index_key), clock)
         return removed
 
 
@@ -248,10 +262,10 @@ def _decoded(text: str) -> bytes:
         raise ValueError("a key is not base 64") from None
 
 
-def _write(file: Path, keys: DataKeys) -> None:
+def _write(file: Path, keys: DataKeys, clock: Clock) -> None:
     document = {
         # Readers from before rotation encrypt with this one.
-        "current": keys.encrypting(time.time()).key_id,
+        "current": keys.encrypting(clock().timestamp()).key_id,
         "keys": {key.key_id: base64.b64encode(key.secret).decode() for key in keys.keys},
         "encrypts_from": {
             key.key_id: key.encrypts_from for key in keys.keys if key.encrypts_from > 0

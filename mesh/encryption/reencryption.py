@@ -12,6 +12,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from mesh.clock import Clock, utc_now
 from mesh.encryption.data_keys import QUIET_SECONDS
 from mesh.encryption.encrypted_columns import (
     Change,
@@ -33,8 +34,8 @@ REST = 2.0
 """Seconds of rest for each second of work: others have the database most of the time."""
 REST_SECONDS = 0.01
 """The shortest rest."""
-LOOK_SECONDS = 1.0
-"""How often a service looks whether another key encrypts."""
+POLL_SECONDS = 1.0
+"""How often a service asks whether another key encrypts."""
 RETRY_SECONDS = 5.0
 """Pause before rows that were in use, or a database that did not answer, are tried again."""
 TELL_SECONDS = 10.0
@@ -74,6 +75,7 @@ class Reencryptor:
         cipher: FieldCipher,
         database: Database,
         rest: float = REST,
+        clock: Clock = utc_now,
     ) -> None:
         """Does nothing yet.
 
@@ -82,17 +84,19 @@ class Reencryptor:
             cipher: Its cipher.
             database: Its database.
             rest: Seconds of rest for each second of work.
+            clock: Tells which key encrypts now.
         """
         self._tables = encrypted_tables(columns)
         self._cipher = cipher
         self._database = database
         self._rest = rest
+        self._clock = clock
 
     async def run(self) -> None:
         """Walks at the start, and when another key encrypts or an older one appears, for ever."""
         settled: tuple[Sequence[str], bool] | None = None
         while True:
-            now = time.time()
+            now = self._clock().timestamp()
             keys = self._cipher.keys()
             current = keys.encrypting(now)
             older = keys.superseded(now)
@@ -103,7 +107,7 @@ class Reencryptor:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 settled = state
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def walk(self, tell: Tell = _log_progress) -> Tally:
         """Goes through all rows once.
@@ -120,7 +124,7 @@ class Reencryptor:
             after: Key | None = None
             while True:
                 begun = time.monotonic()
-                key_id = self._cipher.keys().encrypting(time.time()).key_id
+                key_id = self._cipher.keys().encrypting(self._clock().timestamp()).key_id
                 page = await self._database.read(
                     partial(table.page, after=after, key_id=key_id, limit=PAGE_ROWS)
                 )
@@ -205,7 +209,7 @@ class Reencryptor:
         Raises:
             DecryptionError: It is damaged, belongs to another row, or its key is gone.
         """
-        now = time.time()
+        now = self._clock().timestamp()
         keys = self._cipher.keys()
         key_id = old.partition(b":")[0].decode("ascii", "replace")
         if key_id == keys.encrypting(now).key_id:

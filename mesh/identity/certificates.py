@@ -16,13 +16,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from mesh.clock import Monotonic
 from mesh.identity.watched_file import Stamp, stamp_of
 from mesh.observability import logs
 
 TRUST_DOMAIN = "spiffe://mediq/"
 """What the URI of every identity begins with."""
-LOOK_SECONDS = 1.0
-"""How often, at most, a running server or client looks whether its files have changed."""
+POLL_SECONDS = 1.0
+"""How often, at most, a running server or client polls its files for a change."""
 ENDING = datetime.timedelta(days=14)
 """A certificate that ends within this time is warned of."""
 
@@ -110,8 +111,13 @@ def read_identity(folder: Path, name: str) -> Identity:
 class IdentityFiles:
     """The files of an identity, read again when they change. Threads may share it."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, monotonic: Monotonic = time.monotonic) -> None:
         """Reads the files for the first time.
+
+        Args:
+            folder: Where NAME.key, NAME.crt and ca.crt are.
+            name: Name of the identity.
+            monotonic: Tells how old the last poll is.
 
         Raises:
             FileNotFoundError: A file is missing.
@@ -122,22 +128,24 @@ class IdentityFiles:
         self._lock = threading.Lock()
         self._seen = _stamps(self._folder, self.name)
         self._refused: object = None
-        self._looked = time.monotonic()
+        self._monotonic = monotonic
+        self._polled = monotonic()
         self._identity = read_identity(folder, name)
 
     def current(self) -> Identity:
         """The identity to use now: another object than before only when the files have changed.
 
-        Looks at the files at most once in `LOOK_SECONDS`. Damaged files are logged once, and the
+        Polls the files at most once in `POLL_SECONDS`. Damaged files are logged once, and the
         identity before them stays until they are whole.
         """
         with self._lock:
-            if time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._looked = time.monotonic()
-                self._look()
+            now = self._monotonic()
+            if now - self._polled >= POLL_SECONDS:
+                self._polled = now
+                self._poll()
             return self._identity
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         stamp: object = None
         try:
             # Taken before reading: a change in between is found the next time.
@@ -166,7 +174,7 @@ class IdentityFiles:
             )
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that demand a certificate and look at the files at each new connection."""
+        """Credentials that demand a certificate and poll the files at each new connection."""
         used = self.current()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:

@@ -7,13 +7,13 @@ entry goes when the last token that it is about has ended.
 
 import asyncio
 import json
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import Principal
 from mesh.identity.tls import write_private
 from mesh.identity.watched_file import Stamp, stamp_of
@@ -41,8 +41,13 @@ class Revocation:
 class Revocations(ABC):
     """What is revoked, in memory, and the place that all services share it in."""
 
-    def __init__(self) -> None:
-        """Knows nothing yet."""
+    def __init__(self, clock: Clock = utc_now) -> None:
+        """Knows nothing yet.
+
+        Args:
+            clock: Tells which entries have ended.
+        """
+        self._clock = clock
         self._known: dict[str, Revocation] = {}
         self._shared: set[Revocation] = set()
         self._failing: set[str] = set()
@@ -114,7 +119,7 @@ class Revocations(ABC):
         """
 
     def _remember(self, entries: Iterable[Revocation]) -> None:
-        now = time.time()
+        now = self._clock().timestamp()
         known = {key: one for key, one in self._known.items() if one.ends > now}
         for one in entries:
             before = known.get(one.subject)
@@ -139,13 +144,14 @@ class Revocations(ABC):
 class FileRevocations(Revocations):
     """A file in the key folder: for a mesh on one machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
         """Reads nothing yet; the file need not exist.
 
         Args:
             folder: The key folder.
+            clock: Tells which entries have ended.
         """
-        super().__init__()
+        super().__init__(clock)
         self._file = folder / FILE
         self._stamp: Stamp | None = _NEVER
 

@@ -9,7 +9,6 @@ jwks.json has dropped it: a crash in between leaves a file that nothing refers t
 import fcntl
 import json
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mesh.clock import Clock, utc_now
 from mesh.identity.tls import write_private
 
 ALGORITHM = "ES256"
@@ -151,8 +151,12 @@ def read_private_keys(folder: Path) -> dict[str, ec.EllipticCurvePrivateKey]:
     return {key_id_of(key): key for _, key in _private_files(folder)}
 
 
-def ensure_signing_key(folder: Path) -> None:
+def ensure_signing_key(folder: Path, clock: Clock = utc_now) -> None:
     """Makes the first signing key and the public key set, when they are missing.
+
+    Args:
+        folder: The key folder.
+        clock: Tells when the key begins to sign.
 
     Raises:
         KeyFolderError: The key set is missing, and a private key is damaged.
@@ -163,7 +167,7 @@ def ensure_signing_key(folder: Path) -> None:
         # A key set whose private keys are lost verifies nothing that anybody can sign.
         _write_private_key(folder / FIRST_KEY, ec.generate_private_key(ec.SECP256R1()))
     found = sorted(_private_files(folder), key=lambda item: item[0].stat().st_mtime)
-    now = int(time.time())
+    now = int(clock().timestamp())
     _write_key_set(
         folder,
         # The order in which they were made, so that the newest one signs.
@@ -171,13 +175,16 @@ def ensure_signing_key(folder: Path) -> None:
     )
 
 
-def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
+def rotate(
+    folder: Path, after_seconds: float = ANNOUNCE_SECONDS, clock: Clock = utc_now
+) -> PublicKey:
     """Adds a key, which verifies at once and signs later, and prunes.
 
     Args:
         folder: The key folder.
         after_seconds: When the key begins to sign. Shorter than ANNOUNCE_SECONDS, and its first
             tokens are refused where it is not known yet.
+        clock: Tells what now is.
 
     Returns:
         The new key.
@@ -187,7 +194,7 @@ def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
         KeyFolderError: A file is damaged.
     """
     with alone(folder):
-        now = time.time()
+        now = clock().timestamp()
         keys = _prune(folder, now)
         private = ec.generate_private_key(ec.SECP256R1())
         # Never before a key that was announced earlier: the newest key is the last one to sign.
@@ -197,8 +204,12 @@ def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
         return added
 
 
-def prune(folder: Path) -> list[str]:
+def prune(folder: Path, clock: Clock = utc_now) -> list[str]:
     """Removes the keys whose every token has ended, and private halves that nothing refers to.
+
+    Args:
+        folder: The key folder.
+        clock: Tells what now is.
 
     Returns:
         Identifiers of the removed keys.
@@ -209,11 +220,11 @@ def prune(folder: Path) -> list[str]:
     """
     with alone(folder):
         before = read_key_set(folder / KEY_SET)
-        kept = {key.key_id for key in _prune(folder, time.time())}
+        kept = {key.key_id for key in _prune(folder, clock().timestamp())}
         return [key.key_id for key in before if key.key_id not in kept]
 
 
-def revoke(folder: Path, key_id: str) -> PublicKey:
+def revoke(folder: Path, key_id: str, clock: Clock = utc_now) -> PublicKey:
     """Takes a key out at once, such as one that was stolen: what it signed verifies no more.
 
     A key that signs now takes its place when no other one does.
@@ -221,6 +232,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
     Args:
         folder: The key folder.
         key_id: Identifier of the key.
+        clock: Tells what now is.
 
     Returns:
         The key that signs now.
@@ -231,7 +243,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
         KeyFolderError: A file is damaged.
     """
     with alone(folder):
-        now = time.time()
+        now = clock().timestamp()
         before = read_key_set(folder / KEY_SET)
         kept = [key for key in before if key.key_id != key_id]
         if len(kept) == len(before):

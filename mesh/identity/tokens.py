@@ -4,16 +4,17 @@ ES256 JWTs (RFC 7519, RFC 7518 section 3.4). The verifier follows RFC 8725: one 
 audience and expiry required, keys only from the local set, never from the token.
 """
 
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import Principal
 from mesh.contract.methods import role_name, scope_name
 from mesh.errors import MeshError, StatusCode
@@ -46,9 +47,9 @@ class _Signing:
     private: dict[str, ec.EllipticCurvePrivateKey]
 
 
-def _read_signing(key_set: Path) -> _Signing:
+def _read_signing(key_set: Path, clock: Clock) -> _Signing:
     keys, private = read_key_set(key_set), read_private_keys(key_set.parent)
-    first = keys.index(signing_key(keys, time.time()))
+    first = keys.index(signing_key(keys, clock().timestamp()))
     for key in keys[first:]:
         if key.key_id not in private:
             raise KeyFolderError(f"{key_set.parent} lacks the private key of {key.key_id}")
@@ -61,14 +62,19 @@ class TokenSigner:
     A rotation is followed without a restart.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
         """Reads the key folder.
+
+        Args:
+            folder: The key folder.
+            clock: Dates the tokens, and tells whose time it is.
 
         Raises:
             FileNotFoundError: The key set does not exist.
             KeyFolderError: A file is damaged, or the private half of a key that signs is missing.
         """
-        self._signing = WatchedFile(folder / KEY_SET, _read_signing)
+        self._clock = clock
+        self._signing = WatchedFile(folder / KEY_SET, partial(_read_signing, clock=clock))
 
     @property
     def key_id(self) -> str:
@@ -77,7 +83,7 @@ class TokenSigner:
 
     def _current(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
         found = self._signing.content(REREAD_SECONDS)
-        identifier = signing_key(found.keys, time.time()).key_id
+        identifier = signing_key(found.keys, self._clock().timestamp()).key_id
         return identifier, found.private[identifier]
 
     def sign(
@@ -98,7 +104,7 @@ class TokenSigner:
         if lifetime_seconds > LONGEST_TOKEN_SECONDS:
             raise ValueError(f"a token lives at most {LONGEST_TOKEN_SECONDS} seconds")
         key_id, key = self._current()
-        now = int(time.time())
+        now = int(self._clock().timestamp())
         claims: dict[str, object] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -131,13 +137,18 @@ class TokenVerifier:
     """Verifies access tokens against the key set file, which may change at any time."""
 
     def __init__(
-        self, jwks_file: Path, revoked: Callable[[Principal], bool] = _refuses_nothing
+        self,
+        jwks_file: Path,
+        revoked: Callable[[Principal], bool] = _refuses_nothing,
+        clock: Clock = utc_now,
     ) -> None:
         """Reads the key set.
 
         Args:
             jwks_file: The key set.
             revoked: Whether a good token was ended early; asked at every call, so it must be quick.
+            clock: Tells when a token that was verified before has ended. PyJWT, which verifies
+                it the first time, reads the system's clock.
 
         Raises:
             FileNotFoundError: The file does not exist.
@@ -145,6 +156,7 @@ class TokenVerifier:
         """
         self._cache: dict[str, Principal] = {}
         self._revoked = revoked
+        self._clock = clock
         self._watched = WatchedFile(jwks_file, _read_verification)
         self._keys = self._watched.content(REREAD_SECONDS)
 
@@ -159,7 +171,7 @@ class TokenVerifier:
             self._keys = keys
             self._cache.clear()
         found = self._cache.get(token)
-        if found is None or found.expires_at + LEEWAY_SECONDS <= time.time():
+        if found is None or found.expires_at + LEEWAY_SECONDS <= self._clock().timestamp():
             found = self._decode(token, keys)
             if len(self._cache) >= CACHED_TOKENS:
                 self._cache.clear()

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.errors import MeshError
 from mesh.messaging.events import Event, NotPublished, Publisher, Unreadable
 from mesh.observability.logs import logger
@@ -147,7 +147,12 @@ class Outbox:
     """Writes events in the caller's transaction and relays them to the bus."""
 
     def __init__(
-        self, table: Table, database: Database, bus: Publisher, meter: Meter = NO_METRICS
+        self,
+        table: Table,
+        database: Database,
+        bus: Publisher,
+        meter: Meter = NO_METRICS,
+        clock: Clock = utc_now,
     ) -> None:
         """Relays the rows of `table` to `bus`.
 
@@ -156,10 +161,12 @@ class Outbox:
             database: Where it is.
             bus: Takes the events.
             meter: Makes the instruments.
+            clock: Tells how old an event is.
         """
         self._table = table
         self._database = database
         self._bus = bus
+        self._clock = clock
         self._wake = asyncio.Event()
         self._metrics = OutboxMetrics(meter, table.name)
 
@@ -237,7 +244,7 @@ class Outbox:
                 if taken is None:
                     return
                 events, positions, depth = taken
-                lag = (utc_now() - events[0].time).total_seconds() if events else 0.0
+                lag = (self._clock() - events[0].time).total_seconds() if events else 0.0
                 self._metrics.waiting(depth, lag)
                 if not events:
                     return

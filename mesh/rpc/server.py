@@ -5,7 +5,6 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import grpc
@@ -19,6 +18,7 @@ from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
 
 from mesh.backends import make_revocations
 from mesh.background import run_periodically, run_until_done
+from mesh.clock import Clock, utc_now
 from mesh.contract.authorization import require_policy
 from mesh.contract.methods import (
     MAX_MESSAGE_BYTES,
@@ -94,19 +94,24 @@ def _external(server: str, service: str, name: str, callers: Sequence[Peer.Value
 class Server:
     """One gRPC server with mTLS, health, reflection and the pipeline of every call."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, clock: Clock = utc_now) -> None:
         """Prepares a server; nothing listens before `start`.
 
+        Args:
+            settings: The service's settings.
+            clock: Tells which tokens and certificates have ended.
+
         Raises:
-            FileNotFoundError: The key set is failing_checks.
+            FileNotFoundError: The key set is missing.
             KeyFolderError: The key set is damaged.
         """
         self.settings = settings
+        self._clock = clock
         self._server = grpc.aio.server(options=_options(settings.service))
-        self.revocations = make_revocations(settings.keys, settings.redis_url)
+        self.revocations = make_revocations(settings.keys, settings.redis_url, clock)
         """Access tokens that ended early; the account service adds to them."""
         self.pipeline = Pipeline(
-            TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked)
+            TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked, clock)
         )
         """The stages of every call; a service with an audit trail gives it here."""
         self._health = health_aio.HealthServicer()
@@ -203,7 +208,7 @@ class Server:
         Raises:
             RuntimeError: The port, or that of the metrics, is taken; or a method shows personal
                 data and there is no audit trail.
-            FileNotFoundError: The certificate is failing_checks.
+            FileNotFoundError: The certificate is missing.
             IdentityError: The certificate is damaged.
         """
         settings = self.settings
@@ -229,7 +234,7 @@ class Server:
         await self._run_checks()
         work = (
             run_periodically(self._run_checks, CHECK_SECONDS, wait_first=True),
-            run_periodically(lambda: _warn_of_ends(identity), WARN_SECONDS),
+            run_periodically(lambda: _warn_of_ends(identity, self._clock), WARN_SECONDS),
             *(run_until_done(one, CHECK_SECONDS) for one in self._work),
         )
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -272,8 +277,8 @@ class Server:
         self.failing_checks = failing_checks
 
 
-async def _warn_of_ends(identity: IdentityFiles) -> None:
-    for name, end in identity.current().ending(datetime.now(UTC)).items():
+async def _warn_of_ends(identity: IdentityFiles, clock: Clock) -> None:
+    for name, end in identity.current().ending(clock()).items():
         logs.logger().warning("certificate ends soon", certificate=name, end=end.isoformat())
 
 

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import uuid4
 
+from mesh.clock import Monotonic
+
 MAX_ENTRIES = 10_000
 
 
@@ -65,15 +67,20 @@ async def get_or_load(
 class MemoryCache:
     """A cache in the process."""
 
-    def __init__(self) -> None:
-        """An empty cache."""
+    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+        """Makes an empty cache.
+
+        Args:
+            monotonic: Tells how old a value is.
+        """
+        self._monotonic = monotonic
         self._entries: dict[str, tuple[float, bytes]] = {}
         self._generations: dict[str, str] = {}
 
     async def get(self, key: str) -> bytes | None:
         """The value, unless its time is over."""
         ends, value = self._entries.get(key, (0.0, b""))
-        if ends <= time.monotonic():
+        if ends <= self._monotonic():
             self._entries.pop(key, None)
             return None
         return value
@@ -82,7 +89,7 @@ class MemoryCache:
         """Keeps a value; when the cache is full, the oldest entry goes."""
         if len(self._entries) >= MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
-        self._entries[key] = (time.monotonic() + ttl_seconds, value)
+        self._entries[key] = (self._monotonic() + ttl_seconds, value)
 
     async def delete(self, key: str) -> None:
         """Forgets a value."""

@@ -6,10 +6,12 @@ call. One script that counts everything at once is less.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from mesh.clock import Monotonic
 
 DOMAIN = "mediq"
 """Namespace of our limits in Envoy's protocol."""
@@ -64,14 +66,18 @@ class Counters(Protocol):
 class MemoryCounters:
     """Counters of one process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is counted yet; `clock` gives seconds."""
-        self._clock = clock
+    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+        """Has counted nothing yet.
+
+        Args:
+            monotonic: Tells when a window ends.
+        """
+        self._monotonic = monotonic
         self._windows: dict[str, tuple[float, int]] = {}
 
     async def count(self, keys: Sequence[tuple[str, int]], hits: int = 1) -> list[Count]:
         """Counts in the order of `keys`; there is no other task in between."""
-        now = self._clock()
+        now = self._monotonic()
         counts: list[Count] = []
         for key, limit in keys:
             ends, used = self._windows.get(key, (0.0, 0))

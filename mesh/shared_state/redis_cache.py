@@ -8,6 +8,7 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from mesh.clock import Monotonic
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.observability.logs import logger
 
@@ -21,20 +22,28 @@ GENERATION_SECONDS = 24 * 3600
 class RedisCache:
     """A cache shared by all replicas of a service."""
 
-    def __init__(self, url: str, prefix: str, cipher: FieldCipher) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        cipher: FieldCipher,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
             prefix: Stands before every key.
-            cipher: Encrypts values for their key: whoever writes to Redis can take copies away and
+            cipher: Encrypts values for their key: whoever writes to Redis can take values away and
                 put older ones of the same key back, but not make one.
+            monotonic: Tells how long Redis is left alone.
         """
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=0.2, socket_connect_timeout=0.2
         )
         self._prefix = prefix
         self._cipher = cipher
+        self._monotonic = monotonic
         self._silent_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
@@ -88,11 +97,11 @@ class RedisCache:
         )
 
     async def _ask(self, question: Callable[[], Awaitable[Reply]]) -> Reply | None:
-        if time.monotonic() < self._silent_until:
+        if self._monotonic() < self._silent_until:
             return None
         try:
             return await question()
         except RedisError as error:
-            self._silent_until = time.monotonic() + PAUSE_SECONDS
+            self._silent_until = self._monotonic() + PAUSE_SECONDS
             logger().warning("redis does not answer, going on without", error=type(error).__name__)
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,6 @@ from mediq.user.v1.user_pb2 import User
 from sqlalchemy import MetaData, event, select, update
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail import recorder as module
 from mesh.audit_trail.recorder import (
     ACCESS_SECONDS,
     AuditRecorder,
@@ -58,12 +56,13 @@ async def database(database_url: str) -> AsyncIterator[Held]:
     await opened.close()
 
 
+async def nowhere(_: object) -> None:
+    raise AssertionError("nothing is sent here")
+
+
 @pytest.fixture
 def trail(database: Held) -> AuditRecorder:
-    async def send(_: object) -> None:
-        raise AssertionError("nothing is sent here")
-
-    return AuditRecorder(AUDIT, database, CIPHER, send)
+    return AuditRecorder(AUDIT, database, CIPHER, nowhere)
 
 
 def call(method: str = "GetUser") -> Call:
@@ -95,7 +94,7 @@ async def written(database: Database) -> list[AuditEvent]:
 
 
 async def test_an_access_stands_from_its_time_and_not_from_its_writing(
-    trail: AuditRecorder, database: Held, monkeypatch: pytest.MonkeyPatch
+    database: Held,
 ) -> None:
     """Whoever asks for a window counts ACCESS_SECONDS from the time in the event."""
     now = [1000.0]
@@ -103,7 +102,7 @@ async def test_an_access_stands_from_its_time_and_not_from_its_writing(
     def slow() -> None:
         now[0] += 4
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trail = AuditRecorder(AUDIT, database, CIPHER, nowhere, monotonic=lambda: now[0])
     looking, person = call(), str(uuid4())
     database.before = slow
     await show(trail, looking, person)
