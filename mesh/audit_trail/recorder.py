@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
+from cachetools import LRUCache
 from google.protobuf.message import DecodeError, Message
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 from mediq.policy.v1.policy_pb2 import AuditClass
@@ -43,7 +44,7 @@ ACCESS_SECONDS = 600
 REFUSAL_SECONDS = 2.0
 """How long a refusal waits to be written down: a database that hangs does not hold it up."""
 REMEMBERED = 100_000
-"""Accesses that a process remembers; when it forgets, some are written down twice."""
+"""Accesses that a process remembers; one that it forgets is written down again."""
 BATCH = 64
 """Most accesses in one transaction."""
 COMMAND = "command"
@@ -256,7 +257,7 @@ class AuditRecorder:
         self._outbox = Outbox(table, database, _Carrier(send, cipher), meter, clock)
         self._records = KeyedBatcher(self._record_all, BATCH)
         self._refusals: set[asyncio.Task[bool]] = set()
-        self._seen: dict[_Look, float] = {}
+        self._seen: LRUCache[_Look, float] = LRUCache(REMEMBERED)
 
     def record_in(self, session: Session, events: Sequence[AuditEvent]) -> None:
         """Writes events in the transaction of what they tell of."""
@@ -375,8 +376,6 @@ class AuditRecorder:
         return [look for look in looks if self._seen.get(look, oldest) <= oldest]
 
     def _remember(self, looks: Iterable[_Look], now: float) -> None:
-        if len(self._seen) >= REMEMBERED:
-            self._seen.clear()
         self._seen.update(dict.fromkeys(looks, now))
 
     async def _record_all(self, records: Sequence[Sequence[AuditEvent]]) -> Sequence[None]:

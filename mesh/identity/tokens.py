@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import jwt
+from cachetools import LRUCache
 from cryptography.hazmat.primitives.asymmetric import ec
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
@@ -37,6 +38,7 @@ LEEWAY_SECONDS = 5
 REREAD_SECONDS = 1.0
 """How often the key set file is looked at for a change."""
 CACHED_TOKENS = 4096
+"""Verified tokens that a process remembers."""
 _ROLES = {role_name(value): value for value in Role.values()}
 _SCOPES = {scope_name(value): value for value in Scope.values()}
 
@@ -154,7 +156,7 @@ class TokenVerifier:
             FileNotFoundError: The file does not exist.
             KeyFolderError: The file is damaged.
         """
-        self._cache: dict[str, Principal] = {}
+        self._cache: LRUCache[str, Principal] = LRUCache(CACHED_TOKENS)
         self._revoked = revoked
         self._clock = clock
         self._watched = WatchedFile(jwks_file, _read_verification)
@@ -173,8 +175,6 @@ class TokenVerifier:
         found = self._cache.get(token)
         if found is None or found.expires_at + LEEWAY_SECONDS <= self._clock().timestamp():
             found = self._decode(token, keys)
-            if len(self._cache) >= CACHED_TOKENS:
-                self._cache.clear()
             self._cache[token] = found
         # Asked of a remembered token too: it may have been revoked since.
         if self._revoked(found):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from cachetools import LRUCache
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
@@ -100,7 +100,7 @@ class RabbitBus:
             raise RuntimeError("the broker's address is no URL such as amqp://user:password@host/")
         self._feed = feed
         self._local = LocalBus()
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: LRUCache[str, None] = LRUCache(SEEN_EVENTS)
         self._exchange: AbstractExchange | None = None
         self._lost = asyncio.Event()
         """Set when the connection, or the queue on it, is of no use any more."""
@@ -232,6 +232,4 @@ class RabbitBus:
         if identifier in self._seen:
             return
         self._seen[identifier] = None
-        if len(self._seen) > SEEN_EVENTS:
-            self._seen.popitem(last=False)
         self._local.hand_out(Event(identifier, message.routing_key or "", message.body))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence, Sized
 from typing import Generic, TypeVar
 
+from cachetools import LRUCache
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 POLL_SECONDS = 0.0005
@@ -38,7 +40,7 @@ class KeyedBatcher(Generic[Item, Answer]):
         self._run = run
         self._max_batch = max_batch
         self._linger_seconds = linger_seconds
-        self._before: dict[Hashable, tuple[int, float]] = {}
+        self._before: LRUCache[Hashable, tuple[int, float]] = LRUCache(MAX_KEYS_REMEMBERED)
         self._waiting: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,7 +82,7 @@ class KeyedBatcher(Generic[Item, Answer]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-            self._note(key, len(batch))
+            self._record_size(key, len(batch))
         del self._waiting[key]
 
     async def _gather(self, key: Hashable, waiting: Sized) -> None:
@@ -90,8 +92,6 @@ class KeyedBatcher(Generic[Item, Answer]):
         while len(waiting) < min(size, ENOUGH) and time.monotonic() < ends:
             await asyncio.sleep(POLL_SECONDS)
 
-    def _note(self, key: Hashable, size: int) -> None:
+    def _record_size(self, key: Hashable, size: int) -> None:
         if self._linger_seconds and size > 1:
-            if len(self._before) >= MAX_KEYS_REMEMBERED:
-                self._before.clear()
             self._before[key] = size, time.monotonic()

@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import uuid4
 
+from cachetools import LRUCache, TLRUCache
+
 from mesh.clock import Monotonic
 
 MAX_ENTRIES = 10_000
+"""Values, and generations, that a process remembers."""
 
 
 class Cache(Protocol):
@@ -73,23 +76,19 @@ class MemoryCache:
         Args:
             monotonic: Tells how old a value is.
         """
-        self._monotonic = monotonic
-        self._entries: dict[str, tuple[float, bytes]] = {}
-        self._generations: dict[str, str] = {}
+        self._entries: TLRUCache[str, tuple[float, bytes]] = TLRUCache(
+            MAX_ENTRIES, ttu=lambda _, entry, now: now + entry[0], timer=monotonic
+        )
+        self._generations: LRUCache[str, str] = LRUCache(MAX_ENTRIES)
 
     async def get(self, key: str) -> bytes | None:
         """The value, unless its time is over."""
-        ends, value = self._entries.get(key, (0.0, b""))
-        if ends <= self._monotonic():
-            self._entries.pop(key, None)
-            return None
-        return value
+        found = self._entries.get(key)
+        return None if found is None else found[1]
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        """Keeps a value; when the cache is full, the oldest entry goes."""
-        if len(self._entries) >= MAX_ENTRIES:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = (self._monotonic() + ttl_seconds, value)
+        """Keeps a value; when the cache is full, the one that was used longest ago goes."""
+        self._entries[key] = ttl_seconds, value
 
     async def delete(self, key: str) -> None:
         """Forgets a value."""
@@ -103,8 +102,6 @@ class MemoryCache:
 
     async def invalidate(self, group: str) -> None:
         """Begins a new generation."""
-        if len(self._generations) >= MAX_ENTRIES:
-            self._generations.clear()
         self._generations[group] = uuid4().hex
 
     async def close(self) -> None:

@@ -8,11 +8,12 @@ the database does not.
 import datetime
 import threading
 from bisect import bisect_left, insort
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from cachetools import LRUCache
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
@@ -31,7 +32,7 @@ from queue_svc.persistence.mapping import CHANGE, TICKET, queue_of
 from queue_svc.persistence.models import QueueRow, TicketRow
 
 MAX_SNAPSHOTS = 500
-"""Queues that are kept; the one that was read longest ago goes first."""
+"""Queues that are kept; the one that was used longest ago goes first."""
 CATCH_UP = 2000
 """Changes that are replayed; who has missed more reads the whole queue."""
 CALLS = frozenset({TicketEventType.CALLED, TicketEventType.RECALLED})
@@ -114,7 +115,7 @@ class WaitingListProjection:
     def __init__(self, rules: Rules) -> None:
         """Starts without a snapshot."""
         self._rules = rules
-        self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
+        self._snapshots: LRUCache[int, _Snapshot] = LRUCache(MAX_SNAPSHOTS)
         # Units of work run in threads.
         self._lock = threading.Lock()
 
@@ -141,12 +142,15 @@ class WaitingListProjection:
         for row in rows:
             groups[row.institution_id, row.service_id].append(row)
         with self._lock:
-            for row in rows:
-                self._refresh(session, row, now)
-            found = {key: self._waiting_list(days, now) for key, days in groups.items()}
-            while len(self._snapshots) > MAX_SNAPSHOTS:
-                self._snapshots.popitem(last=False)
-            return found
+            return {
+                key: _merged(
+                    [queue_of(row) for row in days],
+                    [self._refreshed(session, row, now) for row in days],
+                    self._rules,
+                    now,
+                )
+                for key, days in groups.items()
+            }
 
     def committed(self, changes: Iterable[tuple[ChangeLogEntry, Ticket]]) -> None:
         """Takes what this process has just committed, so that it need not be read.
@@ -191,13 +195,13 @@ class WaitingListProjection:
             now,
         )
 
-    def _refresh(self, session: Session, row: QueueRow, now: datetime.datetime) -> None:
+    def _refreshed(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Snapshot:
         snapshot = self._snapshots.get(row.id)
         if snapshot is None or row.revision - snapshot.revision > CATCH_UP:
-            self._snapshots[row.id] = self._load(session, row, now)
+            snapshot = self._snapshots[row.id] = self._load(session, row, now)
         elif row.revision > snapshot.revision:
             _catch_up(session, row.id, snapshot)
-        self._snapshots.move_to_end(row.id)
+        return snapshot
 
     def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Snapshot:
         snapshot = _Snapshot(row.revision)
@@ -233,14 +237,6 @@ class WaitingListProjection:
         for counter_id, call_time in session.execute(calls):
             snapshot.call(counter_id, call_time.timestamp())
         return snapshot
-
-    def _waiting_list(self, rows: Sequence[QueueRow], now: datetime.datetime) -> WaitingList:
-        return _merged(
-            [queue_of(row) for row in rows],
-            [self._snapshots[row.id] for row in rows],
-            self._rules,
-            now,
-        )
 
 
 def _catch_up(session: Session, queue_id: int, snapshot: _Snapshot) -> None:
