@@ -16,11 +16,12 @@ from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import FacilityDirectory
 from queue_svc.application.paging import page_of
 from queue_svc.application.unit_of_work import UnitsOfWork
+from queue_svc.domain.checks import queue_empty
 from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.order import pick, rates_of
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import ServiceKey, Ticket, queue_empty
+from queue_svc.domain.tickets import ServiceKey, Ticket
 from queue_svc.messages.tickets import (
     history_message,
     journey_message,
@@ -57,9 +58,9 @@ class TicketReads:
         Args:
             units: Opens the tickets.
             directory: Gives the days of facilities.
-            cache: Keeps copies.
+            cache: Keeps positions and owners.
             clock: Gives the time.
-            copy_seconds: Longest use of a copy of a position.
+            copy_seconds: Longest use of a cached position, in seconds.
             fhir_export: Whether visits are given out as FHIR Encounters.
         """
         self._units = units
@@ -86,7 +87,7 @@ class TicketReads:
         return await self._units.read_tickets(scope, query_ticket, ticket_id, self._clock())
 
     async def position(self, scope: AccessScope, ticket_id: str) -> requests.TicketPosition:
-        """Returns the place of a ticket in its waiting list, or a copy of it.
+        """Returns the place of a ticket in its waiting list, which may be cached.
 
         Raises:
             MeshError: TICKET_NOT_FOUND.

@@ -17,7 +17,7 @@ ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast priority accumulates; only the proportions count."""
+    """Says how fast priority accumulates; only the proportions count."""
 
     high: float = 4.0
     normal: float = 2.0
@@ -31,7 +31,7 @@ class Rates:
 
 
 class Waiting(NamedTuple):
-    """Someone who waits, as far as the order depends on it. The smallest of a class is its head."""
+    """Names someone who waits, for the order of calling. The smallest of a class is its head."""
 
     queue_time: float
     """From when waiting counts, in seconds since the epoch (UTC)."""
