@@ -17,6 +17,13 @@ from mesh.observability.metrics import NO_METRICS
 from mesh.shared_state.cache import Cache, MemoryCache
 from mesh.shared_state.rate_limits import Counters, MemoryCounters
 
+__all__ = [
+    "make_bus",
+    "make_cache",
+    "make_counters",
+    "make_revocations",
+]
+
 
 def make_bus(amqp_url: str, feed: Feed, meter: Meter = NO_METRICS) -> EventBus:
     """Makes a bus on RabbitMQ when a URL is given, otherwise one inside the process.

@@ -9,6 +9,13 @@ from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+__all__ = [
+    "Clock",
+    "Monotonic",
+    "timestamp",
+    "utc_now",
+]
+
 Clock: TypeAlias = Callable[[], datetime.datetime]
 """Tells the time of day, aware. Arguments are called `clock`; the default is `utc_now`."""
 Monotonic: TypeAlias = Callable[[], float]

@@ -22,6 +22,14 @@ from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database, UtcDateTime
 
+__all__ = [
+    "Idempotency",
+    "encrypted_answers",
+    "idempotency_table",
+    "key_of",
+    "reused",
+]
+
 Answer = TypeVar("Answer", bound=Message)
 KEPT_HOURS = 24
 FORGET_SECONDS = 3600.0
@@ -30,7 +38,7 @@ RIVALS = 2
 
 
 def idempotency_table(metadata: MetaData) -> Table:
-    """The table of remembered answers, for the models of a service."""
+    """Makes the table of remembered answers, for the models of a service."""
     return Table(
         "idempotency",
         metadata,
@@ -43,7 +51,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 def encrypted_answers(table: Table) -> EncryptedColumn:
-    """The answers, as a service declares them among its encrypted columns."""
+    """Describes the column of the answers, for the encrypted columns of a service."""
     return EncryptedColumn(table, "answer", lambda row: _associated_data(row.scope, row.request_id))
 
 
@@ -52,13 +60,13 @@ def _associated_data(scope: str, request_id: str) -> str:
 
 
 def key_of(request: Message, caller: str) -> tuple[str, str]:
-    """Scope and request_id under which an answer is kept."""
+    """Returns scope and request_id under which an answer is kept."""
     request_id: str = getattr(request, "request_id")  # noqa: B009
     return f"{request.DESCRIPTOR.full_name}/{caller}", request_id
 
 
 def reused() -> MeshError:
-    """The error for a request_id that belongs to another request."""
+    """Makes the error for a request_id that belongs to another request."""
     return MeshError(
         "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
@@ -143,7 +151,7 @@ class Idempotency:
     def replay(
         self, session: Session, scope: str, request_id: str, request: Message, answer: type[Answer]
     ) -> Answer | None:
-        """The answer that this request was given before; None when it is new.
+        """Returns the answer that this request was given before; None when it is new.
 
         Args:
             session: The unit of work that holds the effect.
@@ -165,7 +173,7 @@ class Idempotency:
     def replay_all(
         self, session: Session, asked: Sequence[tuple[str, Message]], answer: type[Answer]
     ) -> list[Answer | MeshError | None]:
-        """What `replay` says of many requests, in one query; an error stands for itself.
+        """Returns what `replay` says of many requests, in one query; an error stands for itself.
 
         Args:
             session: The unit of work that holds the effects.

@@ -18,7 +18,23 @@ from mesh.clock import Clock, utc_now
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS, CLOCK_MARGIN_SECONDS, KeyFolderError, alone
 from mesh.identity.tls import write_private
 
+__all__ = [
+    "KEY_BYTES",
+    "QUIET_SECONDS",
+    "DataKey",
+    "DataKeys",
+    "Listed",
+    "State",
+    "ensure_data_key",
+    "file_of",
+    "make_data_keys",
+    "read_data_keys",
+    "remove",
+    "rotate",
+]
+
 KEY_BYTES = 32
+"""Length of a key: AES-256."""
 UNIT_SECONDS = 60
 """How long after a field was encrypted its unit of work may still commit: longer than any call."""
 QUIET_SECONDS = CLOCK_MARGIN_SECONDS + UNIT_SECONDS
@@ -26,7 +42,7 @@ QUIET_SECONDS = CLOCK_MARGIN_SECONDS + UNIT_SECONDS
 
 
 class State(StrEnum):
-    """What a key does now."""
+    """Says what a key does now."""
 
     ANNOUNCED = "announced"
     """Decrypts, and will encrypt."""
@@ -40,7 +56,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class DataKey:
-    """A key of AES-256-GCM."""
+    """Holds a key of AES-256-GCM."""
 
     key_id: str
     """Stands before each of its ciphertexts."""
@@ -51,7 +67,7 @@ class DataKey:
 
 @dataclass(frozen=True)
 class Listed:
-    """A key and what it does now."""
+    """Holds a key and what it does now."""
 
     key: DataKey
     state: State
@@ -62,7 +78,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class DataKeys:
-    """The keys of a service."""
+    """Holds the keys of a service."""
 
     keys: Sequence[DataKey]
     """At least one, in the order in which they begin to encrypt."""
@@ -70,7 +86,7 @@ class DataKeys:
     """Of the blind index. It never changes."""
 
     def encrypting(self, now: float) -> DataKey:
-        """The key that encrypts at a time: the last one whose time has come.
+        """Returns the key that encrypts at a time: the last one whose time has come.
 
         Args:
             now: Seconds since the epoch.
@@ -81,7 +97,7 @@ class DataKeys:
         return self.keys[0]
 
     def superseded(self, now: float) -> Sequence[str]:
-        """Identifiers of the keys whose place the one that encrypts has taken.
+        """Returns the identifiers of the keys whose place the one that encrypts has taken.
 
         Args:
             now: Seconds since the epoch.
@@ -89,7 +105,7 @@ class DataKeys:
         return [key.key_id for key in self.keys[: self.keys.index(self.encrypting(now))]]
 
     def listed(self, now: float) -> Sequence[Listed]:
-        """What each key does at a time.
+        """Returns what each key does at a time.
 
         Args:
             now: Seconds since the epoch.
@@ -113,7 +129,7 @@ class DataKeys:
 def make_data_keys(
     current: str, secrets_by_id: Mapping[str, bytes], begins: Mapping[str, int], index_key: bytes
 ) -> DataKeys:
-    """Keys in the order in which they begin to encrypt.
+    """Makes keys, in the order in which they begin to encrypt.
 
     Args:
         current: Identifier of the one that encrypts among those without a time.
@@ -140,12 +156,12 @@ def make_data_keys(
 
 
 def file_of(folder: Path, service: str) -> Path:
-    """The file of a service's data keys."""
+    """Returns the file of a service's data keys."""
     return folder / f"{service}.data-key.json"
 
 
 def read_data_keys(file: Path) -> DataKeys:
-    """The keys in a file.
+    """Reads the keys in a file.
 
     Raises:
         FileNotFoundError: The file does not exist.

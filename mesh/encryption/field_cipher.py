@@ -18,14 +18,19 @@ from mesh.clock import Clock, utc_now
 from mesh.encryption.data_keys import DataKeys, file_of, make_data_keys, read_data_keys
 from mesh.identity.watched_file import NOW, WatchedFile
 
+__all__ = [
+    "DecryptionError",
+    "FieldCipher",
+]
+
 NONCE_BYTES = 12
 """NIST SP 800-38D section 5.2.1.1."""
 REREAD_SECONDS = 1.0
-"""How often the file of the keys is looked at, at most."""
+"""How often the file of the keys is polled, at most."""
 
 
 class DecryptionError(Exception):
-    """A ciphertext is damaged, belongs to another row, or its key is gone."""
+    """Says that a ciphertext is damaged, belongs to another row, or its key is gone."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class FieldCipher:
         return made
 
     def keys(self) -> DataKeys:
-        """The keys as they are now."""
+        """Returns the keys as they are now."""
         return self._now(REREAD_SECONDS).keys
 
     def encrypt(self, plain: bytes, row: str) -> bytes:
@@ -131,7 +136,7 @@ class FieldCipher:
             raise DecryptionError(f"{row} does not decrypt") from error
 
     def blind_index(self, value: str, purpose: str) -> str:
-        """A keyed fingerprint for look-ups, 64 hexadecimal digits.
+        """Returns a keyed fingerprint for look-ups, 64 hexadecimal digits.
 
         Its key never changes: what it made can be neither found nor checked with another one.
 

@@ -20,6 +20,15 @@ from mesh.clock import Monotonic
 from mesh.identity.watched_file import Stamp, stamp_of
 from mesh.observability import logs
 
+__all__ = [
+    "TRUST_DOMAIN",
+    "Identity",
+    "IdentityError",
+    "IdentityFiles",
+    "client_credentials",
+    "read_identity",
+]
+
 TRUST_DOMAIN = "spiffe://mediq/"
 """What the URI of every identity begins with."""
 POLL_SECONDS = 1.0
@@ -39,12 +48,12 @@ DAMAGED = (
 
 
 class IdentityError(ValueError):
-    """The files of an identity are damaged, or do not belong together."""
+    """Says that the files of an identity are damaged, or do not belong together."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A key, its certificate, and the authorities that are trusted, each in PEM."""
+    """Holds a key, its certificate, and the authorities that are trusted, each in PEM."""
 
     key: bytes = field(repr=False)
     certificate: bytes
@@ -52,16 +61,16 @@ class Identity:
 
     @cached_property
     def leaf(self) -> x509.Certificate:
-        """The certificate itself, without the chain that may follow it."""
+        """Returns the certificate itself, without the chain that may follow it."""
         return x509.load_pem_x509_certificates(self.certificate)[0]
 
     @cached_property
     def authorities(self) -> Sequence[x509.Certificate]:
-        """The trusted authorities: several while one takes the place of another."""
+        """Returns the trusted authorities: several while one takes the place of another."""
         return x509.load_pem_x509_certificates(self.trust)
 
     def ending(self, now: datetime.datetime) -> dict[str, datetime.datetime]:
-        """What ends within `ENDING` or has ended: the end by the subject's name and serial."""
+        """Returns the ends within `ENDING` or before now, by the subject's name and serial."""
         return {
             f"{one.subject.rfc4514_string()} {one.serial_number:x}": one.not_valid_after_utc
             for one in (self.leaf, *self.authorities)
@@ -109,7 +118,7 @@ def read_identity(folder: Path, name: str) -> Identity:
 
 
 class IdentityFiles:
-    """The files of an identity, read again when they change. Threads may share it."""
+    """Holds an identity, whose files it reads again when they change. Threads may share it."""
 
     def __init__(self, folder: Path, name: str, monotonic: Monotonic = time.monotonic) -> None:
         """Reads the files for the first time.
@@ -133,7 +142,7 @@ class IdentityFiles:
         self._identity = read_identity(folder, name)
 
     def current(self) -> Identity:
-        """The identity to use now: another object than before only when the files have changed.
+        """Returns the identity to use now: another object only when the files have changed.
 
         Polls the files at most once in `POLL_SECONDS`. Damaged files are logged once, and the
         identity before them stays until they are whole.
@@ -174,7 +183,7 @@ class IdentityFiles:
             )
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that demand a certificate and poll the files at each new connection."""
+        """Returns credentials that demand a certificate, and poll the files at each connection."""
         used = self.current()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
@@ -196,5 +205,5 @@ def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
 
 
 def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows this identity."""
+    """Returns credentials of a client that shows this identity."""
     return grpc.ssl_channel_credentials(identity.trust, identity.key, identity.certificate)

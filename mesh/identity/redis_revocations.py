@@ -12,15 +12,19 @@ from mesh.identity.revocations import Revocation, Revocations, decode, encode
 from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.observability.logs import logger
 
+__all__ = [
+    "RedisRevocations",
+]
+
 Reply = TypeVar("Reply")
 KEPT_SECONDS = LONGEST_TOKEN_SECONDS + 3600
 """How long Redis keeps what nobody adds to any more."""
 
 
 class RedisRevocations(Revocations):
-    """A sorted set in Redis, by the end of the entries, and a version that tells of a change.
+    """Shares revocations through Redis: a sorted set by their end, and a version of it.
 
-    A look costs one GET of the version as long as nothing changes.
+    A poll costs one GET of the version as long as nothing changes.
     """
 
     def __init__(self, url: str, prefix: str = "mesh/", clock: Clock = utc_now) -> None:

@@ -19,8 +19,16 @@ from mesh.identity.tls import write_private
 from mesh.identity.watched_file import Stamp, stamp_of
 from mesh.observability.logs import logger
 
+__all__ = [
+    "FileRevocations",
+    "Revocation",
+    "Revocations",
+    "decode",
+    "encode",
+]
+
 POLL_SECONDS = 1.0
-"""How often the shared place is looked at."""
+"""How often the shared place is read."""
 FILE = "revocations.json"
 _NEVER: Stamp = (0, 0, 0, 0)
 """The stamp of a file that must be read."""
@@ -28,7 +36,7 @@ _NEVER: Stamp = (0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Revocation:
-    """Tokens of a session or of an account that are refused. Times are seconds since the epoch."""
+    """Refuses the tokens of a session or of an account. Times are seconds since the epoch."""
 
     subject: str
     """The session or the account. Both are UUIDs, so one name never means two things."""
@@ -39,7 +47,7 @@ class Revocation:
 
 
 class Revocations(ABC):
-    """What is revoked, in memory, and the place that all services share it in."""
+    """Holds what is revoked, in memory, and shares it with all services through one place."""
 
     def __init__(self, clock: Clock = utc_now) -> None:
         """Knows nothing yet.
@@ -53,7 +61,7 @@ class Revocations(ABC):
         self._failing: set[str] = set()
 
     def revoked(self, principal: Principal) -> bool:
-        """Whether the token of this principal is refused."""
+        """Returns whether the token of this principal is refused."""
         known = self._known
         if not known:
             return False
@@ -68,9 +76,9 @@ class Revocations(ABC):
         try:
             found = await self._load()
         except (OSError, ValueError) as error:
-            self._tell("read", error)
+            self._log_change("read", error)
             return
-        self._tell("read", None)
+        self._log_change("read", None)
         if found is not None:
             self._shared = found
             self._remember(found)
@@ -88,9 +96,9 @@ class Revocations(ABC):
         try:
             await self._store(missing)
         except OSError as error:
-            self._tell("written", error)
+            self._log_change("written", error)
             return
-        self._tell("written", None)
+        self._log_change("written", None)
         self._shared |= missing
 
     async def follow(self) -> None:
@@ -103,7 +111,7 @@ class Revocations(ABC):
 
     @abstractmethod
     async def _load(self) -> set[Revocation] | None:
-        """What the shared place holds; None when that is what it held before.
+        """Reads what the shared place holds; None when that is what it held before.
 
         Raises:
             OSError: It does not answer.
@@ -128,8 +136,8 @@ class Revocations(ABC):
         self._known = known
         self._shared = {one for one in self._shared if one.ends > now}
 
-    def _tell(self, what: str, error: Exception | None) -> None:
-        # Told when it begins and when it is over, not every second.
+    def _log_change(self, what: str, error: Exception | None) -> None:
+        # Logged when it begins and when it is over, not every second.
         if error is not None and what not in self._failing:
             self._failing.add(what)
             logger().warning(
@@ -142,7 +150,7 @@ class Revocations(ABC):
 
 
 class FileRevocations(Revocations):
-    """A file in the key folder: for a mesh on one machine."""
+    """Shares revocations through a file in the key folder: for a mesh on one machine."""
 
     def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
         """Reads nothing yet; the file need not exist.
@@ -162,7 +170,7 @@ class FileRevocations(Revocations):
         stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return None
-        # When it is gone or damaged, it holds nothing; then the account service writes it anew.
+        # When it is gone or damaged, it holds nothing; then the account service writes it again.
         self._shared = set()
         found = set() if stamp is None else decode(await asyncio.to_thread(self._file.read_bytes))
         self._stamp = stamp
@@ -176,12 +184,12 @@ class FileRevocations(Revocations):
 
 
 def encode(entries: Iterable[Revocation]) -> bytes:
-    """Entries as JSON."""
+    """Returns entries as JSON."""
     return json.dumps([[one.subject, one.issued_before, one.ends] for one in entries]).encode()
 
 
 def decode(content: bytes | str) -> set[Revocation]:
-    """Entries from JSON.
+    """Reads entries from JSON.
 
     Raises:
         ValueError: This is not what `encode` made.

@@ -25,7 +25,31 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mesh.clock import Clock, utc_now
 from mesh.identity.tls import write_private
 
+__all__ = [
+    "ALGORITHM",
+    "ANNOUNCE_SECONDS",
+    "CLOCK_MARGIN_SECONDS",
+    "KEY_SET",
+    "LONGEST_TOKEN_SECONDS",
+    "KeyFolderError",
+    "Listed",
+    "PublicKey",
+    "State",
+    "alone",
+    "ensure_signing_key",
+    "key_id_of",
+    "listed",
+    "prune",
+    "read_key_set",
+    "read_private_keys",
+    "revoke",
+    "rotate",
+    "signing_key",
+    "verification_keys",
+]
+
 ALGORITHM = "ES256"
+"""The only algorithm of access tokens (RFC 7518, section 3.4)."""
 LONGEST_TOKEN_SECONDS = 12 * 3600
 """No access token lives longer; the session of a patient's tickets lives as long."""
 CLOCK_MARGIN_SECONDS = 60
@@ -36,17 +60,18 @@ ANNOUNCE_SECONDS = 60.0
 """Time between a key's publication and its first signature. Services read the key set every second,
 Envoy fetches it every 30 seconds."""
 KEY_SET = "jwks.json"
+"""File of the public keys in a key folder."""
 FIRST_KEY = "jwt-signing.pem"
 SIGNS_FROM = "mediq_signs_from"
 """Member of a key: seconds since the epoch. A key without it signs from the start."""
 
 
 class KeyFolderError(ValueError):
-    """A file of the key folder is damaged or missing. The text names the file."""
+    """Says that a file of the key folder is damaged or missing. The text names the file."""
 
 
 class State(StrEnum):
-    """What a key does now."""
+    """Says what a key does now."""
 
     ANNOUNCED = "announced"
     """Verifies, and will sign."""
@@ -60,7 +85,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key of the key set. Times are in seconds since the epoch."""
+    """Holds a key of the key set. Times are in seconds since the epoch."""
 
     key_id: str
     signs_from: float
@@ -70,7 +95,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Listed:
-    """A key and what it does now. Times are in seconds since the epoch."""
+    """Holds a key and what it does now. Times are in seconds since the epoch."""
 
     key: PublicKey
     state: State
@@ -97,7 +122,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def read_key_set(file: Path) -> list[PublicKey]:
-    """The keys of a key set, in the order in which they begin to sign.
+    """Reads the keys of a key set, in the order in which they begin to sign.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -115,7 +140,7 @@ def read_key_set(file: Path) -> list[PublicKey]:
 
 
 def verification_keys(keys: list[PublicKey]) -> dict[str, jwt.PyJWK]:
-    """What verifies signatures, by the identifier of the key.
+    """Returns what verifies signatures, by the identifier of the key.
 
     Raises:
         jwt.PyJWTError: An entry is no public key.
@@ -124,7 +149,7 @@ def verification_keys(keys: list[PublicKey]) -> dict[str, jwt.PyJWK]:
 
 
 def signing_key(keys: list[PublicKey], now: float) -> PublicKey:
-    """The key that signs now: the latest one whose time has come.
+    """Returns the key that signs now: the latest one whose time has come.
 
     Args:
         keys: As `read_key_set` gives them; at least one.
@@ -135,7 +160,7 @@ def signing_key(keys: list[PublicKey], now: float) -> PublicKey:
 
 
 def key_id_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """The identifier of a key: it follows from the public half."""
+    """Returns the identifier of a key: it follows from the public half."""
     point = key.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
     )
@@ -143,7 +168,7 @@ def key_id_of(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def read_private_keys(folder: Path) -> dict[str, ec.EllipticCurvePrivateKey]:
-    """The private halves in a key folder, by the identifier of the key.
+    """Reads the private halves in a key folder, by the identifier of the key.
 
     Raises:
         KeyFolderError: A file is damaged.
@@ -262,7 +287,7 @@ def revoke(folder: Path, key_id: str, clock: Clock = utc_now) -> PublicKey:
 
 
 def listed(keys: list[PublicKey], now: float) -> list[Listed]:
-    """What each key does at a time.
+    """Returns what each key does at a time.
 
     Args:
         keys: As `read_key_set` gives them.

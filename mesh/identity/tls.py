@@ -30,6 +30,16 @@ from mesh.identity.certificates import (
     read_identity,
 )
 
+__all__ = [
+    "PEERS",
+    "channel_credentials",
+    "ensure_identities",
+    "peer_of",
+    "renew_identities",
+    "server_credentials",
+    "write_private",
+]
+
 CA_DAYS = 3650
 LEAF_DAYS = 398
 """The longest life of a leaf that browsers accept; services follow the same habit."""
@@ -101,7 +111,7 @@ def _create_ca(folder: Path, now: datetime.datetime) -> None:
 
 
 def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """The key that signs, and its certificate: one of several while the authority changes."""
+    """Reads the key that signs and its certificate: one of several during a change."""
     key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{folder / 'ca.key'} is not an EC key")
@@ -226,7 +236,7 @@ def renew_identities(folder: Path, names: Sequence[str], clock: Clock = utc_now)
 
 
 def server_credentials(folder: Path, name: str) -> grpc.ServerCredentials:
-    """Credentials of a server that demands a certificate from every client.
+    """Returns credentials of a server that demands a certificate from every client.
 
     Renewed files count from the next connection on.
 
@@ -238,7 +248,7 @@ def server_credentials(folder: Path, name: str) -> grpc.ServerCredentials:
 
 
 def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows the certificate of `name` as it is now.
+    """Returns credentials of a client that shows the certificate of `name` as it is now.
 
     Raises:
         FileNotFoundError: A file of the identity is missing.
@@ -248,7 +258,7 @@ def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
 
 
 def peer_of(identities: Iterable[bytes] | None) -> Peer.ValueType:
-    """The identity in a verified client certificate; PEER_UNSPECIFIED without one.
+    """Returns the identity in a verified client certificate; PEER_UNSPECIFIED without one.
 
     Args:
         identities: Names in the certificate, as gRPC's context gives them.

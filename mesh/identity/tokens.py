@@ -32,11 +32,22 @@ from mesh.identity.signing_keys import (
 )
 from mesh.identity.watched_file import WatchedFile
 
+__all__ = [
+    "AUDIENCE",
+    "ISSUER",
+    "LEEWAY_SECONDS",
+    "TokenSigner",
+    "TokenVerifier",
+]
+
 ISSUER = "mediq"
+"""Who signs access tokens."""
 AUDIENCE = "mediq"
+"""Whom they are for."""
 LEEWAY_SECONDS = 5
+"""How long after its end a token still counts: clocks differ."""
 REREAD_SECONDS = 1.0
-"""How often the key set file is looked at for a change."""
+"""How often the key set file is polled for a change."""
 CACHED_TOKENS = 4096
 """Verified tokens that a process remembers."""
 _ROLES = {role_name(value): value for value in Role.values()}
@@ -80,7 +91,7 @@ class TokenSigner:
 
     @property
     def key_id(self) -> str:
-        """Identifier of the key that signs now."""
+        """Returns the identifier of the key that signs now."""
         return self._current()[0]
 
     def _current(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
@@ -98,7 +109,7 @@ class TokenSigner:
         scope: Scope.ValueType = Scope.SCOPE_UNSPECIFIED,
         institution_id: str = "",
     ) -> tuple[str, float]:
-        """A token, and when it ends in seconds since the epoch.
+        """Makes a token; returns it, and when it ends in seconds since the epoch.
 
         Raises:
             ValueError: The token would outlive LONGEST_TOKEN_SECONDS, and so its key.
@@ -163,7 +174,7 @@ class TokenVerifier:
         self._keys = self._watched.content(REREAD_SECONDS)
 
     def verify(self, token: str) -> Principal:
-        """The principal of a valid token.
+        """Returns the principal of a valid token.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason TOKEN_EXPIRED, TOKEN_REVOKED or TOKEN_INVALID.

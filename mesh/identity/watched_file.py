@@ -9,14 +9,22 @@ from typing import Generic, TypeVar
 from mesh.clock import Monotonic
 from mesh.observability.logs import logger
 
+__all__ = [
+    "NOW",
+    "Stamp",
+    "WatchedFile",
+    "stamp_of",
+]
+
 Content = TypeVar("Content")
 Stamp = tuple[int, int, int, int]
+"""Device, inode, time of the last change in nanoseconds, and size of a file."""
 NOW = -1.0
 """For `WatchedFile.content`: poll the file, however young the last poll is."""
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """What changes whenever a file is replaced or written; None when there is no file."""
+    """Returns what changes whenever a file is replaced or written; None when there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Work that waits in lanes: what stands in one key at one moment is done together."""
+"""Work that waits by key: what waits with the same key at one moment is done together."""
 
 import asyncio
 import contextvars
@@ -7,6 +7,11 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence, Sized
 from typing import Generic, TypeVar
 
 from cachetools import LRUCache
+
+__all__ = [
+    "ENOUGH",
+    "KeyedBatcher",
+]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

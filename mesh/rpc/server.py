@@ -35,9 +35,15 @@ from mesh.observability.metrics import Metrics
 from mesh.rpc.pipeline import Handler, Pipeline, is_coroutine_handler
 from mesh.settings import ServiceSettings
 
+__all__ = [
+    "OPTIONS",
+    "Server",
+    "run",
+]
+
 Servicer = TypeVar("Servicer")
 CHECK_SECONDS = 2.0
-"""How often readiness is looked at."""
+"""How often readiness is checked."""
 SWITCH_SECONDS = 0.0005
 """How long a database thread may hold up the event loop; Python's default is 5 ms."""
 CHECK_TIMEOUT_SECONDS = 1.5
@@ -54,6 +60,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+"""Channel options of every server."""
 
 
 def _options(service: str) -> Sequence[tuple[str, int]]:
@@ -68,14 +75,14 @@ class _Collector:
         self.handlers: dict[str, dict[str, Handler]] = {}
 
     def add_generic_rpc_handlers(self, generic: object) -> None:
-        """Generated code calls this too; the named handlers say it all."""
+        """Ignores what generated code registers too; the named handlers say it all."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         self.handlers[service] = handlers
 
 
 def _external(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
-    """A method of a contract that is not ours, with the policy that ours would have."""
+    """Makes a method of a contract that is not ours, with the policy that ours would have."""
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     return Method(
         server=server,
@@ -92,7 +99,7 @@ def _external(server: str, service: str, name: str, callers: Sequence[Peer.Value
 
 
 class Server:
-    """One gRPC server with mTLS, health, reflection and the pipeline of every call."""
+    """Runs one gRPC server with mTLS, health, reflection and the pipeline of every call."""
 
     def __init__(self, settings: ServiceSettings, clock: Clock = utc_now) -> None:
         """Prepares a server; nothing listens before `start`.
@@ -302,7 +309,7 @@ def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = Server(settings)
         await build(server)
-        # What start-up made stays: no collection looks at it again.
+        # What start-up made stays: no collection walks over it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

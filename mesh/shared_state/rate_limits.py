@@ -10,6 +10,17 @@ from cachetools import TLRUCache
 
 from mesh.clock import Monotonic
 
+__all__ = [
+    "ADDRESS_KEY",
+    "DOMAIN",
+    "LIMIT_KEY",
+    "WINDOW_SECONDS",
+    "Count",
+    "Counters",
+    "Limit",
+    "MemoryCounters",
+]
+
 DOMAIN = "mediq"
 """Namespace of our limits in Envoy's protocol."""
 LIMIT_KEY = "limit"
@@ -23,7 +34,7 @@ MAX_WINDOWS = 50_000
 
 
 class Limit(StrEnum):
-    """What is limited for all Envoys together."""
+    """Names what is limited for all Envoys together."""
 
     LOGIN = "LOGIN"
     UPLOAD = "UPLOAD"
@@ -32,7 +43,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True)
 class Count:
-    """A window after a call was counted."""
+    """Holds a window after a call was counted."""
 
     used: int
     """Calls in this window, those that were refused too."""
@@ -67,7 +78,7 @@ class _Window:
 
 
 class MemoryCounters:
-    """Counters of one process."""
+    """Counts calls in one process."""
 
     def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
         """Has counted nothing yet.

@@ -12,15 +12,19 @@ from mesh.clock import Monotonic
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.observability.logs import logger
 
+__all__ = [
+    "RedisCache",
+]
+
 Reply = TypeVar("Reply")
 PAUSE_SECONDS = 1.0
 """How long a Redis that did not answer is left alone: its time-out would slow every call."""
 GENERATION_SECONDS = 24 * 3600
-"""How long a group's generation outlives its last use. Copies live for seconds."""
+"""How long a group's generation outlives its last use. Values live for seconds."""
 
 
 class RedisCache:
-    """A cache shared by all replicas of a service."""
+    """Keeps values for all replicas of a service."""
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class RedisCache:
         self._silent_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
-        """The value; None when Redis does not answer, or holds none that this service made."""
+        """Returns the value; None when Redis is silent, or holds none that this service made."""
         encrypted = await self._get(key)
         if encrypted is None:
             return None
@@ -68,7 +72,7 @@ class RedisCache:
         await self._ask(lambda: self._redis.delete(self._prefix + key))
 
     async def generation(self, group: str) -> str | None:
-        """The generation; a new one when Redis has lost the group's; None when it is silent."""
+        """Returns the generation; a new one when Redis has lost it; None when it is silent."""
         name = f"generation/{group}"
         found = await self._get(name)
         if found is None:

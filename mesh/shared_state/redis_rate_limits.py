@@ -12,6 +12,10 @@ from mesh.clock import Monotonic
 from mesh.observability.logs import logger
 from mesh.shared_state.rate_limits import WINDOW_SECONDS, Count, MemoryCounters
 
+__all__ = [
+    "RedisCounters",
+]
+
 ANSWER_SECONDS = 0.05
 """Time for an answer of Redis; less than Envoy waits for ours."""
 CONNECTIONS = 16
@@ -37,7 +41,7 @@ return answer
 
 
 class RedisCounters:
-    """Counters that all replicas share.
+    """Counts calls for all replicas.
 
     While Redis does not answer, each replica counts for itself and begins at nought.
     """
