@@ -81,15 +81,15 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     commits = GroupCommit(
         units, idempotency, outbox, recorder, waiting_lists, cache, feed.publish_local
     )
-    copy_seconds = settings.copy_seconds
+    cache_seconds = settings.copy_seconds
     dependencies = Dependencies(
         commands=TicketCommandHandler(commits, units, facilities, clock),
         tickets=TicketReads(
-            units, directory, cache, clock, copy_seconds, fhir_export=settings.fhir_export
+            units, directory, cache, clock, cache_seconds, fhir_export=settings.fhir_export
         ),
         patients=PatientRights(units, idempotency, cache, clock),
-        boards=Boards(units, directory, cache, clock, copy_seconds),
-        reports=Reports(units, directory, cache, clock, copy_seconds),
+        boards=Boards(units, directory, cache, clock, cache_seconds),
+        reports=Reports(units, directory, cache, clock, cache_seconds),
         directory=directory,
         streams=StreamService(units, feed, server.draining, clock, heartbeat),
         tail_events=partial(

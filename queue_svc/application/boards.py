@@ -22,25 +22,25 @@ class Boards:
         directory: FacilityDirectory,
         cache: Cache,
         clock: Clock,
-        copy_seconds: float,
+        cache_seconds: float,
     ) -> None:
         """Reads in units of work.
 
         Args:
             units: Opens the queues.
             directory: Gives the days of facilities.
-            cache: Keeps copies.
+            cache: Keeps boards.
             clock: Gives the time.
-            copy_seconds: Longest use of a copy.
+            cache_seconds: Longest use of a cached board, in seconds.
         """
         self._units = units
         self._directory = directory
         self._cache = cache
         self._clock = clock
-        self._copy_seconds = copy_seconds
+        self._cache_seconds = cache_seconds
 
     async def get(self, institution_id: str) -> requests.Board:
-        """Returns the board of a facility, or a copy of it.
+        """Returns the board of a facility, which may be cached.
 
         Raises:
             MeshError: As `Facilities.facts`.
@@ -51,7 +51,7 @@ class Boards:
             self._cache,
             facility.institution_id,
             f"board/{'/'.join(days)}",
-            self._copy_seconds,
+            self._cache_seconds,
             partial(self._load, facility, days),
         )
         return requests.Board.FromString(found)

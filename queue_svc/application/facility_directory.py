@@ -15,7 +15,7 @@ Days = Callable[[], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Facility:
-    """A facility as boards and streams show it."""
+    """Describes a facility as boards and streams show it."""
 
     institution_id: str
     name: str
@@ -27,7 +27,7 @@ class FacilityDirectory:
     """Looks up facilities."""
 
     def __init__(self, facilities: Facilities, rules: Rules, clock: Clock) -> None:
-        """Asks institution_svc, or its copies.
+        """Asks institution_svc, or what is cached of it.
 
         Args:
             facilities: Gives the facts of facilities.

@@ -27,7 +27,7 @@ class PatientRights:
         Args:
             units: Opens the tickets.
             idempotency: Remembers the answers of erasures.
-            cache: Holds copies of who a ticket belongs to.
+            cache: Holds to whom a ticket belongs.
             clock: Gives the time.
         """
         self._units = units

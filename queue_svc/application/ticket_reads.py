@@ -32,7 +32,7 @@ from queue_svc.persistence.ticket_queries import TicketQueries
 
 OWNER_SECONDS = 3600.0
 """How long a ticket's facility and patient are cached. Only an erasure changes the patient: it
-deletes the copy, but not one in the memory of another process."""
+deletes the cached value, but not one in the memory of another process."""
 
 
 def owner_key(ticket_id: str) -> str:
@@ -49,7 +49,7 @@ class TicketReads:
         directory: FacilityDirectory,
         cache: Cache,
         clock: Clock,
-        copy_seconds: float,
+        cache_seconds: float,
         *,
         fhir_export: bool,
     ) -> None:
@@ -60,14 +60,14 @@ class TicketReads:
             directory: Gives the days of facilities.
             cache: Keeps positions and owners.
             clock: Gives the time.
-            copy_seconds: Longest use of a cached position, in seconds.
+            cache_seconds: Longest use of a cached position, in seconds.
             fhir_export: Whether visits are given out as FHIR Encounters.
         """
         self._units = units
         self._directory = directory
         self._cache = cache
         self._clock = clock
-        self._copy_seconds = copy_seconds
+        self._cache_seconds = cache_seconds
         self._fhir_export = fhir_export
 
     async def find(self, scope: AccessScope, ticket_id: str) -> Ticket:
@@ -100,7 +100,7 @@ class TicketReads:
             self._cache,
             institution_id,
             f"position/{ticket_id}",
-            self._copy_seconds,
+            self._cache_seconds,
             partial(self._load_position, ticket_id),
         )
         return requests.TicketPosition.FromString(found)
