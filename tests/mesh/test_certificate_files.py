@@ -1,4 +1,4 @@
-"""The files of identities, and the commands that make them anew."""
+"""The files of identities, and the commands that renew them."""
 
 import shutil
 import threading

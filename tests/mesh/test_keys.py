@@ -175,7 +175,7 @@ class TestRotation:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             signing_keys.rotate(folder, 0)
-            # The other process looks at the file once a second.
+            # The other process polls the file once a second.
             time.sleep(1.2)
             signer = TokenSigner(folder)
             assert signer.key_id == known(folder)[1]
@@ -240,7 +240,7 @@ class TestFolder:
         assert known(folder) == before
         assert TokenSigner(folder).key_id == added.key_id
 
-    def test_lost_private_keys_begin_anew(self, folder: Path) -> None:
+    def test_lost_private_keys_begin_again(self, folder: Path) -> None:
         before = known(folder)
         (folder / "jwt-signing.pem").unlink()
         signing_keys.ensure_signing_key(folder)

@@ -104,12 +104,12 @@ class TestStart:
         monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.05)
         ups: asyncio.Queue[str] = asyncio.Queue()
 
-        def note(name: str, line: str) -> None:
+        def collect(name: str, line: str) -> None:
             if name == "x":
                 ups.put_nowait(line)
 
-        mesh = Supervisor(plan(tmp_path), note)
-        child = ManagedProcess("x", SLEEPER, {}, note)
+        mesh = Supervisor(plan(tmp_path), collect)
+        child = ManagedProcess("x", SLEEPER, {}, collect)
         await mesh._launch(child)
         await ups.get()
         before = child.pid
