@@ -5,10 +5,10 @@ from functools import partial
 
 from mediq.queue.v1 import live_service_pb2 as requests
 
+from mesh.clock import Clock
 from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import Facility, FacilityDirectory
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.messages.boards import board_message
 from queue_svc.persistence.facility_queries import FacilityQueries
 

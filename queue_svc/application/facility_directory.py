@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mesh.clock import Clock
 from queue_svc.adapters.facilities import Facilities, counter_of
-from queue_svc.domain.days import Clock, active_days, parse_day, service_day
+from queue_svc.domain.days import active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.tickets import Service
 

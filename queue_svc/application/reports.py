@@ -6,11 +6,12 @@ from functools import partial
 
 from mediq.queue.v1 import report_service_pb2 as requests
 
+from mesh.clock import Clock
 from mesh.errors import invalid
 from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import FacilityDirectory
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock, days_between, parse_day, week_until
+from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.messages import reports
 from queue_svc.persistence.facility_queries import FacilityQueries
 

@@ -9,6 +9,7 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from mesh.audit_trail.recorder import annotate
+from mesh.clock import Clock
 from mesh.contract import pagination
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import MeshError, StatusCode, not_found
@@ -17,7 +18,6 @@ from queue_svc.application.facility_directory import FacilityDirectory
 from queue_svc.application.paging import page_of
 from queue_svc.application.unit_of_work import UnitsOfWork
 from queue_svc.domain.checks import queue_empty
-from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.order import pick, rates_of
 from queue_svc.domain.states import Status

@@ -5,12 +5,12 @@ from functools import reduce
 
 from mediq.queue.v1.live_service_pb2 import CounterState, WatchQueueResponse
 
+from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import not_found
 from mesh.persistence.batching import KeyedBatcher
 from queue_svc.application.facility_directory import Facility
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.tickets import ChangeLogEntry, Service, Ticket, as_issued, changed
 from queue_svc.persistence.ticket_queries import TicketQueries

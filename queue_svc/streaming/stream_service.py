@@ -20,12 +20,11 @@ from mediq.queue.v1.live_service_pb2 import (
     WatchTicketResponse,
 )
 
-from mesh.clock import timestamp
+from mesh.clock import Clock, timestamp
 from mesh.errors import MeshError, StatusCode
 from mesh.observability.logs import logger
 from queue_svc.application.facility_directory import Facility
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.domain.tickets import Ticket
 from queue_svc.messages.tickets import THREE, ticket_message
 from queue_svc.streaming.change_feed import (
