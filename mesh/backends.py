@@ -9,12 +9,20 @@ from pathlib import Path
 
 from opentelemetry.metrics import Meter
 
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.identity.revocations import FileRevocations, Revocations
 from mesh.messaging.events import EventBus, Feed, LocalBus
 from mesh.observability.metrics import NO_METRICS
 from mesh.shared_state.cache import Cache, MemoryCache
 from mesh.shared_state.rate_limits import Counters, MemoryCounters
+
+__all__ = [
+    "make_bus",
+    "make_cache",
+    "make_counters",
+    "make_revocations",
+]
 
 
 def make_bus(amqp_url: str, feed: Feed, meter: Meter = NO_METRICS) -> EventBus:
@@ -64,15 +72,16 @@ def make_counters(redis_url: str, prefix: str) -> Counters:
     return RedisCounters(redis_url, prefix)
 
 
-def make_revocations(keys: Path, redis_url: str) -> Revocations:
+def make_revocations(keys: Path, redis_url: str, clock: Clock = utc_now) -> Revocations:
     """Makes revocations in Redis when a URL is given, otherwise in a file of the key folder.
 
     Args:
         keys: The key folder.
         redis_url: redis://host:port/number, or empty.
+        clock: Tells which entries have ended.
     """
     if not redis_url:
-        return FileRevocations(keys)
+        return FileRevocations(keys, clock)
     from mesh.identity.redis_revocations import RedisRevocations
 
-    return RedisRevocations(redis_url)
+    return RedisRevocations(redis_url, clock=clock)

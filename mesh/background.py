@@ -5,6 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from mesh.observability.logs import logger
 
+__all__ = [
+    "run_periodically",
+    "run_until_done",
+]
+
 Sleep = Callable[[float], Awaitable[object]]
 Work = Callable[[], Awaitable[object]]
 

@@ -4,9 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+__all__ = [
+    "FieldViolation",
+    "MeshError",
+    "StatusCode",
+    "failed_precondition",
+    "forbidden",
+    "invalid",
+    "not_found",
+    "unavailable",
+]
+
 
 class StatusCode(Enum):
-    """What went wrong, named after the gRPC code that it becomes (google.rpc.Code)."""
+    """Says what went wrong, named after the gRPC code that it becomes (google.rpc.Code)."""
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -25,7 +36,7 @@ class StatusCode(Enum):
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One field of a request that breaks a rule."""
+    """Names one field of a request that breaks a rule."""
 
     field: str
     """Path of the field, such as `identity.nik`."""
@@ -35,7 +46,7 @@ class FieldViolation:
 
 @dataclass
 class MeshError(Exception):
-    """An error that the caller is told about.
+    """Says what the caller is told of an error.
 
     A service derives its own errors and fixes `kind` and `reason`; `mesh.contract.status` turns
     each into a google.rpc.Status. Texts never carry personal data.
@@ -63,7 +74,7 @@ class MeshError(Exception):
 
 
 def invalid(field_path: str, description: str, reason: str = "INVALID_FIELD") -> MeshError:
-    """An error for one bad field of a request."""
+    """Makes an error for one bad field of a request."""
     return MeshError(
         description,
         StatusCode.INVALID_ARGUMENT,
@@ -73,7 +84,7 @@ def invalid(field_path: str, description: str, reason: str = "INVALID_FIELD") ->
 
 
 def not_found(resource_type: str, identifier: str) -> MeshError:
-    """An error for a thing that does not exist, or that the caller may not know of."""
+    """Makes an error for a thing that does not exist, or that the caller may not know of."""
     return MeshError(
         f"{resource_type} not found",
         StatusCode.NOT_FOUND,
@@ -83,12 +94,12 @@ def not_found(resource_type: str, identifier: str) -> MeshError:
 
 
 def forbidden(message: str, reason: str) -> MeshError:
-    """An error for a caller who may not do this."""
+    """Makes an error for a caller who may not do this."""
     return MeshError(message, StatusCode.PERMISSION_DENIED, reason)
 
 
 def failed_precondition(message: str, reason: str, **metadata: str) -> MeshError:
-    """An error for a state that does not allow this now (FAILED_PRECONDITION)."""
+    """Makes an error for a state that does not allow this now (FAILED_PRECONDITION)."""
     return MeshError(
         message,
         StatusCode.FAILED_PRECONDITION,
@@ -99,7 +110,7 @@ def failed_precondition(message: str, reason: str, **metadata: str) -> MeshError
 
 
 def unavailable(message: str, reason: str, retry_after_seconds: float = 1.0) -> MeshError:
-    """An error for a part that does not answer now."""
+    """Makes an error for a part that does not answer now."""
     return MeshError(
         message, StatusCode.UNAVAILABLE, reason, retry_after_seconds=retry_after_seconds
     )

@@ -15,11 +15,20 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database, UtcDateTime
+
+__all__ = [
+    "Idempotency",
+    "encrypted_answers",
+    "idempotency_table",
+    "key_of",
+    "reused",
+]
 
 Answer = TypeVar("Answer", bound=Message)
 KEPT_HOURS = 24
@@ -29,7 +38,7 @@ RIVALS = 2
 
 
 def idempotency_table(metadata: MetaData) -> Table:
-    """The table of remembered answers, for the models of a service."""
+    """Makes the table of remembered answers, for the models of a service."""
     return Table(
         "idempotency",
         metadata,
@@ -42,7 +51,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 def encrypted_answers(table: Table) -> EncryptedColumn:
-    """The answers, as a service declares them among its encrypted columns."""
+    """Describes the column of the answers, for the encrypted columns of a service."""
     return EncryptedColumn(table, "answer", lambda row: _associated_data(row.scope, row.request_id))
 
 
@@ -51,13 +60,13 @@ def _associated_data(scope: str, request_id: str) -> str:
 
 
 def key_of(request: Message, caller: str) -> tuple[str, str]:
-    """Scope and request_id under which an answer is kept."""
+    """Returns scope and request_id under which an answer is kept."""
     request_id: str = getattr(request, "request_id")  # noqa: B009
     return f"{request.DESCRIPTOR.full_name}/{caller}", request_id
 
 
 def reused() -> MeshError:
-    """The error for a request_id that belongs to another request."""
+    """Makes the error for a request_id that belongs to another request."""
     return MeshError(
         "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
@@ -72,6 +81,7 @@ class Idempotency:
         cipher: FieldCipher,
         database: Database,
         recorder: AuditRecorder | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """Keeps answers in `table` of `database`, encrypted by `cipher`.
 
@@ -80,11 +90,13 @@ class Idempotency:
             cipher: Encrypts the answers.
             database: The service's database.
             recorder: Where effects are written down. None: nowhere.
+            clock: Dates the answers.
         """
         self._table = table
         self._cipher = cipher
         self._database = database
         self._recorder = recorder
+        self._clock = clock
 
     async def once(
         self,
@@ -139,7 +151,7 @@ class Idempotency:
     def replay(
         self, session: Session, scope: str, request_id: str, request: Message, answer: type[Answer]
     ) -> Answer | None:
-        """The answer that this request was given before; None when it is new.
+        """Returns the answer that this request was given before; None when it is new.
 
         Args:
             session: The unit of work that holds the effect.
@@ -161,7 +173,7 @@ class Idempotency:
     def replay_all(
         self, session: Session, asked: Sequence[tuple[str, Message]], answer: type[Answer]
     ) -> list[Answer | MeshError | None]:
-        """What `replay` says of many requests, in one query; an error stands for itself.
+        """Returns what `replay` says of many requests, in one query; an error stands for itself.
 
         Args:
             session: The unit of work that holds the effects.
@@ -233,7 +245,7 @@ class Idempotency:
             "answer": self._cipher.encrypt(
                 answer.SerializeToString(), _associated_data(scope, request_id)
             ),
-            "create_time": datetime.datetime.now(datetime.UTC),
+            "create_time": self._clock(),
         }
 
     async def keep_forgetting(self) -> None:
@@ -242,7 +254,7 @@ class Idempotency:
 
     def forget_old(self, session: Session) -> None:
         """Deletes answers older than KEPT_HOURS."""
-        oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=KEPT_HOURS)
+        oldest = self._clock() - datetime.timedelta(hours=KEPT_HOURS)
         session.execute(delete(self._table).where(self._table.c.create_time < oldest))
 
     def forget_about(

@@ -11,12 +11,20 @@ from importlib.metadata import entry_points
 from mesh.contract.methods import SERVERS
 from mesh.encryption.encrypted_columns import EncryptedColumn
 
+__all__ = [
+    "ServiceDefinition",
+    "installed_services",
+    "service_definition",
+    "services_with_database",
+    "services_with_encrypted_columns",
+]
+
 GROUP = "mediq.services"
 
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """What a service says of itself to the commands that look after it."""
+    """Describes a service to the commands that look after it."""
 
     name: str
     """Name of its package, such as queue_svc."""

@@ -9,14 +9,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.contract.methods import SERVERS
 
+__all__ = [
+    "ServiceSettings",
+    "address_of",
+    "home_folder",
+    "settings_of",
+]
+
 
 def home_folder() -> Path:
-    """The data folder: MEDIQ_HOME, or .mediq below the working folder."""
+    """Returns the data folder: MEDIQ_HOME, or .mediq below the working folder."""
     return Path(os.environ.get("MEDIQ_HOME", ".mediq")).resolve()
 
 
 class ServiceSettings(BaseSettings):
-    """Settings that every service has. Subclasses set `service` and the prefix of variables."""
+    """Holds the settings of every service. Subclasses set `service` and the prefix."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
 
@@ -52,33 +59,33 @@ class ServiceSettings(BaseSettings):
 
     @property
     def tls(self) -> Path:
-        """Folder of certificates."""
+        """Returns the folder of certificates."""
         return self.tls_folder or self.home / "tls"
 
     @property
     def keys(self) -> Path:
-        """Folder of keys."""
+        """Returns the folder of keys."""
         return self.keys_folder or self.home / "keys"
 
     @property
     def listen_port(self) -> int:
-        """The port to listen on."""
+        """Returns the port to listen on."""
         return SERVERS[self.service].port if self.port < 0 else self.port
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL to use."""
+        """Returns the SQLAlchemy URL to use."""
         return self.database_url or f"sqlite:///{self.home / 'data' / self.service}.db"
 
 
 def address_of(server: str) -> str:
-    """Where a service listens: MEDIQ_<NAME>_ADDRESS, or its default port on this machine."""
+    """Returns where a service listens: MEDIQ_<NAME>_ADDRESS, or its port on this machine."""
     default = f"127.0.0.1:{SERVERS[server].port}"
     return os.environ.get(f"MEDIQ_{server.upper()}_ADDRESS", default)
 
 
 def settings_of(name: str, home: Path | None = None) -> ServiceSettings:
-    """The settings that a service would start with, for tools that work on its database.
+    """Returns the settings that a service would start with, for tools on its database.
 
     Args:
         name: Name of the service.

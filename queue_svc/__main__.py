@@ -7,7 +7,7 @@ from mediq.queue.v1.report_service_pb2_grpc import add_ReportServiceServicer_to_
 from mediq.queue.v1.ticket_service_pb2_grpc import add_TicketServiceServicer_to_server
 
 from mesh.backends import make_bus, make_cache
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -26,7 +26,6 @@ from queue_svc.application.reports import Reports
 from queue_svc.application.ticket_commands import TicketCommandHandler
 from queue_svc.application.ticket_reads import TicketReads
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.messages.routing_keys import FEED
 from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
@@ -81,15 +80,15 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     commits = GroupCommit(
         units, idempotency, outbox, recorder, waiting_lists, cache, feed.publish_local
     )
-    copy_seconds = settings.copy_seconds
+    cache_seconds = settings.copy_seconds
     dependencies = Dependencies(
         commands=TicketCommandHandler(commits, units, facilities, clock),
         tickets=TicketReads(
-            units, directory, cache, clock, copy_seconds, fhir_export=settings.fhir_export
+            units, directory, cache, clock, cache_seconds, fhir_export=settings.fhir_export
         ),
         patients=PatientRights(units, idempotency, cache, clock),
-        boards=Boards(units, directory, cache, clock, copy_seconds),
-        reports=Reports(units, directory, cache, clock, copy_seconds),
+        boards=Boards(units, directory, cache, clock, cache_seconds),
+        reports=Reports(units, directory, cache, clock, cache_seconds),
         directory=directory,
         streams=StreamService(units, feed, server.draining, clock, heartbeat),
         tail_events=partial(

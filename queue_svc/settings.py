@@ -11,7 +11,7 @@ from queue_svc.domain.rules import Rules
 
 
 class QueueSettings(ServiceSettings):
-    """Settings of the queue service."""
+    """Holds the settings of the queue service."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_QUEUE_SVC_")
     service: ClassVar[str] = "queue_svc"
@@ -31,7 +31,7 @@ class QueueSettings(ServiceSettings):
     facts_seconds: float = Field(default=30.0, ge=0)
     """How long a facility's facts are used before they are asked for again."""
     copy_seconds: float = Field(default=2.0, gt=0)
-    """Longest use of a copy in the cache; a change makes it old at once."""
+    """Longest use of a cached value; a change makes it old at once."""
     fhir_export: bool = False
     """Whether visits are given out as FHIR Encounters."""
     amqp_url: str = Field(default="", repr=False)

@@ -14,6 +14,11 @@ from mesh.encryption.data_keys import KEY_BYTES
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.identity.tls import write_private
 
+__all__ = [
+    "ensure_audit_key",
+    "load_audit_key",
+]
+
 AUDIT_KEY = "audit.key.json"
 """Name in the key folder. Only the account service reads it."""
 

@@ -1,13 +1,14 @@
-"""The way into the audit trail: who did what to whose data.
+"""The recorder of the audit trail: who did what to whose data.
 
 The contracts say what is kept (`policy.audit`, `audit_field`). A change is written down in its own
 transaction, an access before its answer goes out, both into a table of the service that did it; a
-relay takes them from there to user_svc, which keeps the trail. Whoever looks again at the same data
+relay takes them from there to user_svc, which keeps the trail. Whoever sees the same data again
 in the same session within `ACCESS_SECONDS` is not written down again: a screen that refreshes
 itself is one access.
 """
 
 import asyncio
+import datetime
 import os
 import pwd
 import time
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
+from cachetools import LRUCache
 from google.protobuf.message import DecodeError, Message
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 from mediq.policy.v1.policy_pb2 import AuditClass
@@ -23,7 +25,7 @@ from opentelemetry.metrics import Meter
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Session
 
-from mesh.clock import timestamp, utc_now
+from mesh.clock import Clock, Monotonic, timestamp, utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS, Subjects, has_reason, subjects_of
 from mesh.contract.call import Call, current_call
 from mesh.contract.methods import peer_name
@@ -37,12 +39,25 @@ from mesh.persistence.batching import KeyedBatcher
 from mesh.persistence.database import Database
 from mesh.persistence.outbox import Outbox, outbox_table
 
+__all__ = [
+    "ACCESS_SECONDS",
+    "AuditRecorder",
+    "Send",
+    "annotate",
+    "audit_table",
+    "call_event",
+    "command_event",
+    "encrypted_events",
+    "event_associated_data",
+    "relayed_by_the_service",
+]
+
 ACCESS_SECONDS = 600
 """How long an access stands for further ones of the same session to the same data."""
 REFUSAL_SECONDS = 2.0
 """How long a refusal waits to be written down: a database that hangs does not hold it up."""
 REMEMBERED = 100_000
-"""Accesses that a process remembers; when it forgets, some are written down twice."""
+"""Accesses that a process remembers; one that it forgets is written down again."""
 BATCH = 64
 """Most accesses in one transaction."""
 COMMAND = "command"
@@ -52,22 +67,22 @@ Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 
 
 async def relayed_by_the_service(events: Sequence[AuditEvent]) -> None:
-    """What the trail of a command sends with: it only writes, the service beside it relays."""
+    """Refuses to send: the recorder of a command only writes, the service beside it relays."""
     raise AssertionError("a command relays nothing")
 
 
 def audit_table(metadata: MetaData) -> Table:
-    """The table of events on their way into the trail, for the models of a service."""
+    """Makes the table of events on their way into the trail, for the models of a service."""
     return outbox_table(metadata, "audit_outbox")
 
 
 def encrypted_events(table: Table) -> EncryptedColumn:
-    """The column of a table of `audit_table` that holds ciphertexts."""
+    """Describes the column of a table of `audit_table` that holds ciphertexts."""
     return EncryptedColumn(table, "payload", lambda row: event_associated_data(row.event_id))
 
 
 def event_associated_data(event_id: str) -> str:
-    """Where an event is encrypted: see `FieldCipher.encrypt`."""
+    """Returns what an encrypted event is bound to: see `FieldCipher.encrypt`."""
     return f"audit/{event_id}"
 
 
@@ -90,8 +105,9 @@ def call_event(
     persons: Iterable[str] = (),
     objects: Iterable[str] = (),
     refusal: str = "",
+    clock: Clock = utc_now,
 ) -> AuditEvent:
-    """The event of a call.
+    """Makes the event of a call.
 
     Args:
         call: The call.
@@ -100,11 +116,12 @@ def call_event(
         persons: Accounts that it is about and that the messages do not name.
         objects: Things that it is about and that the messages do not name.
         refusal: Why it was refused.
+        clock: Dates the event.
     """
-    told = _subjects(call, messages)
-    told.persons.update(dict.fromkeys(persons))
-    told.objects.update(dict.fromkeys(objects))
-    return _event(call, act, told, refusal)
+    subjects = _subjects(call, messages)
+    subjects.persons.update(dict.fromkeys(persons))
+    subjects.objects.update(dict.fromkeys(objects))
+    return _event(call, act, subjects, clock, refusal)
 
 
 def command_event(
@@ -115,8 +132,9 @@ def command_event(
     persons: Iterable[str] = (),
     institution_id: str = "",
     reason: str = "",
+    clock: Clock = utc_now,
 ) -> AuditEvent:
-    """The event of a command beside a service, by the login on the machine that runs it.
+    """Makes the event of a command beside a service, by the login on the machine that runs it.
 
     Args:
         service: The service whose data it touches.
@@ -125,10 +143,11 @@ def command_event(
         persons: Accounts whose data it touches.
         institution_id: Facility that it is about; empty for none.
         reason: Why.
+        clock: Dates the event.
     """
     return AuditEvent(
         id=str(uuid.uuid4()),
-        occur_time=timestamp(utc_now()),
+        occur_time=timestamp(clock()),
         service=service,
         method=command,
         act=act,
@@ -140,7 +159,7 @@ def command_event(
 
 
 def _login() -> str:
-    """Name on the machine of who runs the command; a user without a name is a number."""
+    """Returns the name on the machine of who runs the command; a user without one is a number."""
     # Not getpass.getuser, which believes the environment.
     try:
         return pwd.getpwuid(os.getuid()).pw_name[:64]
@@ -149,10 +168,10 @@ def _login() -> str:
 
 
 def _subjects(call: Call, messages: Iterable[Message]) -> Subjects:
-    told = subjects_of(messages)
-    told.persons.update(call.persons)
-    told.objects.update(call.objects)
-    return told
+    subjects = subjects_of(messages)
+    subjects.persons.update(call.persons)
+    subjects.objects.update(call.objects)
+    return subjects
 
 
 def _actor(call: Call) -> AuditActor:
@@ -165,26 +184,28 @@ def _actor(call: Call) -> AuditActor:
     return actor
 
 
-def _institution(call: Call, told: Subjects) -> str:
-    """The facility that a call belongs to; empty: none."""
-    if len(told.institutions) == 1:
-        return next(iter(told.institutions))
+def _institution(call: Call, subjects: Subjects) -> str:
+    """Returns the facility that a call belongs to; empty: none."""
+    if len(subjects.institutions) == 1:
+        return next(iter(subjects.institutions))
     # Of several facilities, none is the one that it belongs to: then it is the actor's.
     return "" if call.principal is None else call.principal.institution_id
 
 
-def _event(call: Call, act: AuditAct.ValueType, told: Subjects, refusal: str = "") -> AuditEvent:
+def _event(
+    call: Call, act: AuditAct.ValueType, subjects: Subjects, clock: Clock, refusal: str = ""
+) -> AuditEvent:
     return AuditEvent(
         id=str(uuid.uuid4()),
-        occur_time=timestamp(utc_now()),
+        occur_time=timestamp(clock()),
         service=call.method.server,
         method=call.method.name,
         act=act,
         actor=_actor(call),
-        person_ids=list(told.persons)[:MAX_IDENTIFIERS],
-        object_ids=list(told.objects)[:MAX_IDENTIFIERS],
-        institution_id=_institution(call, told),
-        reason=told.reason,
+        person_ids=list(subjects.persons)[:MAX_IDENTIFIERS],
+        object_ids=list(subjects.objects)[:MAX_IDENTIFIERS],
+        institution_id=_institution(call, subjects),
+        reason=subjects.reason,
         refusal=refusal,
         trace=call.trace_id,
     )
@@ -192,7 +213,7 @@ def _event(call: Call, act: AuditAct.ValueType, told: Subjects, refusal: str = "
 
 _REFUSALS = (StatusCode.PERMISSION_DENIED, StatusCode.NOT_FOUND)
 """What is out of somebody's reach is answered as if it did not exist."""
-_Look: TypeAlias = tuple[str, str, str, str]
+_Access: TypeAlias = tuple[str, str, str, str]
 """Session, method, facility, and whom or what it showed."""
 
 
@@ -228,6 +249,8 @@ class AuditRecorder:
         cipher: FieldCipher,
         send: Send,
         meter: Meter = NO_METRICS,
+        clock: Clock = utc_now,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         """Writes into `table` of `database`.
 
@@ -237,13 +260,17 @@ class AuditRecorder:
             cipher: Encrypts events: they name people and say why.
             send: Takes them into the trail.
             meter: Makes the instruments.
+            clock: Dates the events of calls.
+            monotonic: Tells how long ago the same was seen.
         """
+        self._clock = clock
+        self._monotonic = monotonic
         self._database = database
         self._cipher = cipher
-        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter)
+        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter, clock)
         self._records = KeyedBatcher(self._record_all, BATCH)
         self._refusals: set[asyncio.Task[bool]] = set()
-        self._seen: dict[_Look, float] = {}
+        self._seen: LRUCache[_Access, float] = LRUCache(REMEMBERED)
 
     def record_in(self, session: Session, events: Sequence[AuditEvent]) -> None:
         """Writes events in the transaction of what they tell of."""
@@ -254,7 +281,7 @@ class AuditRecorder:
                     one.id,
                     one.service,
                     self._cipher.encrypt(one.SerializeToString(), event_associated_data(one.id)),
-                    one.occur_time.ToDatetime(utc_now().tzinfo),
+                    one.occur_time.ToDatetime(datetime.UTC),
                 )
                 for one in events
             ],
@@ -269,7 +296,8 @@ class AuditRecorder:
             messages: The request, and the answer if there is one.
         """
         if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
-            self.record_in(session, [call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages)])
+            change = call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages, clock=self._clock)
+            self.record_in(session, [change])
 
     async def record(self, *events: AuditEvent) -> None:
         """Writes events in a transaction of their own, shared with others that come now.
@@ -286,22 +314,22 @@ class AuditRecorder:
             MeshError: The database does not answer: then the answer must not go out.
         """
         # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
-        now = time.monotonic()
-        told = _subjects(call, (request, answer))
+        now = self._monotonic()
+        subjects = _subjects(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
-        subjects = list(told.persons) or list(told.objects) or [""]
-        looks = self._unseen(call, _institution(call, told), subjects, now)
+        shown = list(subjects.persons) or list(subjects.objects) or [""]
+        unseen = self._unseen(call, _institution(call, subjects), shown, now)
         if not always:
-            if not looks:
+            if not unseen:
                 return
-            fresh = {subject for *_, subject in looks}
-            told.persons = {person: None for person in told.persons if person in fresh}
-        persons, events = list(told.persons), []
+            fresh = {subject for *_, subject in unseen}
+            subjects.persons = {person: None for person in subjects.persons if person in fresh}
+        persons, events = list(subjects.persons), []
         for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
-            told.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
-            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, told))
+            subjects.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
+            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, subjects, self._clock))
         await self.record(*events)
-        self._remember(looks, now)
+        self._remember(unseen, now)
 
     async def record_denied_call(self, call: Call, request: Message, error: MeshError) -> None:
         """Writes down that a signed-in person tried what they may not do, or may not know of.
@@ -314,13 +342,15 @@ class AuditRecorder:
             or call.method.policy.audit == AuditClass.AUDIT_CLASS_NONE
         ):
             return
-        now = time.monotonic()
-        event = call_event(call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason)
+        now = self._monotonic()
+        event = call_event(
+            call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason, clock=self._clock
+        )
         targets = [*event.person_ids, *event.object_ids] or [""]
         subjects = [f"{error.reason} {target}" for target in targets]
-        looks = self._unseen(call, event.institution_id, subjects, now)
-        if looks and await self.record_refusal(event):
-            self._remember(looks, now)
+        unseen = self._unseen(call, event.institution_id, subjects, now)
+        if unseen and await self.record_refusal(event):
+            self._remember(unseen, now)
 
     async def record_refusal(self, event: AuditEvent) -> bool:
         """Writes down that somebody was refused. The refusal goes out even when that fails.
@@ -352,16 +382,14 @@ class AuditRecorder:
 
     def _unseen(
         self, call: Call, institution_id: str, subjects: Iterable[str], now: float
-    ) -> list[_Look]:
+    ) -> list[_Access]:
         session = call.principal.session_id if call.principal is not None else ""
         oldest = now - ACCESS_SECONDS
-        looks = [(session, call.method.path, institution_id, subject) for subject in subjects]
-        return [look for look in looks if self._seen.get(look, oldest) <= oldest]
+        accesses = [(session, call.method.path, institution_id, subject) for subject in subjects]
+        return [access for access in accesses if self._seen.get(access, oldest) <= oldest]
 
-    def _remember(self, looks: Iterable[_Look], now: float) -> None:
-        if len(self._seen) >= REMEMBERED:
-            self._seen.clear()
-        self._seen.update(dict.fromkeys(looks, now))
+    def _remember(self, accesses: Iterable[_Access], now: float) -> None:
+        self._seen.update(dict.fromkeys(accesses, now))
 
     async def _record_all(self, records: Sequence[Sequence[AuditEvent]]) -> Sequence[None]:
         events = [event for record in records for event in record]

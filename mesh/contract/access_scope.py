@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 from mesh.contract.call import Principal
 
+__all__ = [
+    "AccessScope",
+]
+
 
 @dataclass(frozen=True)
 class AccessScope:
-    """The things that exist for a caller; all others are not found."""
+    """Describes the things that exist for a caller; all others are not found."""
 
     institution_id: str | None = None
     """Only things of this facility. None: of any."""

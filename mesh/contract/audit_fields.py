@@ -1,4 +1,4 @@
-"""What messages tell the audit trail, by the `audit_field` option of their fields."""
+"""What messages are about, for the audit trail, by the `audit_field` option of their fields."""
 
 import re
 from collections.abc import Iterable
@@ -10,6 +10,14 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import AuditField, audit_field
 
+__all__ = [
+    "MAX_IDENTIFIERS",
+    "Subjects",
+    "has_reason",
+    "names_a_person",
+    "subjects_of",
+]
+
 MAX_IDENTIFIERS = 500
 """Most persons, and most objects, that one event names."""
 MAX_REASON_CHARACTERS = 500
@@ -19,7 +27,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass
 class Subjects:
-    """What a call was about."""
+    """Holds what a call was about."""
 
     persons: dict[str, None] = field(default_factory=dict)
     """Accounts whose data were shown or changed, in the order in which they came."""
@@ -49,22 +57,22 @@ class Subjects:
 
 
 def subjects_of(messages: Iterable[Message]) -> Subjects:
-    """What some messages, mostly a request and its answer, tell."""
-    told = Subjects()
+    """Returns what some messages, mostly a request and its answer, are about."""
+    subjects = Subjects()
     for message in messages:
-        _walk(message, told)
-    return told
+        _walk(message, subjects)
+    return subjects
 
 
 def names_a_person(message: Message) -> bool:
-    """Whether a message tells of a person or of a thing."""
-    told = subjects_of((message,))
-    return bool(told.persons or told.objects)
+    """Returns whether a message is about a person or a thing."""
+    subjects = subjects_of((message,))
+    return bool(subjects.persons or subjects.objects)
 
 
 @cache
 def has_reason(request: Descriptor) -> bool:
-    """Whether a request says why."""
+    """Returns whether a request says why."""
     return any(_kind(one) == AuditField.AUDIT_FIELD_REASON for one in request.fields)
 
 
@@ -82,7 +90,7 @@ def _kind(spec: FieldDescriptor) -> AuditField.ValueType:
 
 @cache
 def _names_a_person(message: Descriptor) -> bool:
-    """Whether a message, or one inside, has a field that tells something."""
+    """Returns whether a message, or one inside, has a field that names a subject."""
     seen: set[str] = set()
     waiting = [message]
     while waiting:
@@ -108,15 +116,15 @@ def _subject_fields(message: Descriptor) -> _SubjectFields:
     )
 
 
-def _walk(message: Message, told: Subjects) -> None:
+def _walk(message: Message, subjects: Subjects) -> None:
     plain, nested = _subject_fields(message.DESCRIPTOR)
     for name, kind, repeated in plain:
         value = getattr(message, name)
         for one in value if repeated else (value,):
-            told.add(kind, one)
+            subjects.add(kind, one)
     for name, repeated in nested:
         if repeated:
             for one in getattr(message, name):
-                _walk(one, told)
+                _walk(one, subjects)
         elif message.HasField(name):
-            _walk(getattr(message, name), told)
+            _walk(getattr(message, name), subjects)

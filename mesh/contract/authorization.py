@@ -7,6 +7,12 @@ from mesh.contract.call import Principal
 from mesh.contract.methods import Method, peer_name
 from mesh.errors import MeshError, StatusCode, forbidden
 
+__all__ = [
+    "authorize",
+    "authorize_peer",
+    "require_policy",
+]
+
 
 def authorize_peer(method: Method, peer: Peer.ValueType) -> None:
     """Refuses a caller whose certificate is not listed.
@@ -41,7 +47,7 @@ def authorize(method: Method, principal: Principal | None, request: Message) -> 
 
 
 def require_policy(methods: dict[str, Method], path: str) -> Method:
-    """The method at `path`, if it has a whole policy.
+    """Returns the method at `path`, if it has a whole policy.
 
     Raises:
         LookupError: The method has none: it must not be served.

@@ -9,20 +9,30 @@ from mediq.policy.v1.policy_pb2 import Peer, Role, Scope
 from mesh.contract.methods import Method
 from mesh.errors import MeshError, StatusCode, forbidden
 
+__all__ = [
+    "CLIENT_ADDRESS",
+    "Call",
+    "Principal",
+    "current_call",
+    "enter_call",
+    "principal",
+    "require_institution",
+]
+
 CLIENT_ADDRESS = "x-mediq-client-address"
 """Request header with the caller's address. The edge sets it, and drops what a client sends."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The person or narrow session behind an access token."""
+    """Describes the person or scoped session behind an access token."""
 
     subject: str
     """Account, or the draft that a registration session was issued for."""
     role: Role.ValueType
-    """Role of the account; ROLE_UNSPECIFIED for narrow sessions."""
+    """Role of the account; ROLE_UNSPECIFIED for scoped sessions."""
     scope: Scope.ValueType
-    """Scope of a narrow session; SCOPE_UNSPECIFIED for accounts."""
+    """Scope of a scoped session; SCOPE_UNSPECIFIED for accounts."""
     institution_id: str
     """Facility of staff. Empty for patients and network administrators."""
     session_id: str
@@ -34,16 +44,16 @@ class Principal:
 
     @property
     def is_staff(self) -> bool:
-        """Whether the person works for a facility or for the network."""
+        """Returns whether the person works for a facility or for the network."""
         return self.role in (Role.ROLE_OPERATOR, Role.ROLE_ADMIN_FASKES)
 
     @property
     def is_network_admin(self) -> bool:
-        """Whether the person administers every facility."""
+        """Returns whether the person administers every facility."""
         return self.role == Role.ROLE_ADMIN_FASKES and not self.institution_id
 
     def may_act_for(self, institution_id: str) -> bool:
-        """Whether staff may act for this facility."""
+        """Returns whether staff may act for this facility."""
         return self.is_network_admin or (
             self.is_staff and bool(institution_id) and self.institution_id == institution_id
         )
@@ -51,7 +61,7 @@ class Principal:
 
 @dataclass
 class Call:
-    """One call that a server is working on."""
+    """Holds what is known of one call that a server is working on."""
 
     method: Method
     peer: Peer.ValueType
@@ -67,7 +77,7 @@ class Call:
     """Things that the call is about and that its messages do not name."""
 
     def remaining_seconds(self) -> float | None:
-        """Time left; None without a deadline."""
+        """Returns the seconds left; None without a deadline."""
         return None if self.deadline is None else self.deadline - time.monotonic()
 
 
@@ -75,7 +85,7 @@ _call: ContextVar[Call | None] = ContextVar("mediq_call", default=None)
 
 
 def current_call() -> Call | None:
-    """The call in progress; None outside of one (start-up, background work)."""
+    """Returns the call in progress; None outside of one (start-up, background work)."""
     return _call.get()
 
 
@@ -85,7 +95,7 @@ def enter_call(call: Call) -> None:
 
 
 def principal() -> Principal:
-    """The person behind the call in progress.
+    """Returns the person behind the call in progress.
 
     Raises:
         MeshError: UNAUTHENTICATED when no token came with the call.

@@ -7,10 +7,15 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+__all__ = [
+    "is_identifier",
+    "normalize_identifiers",
+]
+
 
 @dataclass(frozen=True)
 class _Plan:
-    """Fields of a message to normalise."""
+    """Names the fields of a message to normalise."""
 
     single: tuple[str, ...]
     repeated: tuple[str, ...]

@@ -28,6 +28,24 @@ from mediq.policy.v1.policy_pb2 import (
 )
 from mediq.policy.v1.policy_pb2 import server as server_option
 
+__all__ = [
+    "DESCRIPTOR_SET",
+    "GENERATED",
+    "MAX_MESSAGE_BYTES",
+    "SERVERS",
+    "HttpRule",
+    "Method",
+    "ServerSpec",
+    "max_request_bytes_of",
+    "methods",
+    "methods_of",
+    "peer_name",
+    "read_method",
+    "role_name",
+    "scope_name",
+    "services_of",
+]
+
 GENERATED = Path(next(iter(mediq.__path__)))
 """The folder of the generated files, the package mediq."""
 DESCRIPTOR_SET = GENERATED / "mediq.binpb"
@@ -38,7 +56,7 @@ MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """One server of the mesh."""
+    """Describes one server of the mesh."""
 
     name: str
     """Package and process name, such as `queue_svc`."""
@@ -79,7 +97,7 @@ SERVERS: Mapping[str, ServerSpec] = MappingProxyType(
 
 @dataclass(frozen=True)
 class HttpRule:
-    """One REST route of a method (google.api.http)."""
+    """Describes one REST route of a method (google.api.http)."""
 
     verb: str
     """GET, POST, PATCH, PUT or DELETE."""
@@ -91,7 +109,7 @@ class HttpRule:
 
 @dataclass(frozen=True)
 class Method:
-    """One RPC of the mesh."""
+    """Describes one RPC of the mesh."""
 
     server: str
     """Name of the server that offers it."""
@@ -112,24 +130,24 @@ class Method:
 
     @property
     def path(self) -> str:
-        """The HTTP/2 path, /package.Service/Method."""
+        """Returns the HTTP/2 path, /package.Service/Method."""
         return f"/{self.service}/{self.name}"
 
     @property
     def deadline_seconds(self) -> float | None:
-        """The longest time of a call; None for streams."""
+        """Returns the longest time of a call; None for streams."""
         if not self.policy.HasField("deadline"):
             return None
         return self.policy.deadline.seconds + self.policy.deadline.nanos / 1e9
 
     @property
     def max_request_bytes(self) -> int:
-        """The largest request that it takes."""
+        """Returns the largest request that it takes."""
         return self.policy.max_request_bytes or MAX_MESSAGE_BYTES
 
     @property
     def mutating(self) -> bool:
-        """Whether a call changes something."""
+        """Returns whether a call changes something."""
         return (
             self.descriptor.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
             and not self.streaming
@@ -137,7 +155,7 @@ class Method:
 
     @property
     def input(self) -> Descriptor:
-        """The request message."""
+        """Returns the request message."""
         return self.descriptor.input_type
 
 
@@ -179,15 +197,15 @@ def methods() -> Mapping[str, Method]:
 
 
 def methods_of(server: str) -> tuple[Method, ...]:
-    """The RPCs that one server offers."""
+    """Returns the RPCs that one server offers."""
     return tuple(method for method in methods().values() if method.server == server)
 
 
 def max_request_bytes_of(server: str) -> int:
-    """The largest request that any method of one server takes."""
+    """Returns the largest request that any method of one server takes."""
     return max(method.max_request_bytes for method in methods_of(server))
 
 
 def services_of(server: str) -> tuple[str, ...]:
-    """The full names of the proto services that one server offers."""
+    """Returns the full names of the proto services that one server offers."""
     return tuple(dict.fromkeys(method.service for method in methods_of(server)))

@@ -5,21 +5,27 @@ import binascii
 
 from mesh.errors import invalid
 
+__all__ = [
+    "decode_token",
+    "encode_token",
+    "page_size",
+]
+
 DEFAULT_SIZE = 50
 
 
 def page_size(asked: int, default: int = DEFAULT_SIZE) -> int:
-    """The size of a page; 0 means the default."""
+    """Returns the size of a page; 0 means the default."""
     return asked or default
 
 
 def encode_token(*position: str) -> str:
-    """A token for the place after which the next page begins. Values must not contain newlines."""
+    """Returns a token for the place after which the next page begins. Values have no newlines."""
     return base64.urlsafe_b64encode("\n".join(position).encode()).decode().rstrip("=")
 
 
 def decode_token(token: str, parts: int) -> tuple[str, ...] | None:
-    """The place that a token names; None for the first page.
+    """Returns the place that a token names; None for the first page.
 
     Raises:
         MeshError: INVALID_ARGUMENT with reason PAGE_TOKEN_INVALID.

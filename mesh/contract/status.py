@@ -8,6 +8,12 @@ from grpc_status import rpc_status
 
 from mesh.errors import MeshError, StatusCode
 
+__all__ = [
+    "DOMAIN",
+    "from_rpc_error",
+    "to_status",
+]
+
 DOMAIN = "mediq"
 """ErrorInfo.domain of every error of the mesh."""
 MAX_RETRY_SECONDS = 60.0
@@ -20,7 +26,7 @@ def _packed(message: Message) -> any_pb2.Any:
 
 
 def to_status(error: MeshError, trace_id: str = "") -> status_pb2.Status:
-    """The google.rpc.Status of an error, ErrorInfo first."""
+    """Returns the google.rpc.Status of an error, ErrorInfo first."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     if trace_id:
         info.metadata["traceId"] = trace_id
@@ -51,7 +57,7 @@ def to_status(error: MeshError, trace_id: str = "") -> status_pb2.Status:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> MeshError:
-    """The error that another service answered with, reason and retry time kept."""
+    """Returns the error that another service answered with, reason and retry time kept."""
     kind = StatusCode.__members__.get(error.code().name, StatusCode.INTERNAL)
     found = MeshError(error.details() or "", kind, kind.value)
     status = rpc_status.from_call(error)

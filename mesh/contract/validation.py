@@ -7,6 +7,10 @@ from google.protobuf.message import Message
 
 from mesh.errors import FieldViolation, MeshError, StatusCode
 
+__all__ = [
+    "validate",
+]
+
 _validator = protovalidate.Validator()
 
 

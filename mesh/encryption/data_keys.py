@@ -9,16 +9,32 @@ import binascii
 import json
 import math
 import secrets
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from mesh.clock import Clock, utc_now
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS, CLOCK_MARGIN_SECONDS, KeyFolderError, alone
 from mesh.identity.tls import write_private
 
+__all__ = [
+    "KEY_BYTES",
+    "QUIET_SECONDS",
+    "DataKey",
+    "DataKeys",
+    "Listed",
+    "State",
+    "ensure_data_key",
+    "file_of",
+    "make_data_keys",
+    "read_data_keys",
+    "remove",
+    "rotate",
+]
+
 KEY_BYTES = 32
+"""Length of a key: AES-256."""
 UNIT_SECONDS = 60
 """How long after a field was encrypted its unit of work may still commit: longer than any call."""
 QUIET_SECONDS = CLOCK_MARGIN_SECONDS + UNIT_SECONDS
@@ -26,7 +42,7 @@ QUIET_SECONDS = CLOCK_MARGIN_SECONDS + UNIT_SECONDS
 
 
 class State(StrEnum):
-    """What a key does now."""
+    """Says what a key does now."""
 
     ANNOUNCED = "announced"
     """Decrypts, and will encrypt."""
@@ -40,7 +56,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class DataKey:
-    """A key of AES-256-GCM."""
+    """Holds a key of AES-256-GCM."""
 
     key_id: str
     """Stands before each of its ciphertexts."""
@@ -51,7 +67,7 @@ class DataKey:
 
 @dataclass(frozen=True)
 class Listed:
-    """A key and what it does now."""
+    """Holds a key and what it does now."""
 
     key: DataKey
     state: State
@@ -62,7 +78,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class DataKeys:
-    """The keys of a service."""
+    """Holds the keys of a service."""
 
     keys: Sequence[DataKey]
     """At least one, in the order in which they begin to encrypt."""
@@ -70,7 +86,7 @@ class DataKeys:
     """Of the blind index. It never changes."""
 
     def encrypting(self, now: float) -> DataKey:
-        """The key that encrypts at a time: the last one whose time has come.
+        """Returns the key that encrypts at a time: the last one whose time has come.
 
         Args:
             now: Seconds since the epoch.
@@ -81,7 +97,7 @@ class DataKeys:
         return self.keys[0]
 
     def superseded(self, now: float) -> Sequence[str]:
-        """Identifiers of the keys whose place the one that encrypts has taken.
+        """Returns the identifiers of the keys whose place the one that encrypts has taken.
 
         Args:
             now: Seconds since the epoch.
@@ -89,7 +105,7 @@ class DataKeys:
         return [key.key_id for key in self.keys[: self.keys.index(self.encrypting(now))]]
 
     def listed(self, now: float) -> Sequence[Listed]:
-        """What each key does at a time.
+        """Returns what each key does at a time.
 
         Args:
             now: Seconds since the epoch.
@@ -113,7 +129,7 @@ class DataKeys:
 def make_data_keys(
     current: str, secrets_by_id: Mapping[str, bytes], begins: Mapping[str, int], index_key: bytes
 ) -> DataKeys:
-    """Keys in the order in which they begin to encrypt.
+    """Makes keys, in the order in which they begin to encrypt.
 
     Args:
         current: Identifier of the one that encrypts among those without a time.
@@ -140,12 +156,12 @@ def make_data_keys(
 
 
 def file_of(folder: Path, service: str) -> Path:
-    """The file of a service's data keys."""
+    """Returns the file of a service's data keys."""
     return folder / f"{service}.data-key.json"
 
 
 def read_data_keys(file: Path) -> DataKeys:
-    """The keys in a file.
+    """Reads the keys in a file.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -164,8 +180,13 @@ def read_data_keys(file: Path) -> DataKeys:
         raise KeyFolderError(f"{file} is damaged: {error}") from error
 
 
-def ensure_data_key(folder: Path, service: str) -> None:
+def ensure_data_key(folder: Path, service: str, clock: Clock = utc_now) -> None:
     """Makes the first data key of a service, when there is none.
+
+    Args:
+        folder: The key folder.
+        service: Name of the service.
+        clock: Tells what now is.
 
     Raises:
         OSError: The folder cannot be written.
@@ -177,16 +198,22 @@ def ensure_data_key(folder: Path, service: str) -> None:
     with alone(folder):
         if not file.exists():
             first = DataKey(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), 0)
-            _write(file, DataKeys([first], secrets.token_bytes(KEY_BYTES)))
+            _write(file, DataKeys([first], secrets.token_bytes(KEY_BYTES)), clock)
 
 
-def rotate(folder: Path, service: str, after_seconds: float = ANNOUNCE_SECONDS) -> DataKey:
+def rotate(
+    folder: Path,
+    service: str,
+    after_seconds: float = ANNOUNCE_SECONDS,
+    clock: Clock = utc_now,
+) -> DataKey:
     """Adds a key, which decrypts at once and encrypts later.
 
     Args:
         folder: The key folder.
         service: Name of the service.
         after_seconds: When the key begins to encrypt.
+        clock: Tells what now is.
 
     Returns:
         The new key.
@@ -204,19 +231,22 @@ def rotate(folder: Path, service: str, after_seconds: float = ANNOUNCE_SECONDS) 
         while key_id in taken:
             key_id = secrets.token_hex(4)
         # Never before a key that was announced earlier: the newest key is the last to encrypt.
-        begins = max(math.ceil(time.time() + after_seconds), before.keys[-1].encrypts_from)
+        begins = max(math.ceil(clock().timestamp() + after_seconds), before.keys[-1].encrypts_from)
         added = DataKey(key_id, secrets.token_bytes(KEY_BYTES), begins)
-        _write(file, DataKeys([*before.keys, added], before.index_key))
+        _write(file, DataKeys([*before.keys, added], before.index_key), clock)
         return added
 
 
-def remove(folder: Path, service: str, key_ids: Collection[str]) -> Sequence[str]:
+def remove(
+    folder: Path, service: str, key_ids: Collection[str], clock: Clock = utc_now
+) -> Sequence[str]:
     """Removes keys. One that encrypts, will encrypt or may still encrypt somewhere stays.
 
     Args:
         folder: The key folder.
         service: Name of the service.
         key_ids: Keys that no ciphertext needs any more.
+        clock: Tells what now is.
 
     Returns:
         Identifiers of the removed keys.
@@ -231,12 +261,12 @@ def remove(folder: Path, service: str, key_ids: Collection[str]) -> Sequence[str
         before = read_data_keys(file)
         removed = [
             one.key.key_id
-            for one in before.listed(time.time())
+            for one in before.listed(clock().timestamp())
             if one.state is State.DECRYPTING and one.key.key_id in key_ids
         ]
         if removed:
             kept = [key for key in before.keys if key.key_id not in removed]
-            _write(file, DataKeys(kept, before.index_key))
+            _write(file, DataKeys(kept, before.index_key), clock)
         return removed
 
 
@@ -248,10 +278,10 @@ def _decoded(text: str) -> bytes:
         raise ValueError("a key is not base 64") from None
 
 
-def _write(file: Path, keys: DataKeys) -> None:
+def _write(file: Path, keys: DataKeys, clock: Clock) -> None:
     document = {
         # Readers from before rotation encrypt with this one.
-        "current": keys.encrypting(time.time()).key_id,
+        "current": keys.encrypting(clock().timestamp()).key_id,
         "keys": {key.key_id: base64.b64encode(key.secret).decode() for key in keys.keys},
         "encrypts_from": {
             key.key_id: key.encrypts_from for key in keys.keys if key.encrypts_from > 0

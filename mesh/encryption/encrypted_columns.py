@@ -29,13 +29,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+__all__ = [
+    "Change",
+    "EncryptedColumn",
+    "EncryptedTable",
+    "Key",
+    "Page",
+    "Usage",
+    "encrypted_tables",
+    "usage",
+]
+
 Key = tuple[Any, ...]
 """Values of a primary key."""
 
 
 @dataclass(frozen=True)
 class EncryptedColumn:
-    """A column that holds ciphertexts of `FieldCipher.encrypt`, or NULL."""
+    """Describes a column that holds ciphertexts of `FieldCipher.encrypt`, or NULL."""
 
     table: FromClause
     """`Model.__table__`, or a `Table`; it has a primary key."""
@@ -47,7 +58,7 @@ class EncryptedColumn:
 
 @dataclass(frozen=True)
 class Usage:
-    """How many ciphertexts need which key."""
+    """Counts how many ciphertexts need which key."""
 
     by_key: Mapping[str, int]
     """Ciphertexts by identifier of their key."""
@@ -79,7 +90,7 @@ def usage(session: Session, columns: Sequence[EncryptedColumn], key_ids: Sequenc
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows of a table in the order of its primary key."""
+    """Holds some rows of a table in the order of its primary key."""
 
     last: Key | None
     """Where the next page begins; None when there was no row."""
@@ -89,7 +100,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Change:
-    """New ciphertexts of one row."""
+    """Holds the new ciphertexts of one row."""
 
     key: Key
     values: Mapping[str, tuple[bytes, bytes]]
@@ -98,18 +109,18 @@ class Change:
 
 @dataclass(frozen=True)
 class EncryptedTable:
-    """A table with all its encrypted columns."""
+    """Reads and changes a table with all its encrypted columns."""
 
     table: Table
     columns: Sequence[EncryptedColumn]
 
     @cached_property
     def primary_key(self) -> Sequence[Column[Any]]:
-        """The columns of the primary key."""
+        """Returns the columns of the primary key."""
         return tuple(self.table.primary_key)
 
     def page(self, session: Session, after: Key | None, key_id: str, limit: int) -> Page:
-        """The rows that follow in the order of the primary key.
+        """Returns the rows that follow in the order of the primary key.
 
         Args:
             session: The unit of work.
@@ -131,11 +142,11 @@ class EncryptedTable:
         )
 
     def rows(self, session: Session, keys: Sequence[Key]) -> Sequence[Row[Any]]:
-        """Whole rows, by primary key; those that are gone are left out."""
+        """Returns whole rows, by primary key; those that are gone are left out."""
         return session.execute(select(self.table).where(self._among(keys))).all()
 
     def key_of(self, row: Row[Any]) -> Key:
-        """The primary key of a whole row."""
+        """Returns the primary key of a whole row."""
         return tuple(row._mapping[column] for column in self.primary_key)
 
     def replace(self, session: Session, changes: Sequence[Change]) -> Sequence[Key]:
@@ -175,7 +186,7 @@ class EncryptedTable:
 
 
 def encrypted_tables(columns: Sequence[EncryptedColumn]) -> Sequence[EncryptedTable]:
-    """The declared columns, table by table."""
+    """Returns the declared columns, table by table."""
     by_table: dict[Table, list[EncryptedColumn]] = {}
     for one in columns:
         assert isinstance(one.table, Table)

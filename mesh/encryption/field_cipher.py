@@ -7,7 +7,6 @@ Look-ups go through an HMAC: a plain hash of 16 digits is found again by trying 
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +14,23 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from mesh.clock import Clock, utc_now
 from mesh.encryption.data_keys import DataKeys, file_of, make_data_keys, read_data_keys
 from mesh.identity.watched_file import NOW, WatchedFile
+
+__all__ = [
+    "DecryptionError",
+    "FieldCipher",
+]
 
 NONCE_BYTES = 12
 """NIST SP 800-38D section 5.2.1.1."""
 REREAD_SECONDS = 1.0
-"""How often the file of the keys is looked at, at most."""
+"""How often the file of the keys is polled, at most."""
 
 
 class DecryptionError(Exception):
-    """A ciphertext is damaged, belongs to another row, or its key is gone."""
+    """Says that a ciphertext is damaged, belongs to another row, or its key is gone."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,20 @@ class FieldCipher:
     Threads may share it. One that was loaded from a file follows a rotation without a restart.
     """
 
-    def __init__(self, current: str, keys: Mapping[str, bytes], index_key: bytes) -> None:
+    def __init__(
+        self,
+        current: str,
+        keys: Mapping[str, bytes],
+        index_key: bytes,
+        clock: Clock = utc_now,
+    ) -> None:
         """Takes the keys.
 
         Args:
             current: Identifier of the key that encrypts.
             keys: 32-byte keys by identifier; older ones still decrypt.
             index_key: 32-byte key of the blind index.
+            clock: Tells which key encrypts now.
 
         Raises:
             ValueError: A key or an identifier cannot be one, or `current` is missing.
@@ -62,10 +74,16 @@ class FieldCipher:
         self._fixed = _ring(make_data_keys(current, keys, {}, index_key))
         self._followed: WatchedFile[_Ring] | None = None
         self._index_key = index_key
+        self._clock = clock
 
     @classmethod
-    def load(cls, folder: Path, service: str) -> "FieldCipher":
+    def load(cls, folder: Path, service: str, clock: Clock = utc_now) -> "FieldCipher":
         """Reads the data keys of a service, and follows them.
+
+        Args:
+            folder: The key folder.
+            service: Name of the service.
+            clock: Tells which key encrypts now.
 
         Raises:
             FileNotFoundError: The file does not exist.
@@ -74,12 +92,13 @@ class FieldCipher:
         followed = WatchedFile(file_of(folder, service), _read_ring)
         keys = followed.content(REREAD_SECONDS).keys
         by_id = {key.key_id: key.secret for key in keys.keys}
-        made = cls(keys.encrypting(time.time()).key_id, by_id, keys.index_key)
+        current = keys.encrypting(clock().timestamp()).key_id
+        made = cls(current, by_id, keys.index_key, clock)
         made._followed = followed
         return made
 
     def keys(self) -> DataKeys:
-        """The keys as they are now."""
+        """Returns the keys as they are now."""
         return self._now(REREAD_SECONDS).keys
 
     def encrypt(self, plain: bytes, row: str) -> bytes:
@@ -90,7 +109,7 @@ class FieldCipher:
             row: The place: table, row and column, such as users/ID/nik.
         """
         ring = self._now(REREAD_SECONDS)
-        key_id = ring.keys.encrypting(time.time()).key_id
+        key_id = ring.keys.encrypting(self._clock().timestamp()).key_id
         nonce = secrets.token_bytes(NONCE_BYTES)
         return (
             key_id.encode()
@@ -117,7 +136,7 @@ class FieldCipher:
             raise DecryptionError(f"{row} does not decrypt") from error
 
     def blind_index(self, value: str, purpose: str) -> str:
-        """A keyed fingerprint for look-ups, 64 hexadecimal digits.
+        """Returns a keyed fingerprint for look-ups, 64 hexadecimal digits.
 
         Its key never changes: what it made can be neither found nor checked with another one.
 

@@ -12,6 +12,8 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.encryption.data_keys import QUIET_SECONDS
 from mesh.encryption.encrypted_columns import (
     Change,
@@ -25,27 +27,32 @@ from mesh.errors import MeshError
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 
+__all__ = [
+    "Reencryptor",
+    "Tally",
+]
+
 PAGE_ROWS = 500
-"""Rows that one query looks at."""
+"""Rows that one query reads."""
 STEP_ROWS = 50
 """Rows that one transaction changes."""
 REST = 2.0
 """Seconds of rest for each second of work: others have the database most of the time."""
 REST_SECONDS = 0.01
 """The shortest rest."""
-LOOK_SECONDS = 1.0
-"""How often a service looks whether another key encrypts."""
+POLL_SECONDS = 1.0
+"""How often a service asks whether another key encrypts."""
 RETRY_SECONDS = 5.0
 """Pause before rows that were in use, or a database that did not answer, are tried again."""
-TELL_SECONDS = 10.0
-"""How often progress is told."""
+PROGRESS_SECONDS = 10.0
+"""How often progress is reported."""
 NAMED = 100
 """Damaged fields that one walk logs by their associated data; the rest is only counted."""
 
 
 @dataclass
 class Tally:
-    """What a walk came to, in ciphertexts."""
+    """Counts what a walk came to, in ciphertexts."""
 
     reencrypted: int = 0
     """Re-encrypted fields."""
@@ -55,7 +62,7 @@ class Tally:
     """Do not decrypt. They stay as they are."""
 
 
-Tell = Callable[[str, Tally], None]
+Report = Callable[[str, Tally], None]
 """Takes the table that a walk is in, and what it has come to so far."""
 
 
@@ -74,6 +81,7 @@ class Reencryptor:
         cipher: FieldCipher,
         database: Database,
         rest: float = REST,
+        clock: Clock = utc_now,
     ) -> None:
         """Does nothing yet.
 
@@ -82,45 +90,49 @@ class Reencryptor:
             cipher: Its cipher.
             database: Its database.
             rest: Seconds of rest for each second of work.
+            clock: Tells which key encrypts now.
         """
         self._tables = encrypted_tables(columns)
         self._cipher = cipher
         self._database = database
         self._rest = rest
+        self._clock = clock
+        self._settled: tuple[Sequence[str], bool] | None = None
 
     async def run(self) -> None:
         """Walks at the start, and when another key encrypts or an older one appears, for ever."""
-        settled: tuple[Sequence[str], bool] | None = None
-        while True:
-            now = time.time()
-            keys = self._cipher.keys()
-            current = keys.encrypting(now)
-            older = keys.superseded(now)
-            # Once more when no replica can have written with the key before any longer.
-            state = (*older, current.key_id), current.encrypts_from + QUIET_SECONDS <= now
-            if state != settled:
-                if older and not await self._try():
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                settled = state
-            await asyncio.sleep(LOOK_SECONDS)
+        await run_periodically(self._walk_if_due, POLL_SECONDS)
 
-    async def walk(self, tell: Tell = _log_progress) -> Tally:
+    async def _walk_if_due(self) -> None:
+        now = self._clock().timestamp()
+        keys = self._cipher.keys()
+        current = keys.encrypting(now)
+        older = keys.superseded(now)
+        # Once more when no replica can have written with the key before any longer.
+        state = (*older, current.key_id), current.encrypts_from + QUIET_SECONDS <= now
+        if state == self._settled:
+            return
+        if older and not await self._try():
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._settled = state
+
+    async def walk(self, report: Report = _log_progress) -> Tally:
         """Goes through all rows once.
 
         Args:
-            tell: Called now and then.
+            report: Called now and then.
 
         Raises:
             MeshError: UNAVAILABLE with reason DATABASE_UNAVAILABLE.
         """
         tally = Tally()
-        told = time.monotonic()
+        reported = time.monotonic()
         for table in self._tables:
             after: Key | None = None
             while True:
                 begun = time.monotonic()
-                key_id = self._cipher.keys().encrypting(time.time()).key_id
+                key_id = self._cipher.keys().encrypting(self._clock().timestamp()).key_id
                 page = await self._database.read(
                     partial(table.page, after=after, key_id=key_id, limit=PAGE_ROWS)
                 )
@@ -131,14 +143,14 @@ class Reencryptor:
                 for start in range(0, len(page.stale), STEP_ROWS):
                     begun = time.monotonic()
                     await self._step(table, page.stale[start : start + STEP_ROWS], tally)
-                    if time.monotonic() - told > TELL_SECONDS:
-                        told = time.monotonic()
-                        tell(table.table.name, tally)
+                    if time.monotonic() - reported > PROGRESS_SECONDS:
+                        reported = time.monotonic()
+                        report(table.table.name, tally)
                     await self._take_rest(begun)
         return tally
 
     async def _try(self) -> bool:
-        """One walk; whether nothing is left to try again."""
+        """Walks once; returns whether nothing is left to try again."""
         try:
             tally = await self.walk()
         except MeshError as error:
@@ -178,7 +190,7 @@ class Reencryptor:
     def _changes(
         self, session: Session, table: EncryptedTable, keys: Sequence[Key]
     ) -> tuple[list[Change], list[str]]:
-        """New ciphertexts of rows, and the associated data of those that do not decrypt."""
+        """Returns new ciphertexts of rows, and the associated data of those that do not decrypt."""
         changes: list[Change] = []
         damaged: list[str] = []
         for row in table.rows(session, keys):
@@ -200,12 +212,12 @@ class Reencryptor:
         return changes, damaged
 
     def _reencrypted(self, old: bytes, associated_data: str) -> bytes | None:
-        """The new ciphertext; None when the old one has no older key.
+        """Returns the new ciphertext; None when the old one has no older key.
 
         Raises:
             DecryptionError: It is damaged, belongs to another row, or its key is gone.
         """
-        now = time.time()
+        now = self._clock().timestamp()
         keys = self._cipher.keys()
         key_id = old.partition(b":")[0].decode("ascii", "replace")
         if key_id == keys.encrypting(now).key_id:

@@ -16,13 +16,23 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from mesh.clock import Monotonic
 from mesh.identity.watched_file import Stamp, stamp_of
 from mesh.observability import logs
 
+__all__ = [
+    "TRUST_DOMAIN",
+    "Identity",
+    "IdentityError",
+    "IdentityFiles",
+    "client_credentials",
+    "read_identity",
+]
+
 TRUST_DOMAIN = "spiffe://mediq/"
 """What the URI of every identity begins with."""
-LOOK_SECONDS = 1.0
-"""How often, at most, a running server or client looks whether its files have changed."""
+POLL_SECONDS = 1.0
+"""How often, at most, a running server or client polls its files for a change."""
 ENDING = datetime.timedelta(days=14)
 """A certificate that ends within this time is warned of."""
 
@@ -38,12 +48,12 @@ DAMAGED = (
 
 
 class IdentityError(ValueError):
-    """The files of an identity are damaged, or do not belong together."""
+    """Says that the files of an identity are damaged, or do not belong together."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A key, its certificate, and the authorities that are trusted, each in PEM."""
+    """Holds a key, its certificate, and the authorities that are trusted, each in PEM."""
 
     key: bytes = field(repr=False)
     certificate: bytes
@@ -51,16 +61,16 @@ class Identity:
 
     @cached_property
     def leaf(self) -> x509.Certificate:
-        """The certificate itself, without the chain that may follow it."""
+        """Returns the certificate itself, without the chain that may follow it."""
         return x509.load_pem_x509_certificates(self.certificate)[0]
 
     @cached_property
     def authorities(self) -> Sequence[x509.Certificate]:
-        """The trusted authorities: several while one takes the place of another."""
+        """Returns the trusted authorities: several while one takes the place of another."""
         return x509.load_pem_x509_certificates(self.trust)
 
     def ending(self, now: datetime.datetime) -> dict[str, datetime.datetime]:
-        """What ends within `ENDING` or has ended: the end by the subject's name and serial."""
+        """Returns the ends within `ENDING` or before now, by the subject's name and serial."""
         return {
             f"{one.subject.rfc4514_string()} {one.serial_number:x}": one.not_valid_after_utc
             for one in (self.leaf, *self.authorities)
@@ -108,10 +118,15 @@ def read_identity(folder: Path, name: str) -> Identity:
 
 
 class IdentityFiles:
-    """The files of an identity, read again when they change. Threads may share it."""
+    """Holds an identity, whose files it reads again when they change. Threads may share it."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, monotonic: Monotonic = time.monotonic) -> None:
         """Reads the files for the first time.
+
+        Args:
+            folder: Where NAME.key, NAME.crt and ca.crt are.
+            name: Name of the identity.
+            monotonic: Tells how old the last poll is.
 
         Raises:
             FileNotFoundError: A file is missing.
@@ -122,22 +137,24 @@ class IdentityFiles:
         self._lock = threading.Lock()
         self._seen = _stamps(self._folder, self.name)
         self._refused: object = None
-        self._looked = time.monotonic()
+        self._monotonic = monotonic
+        self._polled = monotonic()
         self._identity = read_identity(folder, name)
 
     def current(self) -> Identity:
-        """The identity to use now: another object than before only when the files have changed.
+        """Returns the identity to use now: another object only when the files have changed.
 
-        Looks at the files at most once in `LOOK_SECONDS`. Damaged files are logged once, and the
+        Polls the files at most once in `POLL_SECONDS`. Damaged files are logged once, and the
         identity before them stays until they are whole.
         """
         with self._lock:
-            if time.monotonic() - self._looked >= LOOK_SECONDS:
-                self._looked = time.monotonic()
-                self._look()
+            now = self._monotonic()
+            if now - self._polled >= POLL_SECONDS:
+                self._polled = now
+                self._poll()
             return self._identity
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         stamp: object = None
         try:
             # Taken before reading: a change in between is found the next time.
@@ -166,7 +183,7 @@ class IdentityFiles:
             )
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that demand a certificate and look at the files at each new connection."""
+        """Returns credentials that demand a certificate, and poll the files at each connection."""
         used = self.current()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
@@ -188,5 +205,5 @@ def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
 
 
 def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows this identity."""
+    """Returns credentials of a client that shows this identity."""
     return grpc.ssl_channel_credentials(identity.trust, identity.key, identity.certificate)

@@ -1,6 +1,5 @@
 """Revoked access tokens in Redis."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 from uuid import uuid4
@@ -8,9 +7,14 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from mesh.clock import Clock, utc_now
 from mesh.identity.revocations import Revocation, Revocations, decode, encode
 from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.observability.logs import logger
+
+__all__ = [
+    "RedisRevocations",
+]
 
 Reply = TypeVar("Reply")
 KEPT_SECONDS = LONGEST_TOKEN_SECONDS + 3600
@@ -18,19 +22,20 @@ KEPT_SECONDS = LONGEST_TOKEN_SECONDS + 3600
 
 
 class RedisRevocations(Revocations):
-    """A sorted set in Redis, by the end of the entries, and a version that tells of a change.
+    """Shares revocations through Redis: a sorted set by their end, and a version of it.
 
-    A look costs one GET of the version as long as nothing changes.
+    A poll costs one GET of the version as long as nothing changes.
     """
 
-    def __init__(self, url: str, prefix: str = "mesh/") -> None:
+    def __init__(self, url: str, prefix: str = "mesh/", clock: Clock = utc_now) -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
             prefix: Stands before the keys.
+            clock: Tells which entries have ended.
         """
-        super().__init__()
+        super().__init__(clock)
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=0.5, socket_connect_timeout=0.5
         )
@@ -46,7 +51,8 @@ class RedisRevocations(Revocations):
         if version == self._version:
             return None
         # Read after the version: a change in between has another version, and is read again.
-        found = await _ask(lambda: self._redis.zrangebyscore(self._entries, time.time(), "+inf"))
+        now = self._clock().timestamp()
+        found = await _ask(lambda: self._redis.zrangebyscore(self._entries, now, "+inf"))
         self._version = version
         return {entry for member in cast("list[bytes]", found) for entry in _entries(member)}
 
@@ -54,7 +60,7 @@ class RedisRevocations(Revocations):
         # One transaction: whoever sees the new version sees the entries.
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.zadd(self._entries, {encode([one]): one.ends for one in missing})
-        pipeline.zremrangebyscore(self._entries, "-inf", time.time())
+        pipeline.zremrangebyscore(self._entries, "-inf", self._clock().timestamp())
         pipeline.expire(self._entries, KEPT_SECONDS)
         pipeline.set(self._version_key, uuid4().hex, ex=KEPT_SECONDS)
         await _ask(pipeline.execute)

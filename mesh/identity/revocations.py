@@ -7,20 +7,28 @@ entry goes when the last token that it is about has ended.
 
 import asyncio
 import json
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import Principal
 from mesh.identity.tls import write_private
 from mesh.identity.watched_file import Stamp, stamp_of
 from mesh.observability.logs import logger
 
+__all__ = [
+    "FileRevocations",
+    "Revocation",
+    "Revocations",
+    "decode",
+    "encode",
+]
+
 POLL_SECONDS = 1.0
-"""How often the shared place is looked at."""
+"""How often the shared place is read."""
 FILE = "revocations.json"
 _NEVER: Stamp = (0, 0, 0, 0)
 """The stamp of a file that must be read."""
@@ -28,7 +36,7 @@ _NEVER: Stamp = (0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Revocation:
-    """Tokens of a session or of an account that are refused. Times are seconds since the epoch."""
+    """Refuses the tokens of a session or of an account. Times are seconds since the epoch."""
 
     subject: str
     """The session or the account. Both are UUIDs, so one name never means two things."""
@@ -39,16 +47,21 @@ class Revocation:
 
 
 class Revocations(ABC):
-    """What is revoked, in memory, and the place that all services share it in."""
+    """Holds what is revoked, in memory, and shares it with all services through one place."""
 
-    def __init__(self) -> None:
-        """Knows nothing yet."""
+    def __init__(self, clock: Clock = utc_now) -> None:
+        """Knows nothing yet.
+
+        Args:
+            clock: Tells which entries have ended.
+        """
+        self._clock = clock
         self._known: dict[str, Revocation] = {}
         self._shared: set[Revocation] = set()
         self._failing: set[str] = set()
 
     def revoked(self, principal: Principal) -> bool:
-        """Whether the token of this principal is refused."""
+        """Returns whether the token of this principal is refused."""
         known = self._known
         if not known:
             return False
@@ -63,9 +76,9 @@ class Revocations(ABC):
         try:
             found = await self._load()
         except (OSError, ValueError) as error:
-            self._tell("read", error)
+            self._log_change("read", error)
             return
-        self._tell("read", None)
+        self._log_change("read", None)
         if found is not None:
             self._shared = found
             self._remember(found)
@@ -83,9 +96,9 @@ class Revocations(ABC):
         try:
             await self._store(missing)
         except OSError as error:
-            self._tell("written", error)
+            self._log_change("written", error)
             return
-        self._tell("written", None)
+        self._log_change("written", None)
         self._shared |= missing
 
     async def follow(self) -> None:
@@ -98,7 +111,7 @@ class Revocations(ABC):
 
     @abstractmethod
     async def _load(self) -> set[Revocation] | None:
-        """What the shared place holds; None when that is what it held before.
+        """Reads what the shared place holds; None when that is what it held before.
 
         Raises:
             OSError: It does not answer.
@@ -114,7 +127,7 @@ class Revocations(ABC):
         """
 
     def _remember(self, entries: Iterable[Revocation]) -> None:
-        now = time.time()
+        now = self._clock().timestamp()
         known = {key: one for key, one in self._known.items() if one.ends > now}
         for one in entries:
             before = known.get(one.subject)
@@ -123,8 +136,8 @@ class Revocations(ABC):
         self._known = known
         self._shared = {one for one in self._shared if one.ends > now}
 
-    def _tell(self, what: str, error: Exception | None) -> None:
-        # Told when it begins and when it is over, not every second.
+    def _log_change(self, what: str, error: Exception | None) -> None:
+        # Logged when it begins and when it is over, not every second.
         if error is not None and what not in self._failing:
             self._failing.add(what)
             logger().warning(
@@ -137,15 +150,16 @@ class Revocations(ABC):
 
 
 class FileRevocations(Revocations):
-    """A file in the key folder: for a mesh on one machine."""
+    """Shares revocations through a file in the key folder: for a mesh on one machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
         """Reads nothing yet; the file need not exist.
 
         Args:
             folder: The key folder.
+            clock: Tells which entries have ended.
         """
-        super().__init__()
+        super().__init__(clock)
         self._file = folder / FILE
         self._stamp: Stamp | None = _NEVER
 
@@ -156,7 +170,7 @@ class FileRevocations(Revocations):
         stamp = stamp_of(self._file)
         if stamp == self._stamp:
             return None
-        # When it is gone or damaged, it holds nothing; then the account service writes it anew.
+        # When it is gone or damaged, it holds nothing; then the account service writes it again.
         self._shared = set()
         found = set() if stamp is None else decode(await asyncio.to_thread(self._file.read_bytes))
         self._stamp = stamp
@@ -170,12 +184,12 @@ class FileRevocations(Revocations):
 
 
 def encode(entries: Iterable[Revocation]) -> bytes:
-    """Entries as JSON."""
+    """Returns entries as JSON."""
     return json.dumps([[one.subject, one.issued_before, one.ends] for one in entries]).encode()
 
 
 def decode(content: bytes | str) -> set[Revocation]:
-    """Entries from JSON.
+    """Reads entries from JSON.
 
     Raises:
         ValueError: This is not what `encode` made.

@@ -9,7 +9,6 @@ jwks.json has dropped it: a crash in between leaves a file that nothing refers t
 import fcntl
 import json
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +22,34 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mesh.clock import Clock, utc_now
 from mesh.identity.tls import write_private
 
+__all__ = [
+    "ALGORITHM",
+    "ANNOUNCE_SECONDS",
+    "CLOCK_MARGIN_SECONDS",
+    "KEY_SET",
+    "LONGEST_TOKEN_SECONDS",
+    "KeyFolderError",
+    "Listed",
+    "PublicKey",
+    "State",
+    "alone",
+    "ensure_signing_key",
+    "key_id_of",
+    "listed",
+    "prune",
+    "read_key_set",
+    "read_private_keys",
+    "revoke",
+    "rotate",
+    "signing_key",
+    "verification_keys",
+]
+
 ALGORITHM = "ES256"
+"""The only algorithm of access tokens (RFC 7518, section 3.4)."""
 LONGEST_TOKEN_SECONDS = 12 * 3600
 """No access token lives longer; the session of a patient's tickets lives as long."""
 CLOCK_MARGIN_SECONDS = 60
@@ -36,17 +60,18 @@ ANNOUNCE_SECONDS = 60.0
 """Time between a key's publication and its first signature. Services read the key set every second,
 Envoy fetches it every 30 seconds."""
 KEY_SET = "jwks.json"
+"""File of the public keys in a key folder."""
 FIRST_KEY = "jwt-signing.pem"
 SIGNS_FROM = "mediq_signs_from"
 """Member of a key: seconds since the epoch. A key without it signs from the start."""
 
 
 class KeyFolderError(ValueError):
-    """A file of the key folder is damaged or missing. The text names the file."""
+    """Says that a file of the key folder is damaged or missing. The text names the file."""
 
 
 class State(StrEnum):
-    """What a key does now."""
+    """Says what a key does now."""
 
     ANNOUNCED = "announced"
     """Verifies, and will sign."""
@@ -60,7 +85,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key of the key set. Times are in seconds since the epoch."""
+    """Holds a key of the key set. Times are in seconds since the epoch."""
 
     key_id: str
     signs_from: float
@@ -70,7 +95,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Listed:
-    """A key and what it does now. Times are in seconds since the epoch."""
+    """Holds a key and what it does now. Times are in seconds since the epoch."""
 
     key: PublicKey
     state: State
@@ -97,7 +122,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def read_key_set(file: Path) -> list[PublicKey]:
-    """The keys of a key set, in the order in which they begin to sign.
+    """Reads the keys of a key set, in the order in which they begin to sign.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -115,7 +140,7 @@ def read_key_set(file: Path) -> list[PublicKey]:
 
 
 def verification_keys(keys: list[PublicKey]) -> dict[str, jwt.PyJWK]:
-    """What verifies signatures, by the identifier of the key.
+    """Returns what verifies signatures, by the identifier of the key.
 
     Raises:
         jwt.PyJWTError: An entry is no public key.
@@ -124,7 +149,7 @@ def verification_keys(keys: list[PublicKey]) -> dict[str, jwt.PyJWK]:
 
 
 def signing_key(keys: list[PublicKey], now: float) -> PublicKey:
-    """The key that signs now: the latest one whose time has come.
+    """Returns the key that signs now: the latest one whose time has come.
 
     Args:
         keys: As `read_key_set` gives them; at least one.
@@ -135,7 +160,7 @@ def signing_key(keys: list[PublicKey], now: float) -> PublicKey:
 
 
 def key_id_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """The identifier of a key: it follows from the public half."""
+    """Returns the identifier of a key: it follows from the public half."""
     point = key.public_key().public_bytes(
         serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
     )
@@ -143,7 +168,7 @@ def key_id_of(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def read_private_keys(folder: Path) -> dict[str, ec.EllipticCurvePrivateKey]:
-    """The private halves in a key folder, by the identifier of the key.
+    """Reads the private halves in a key folder, by the identifier of the key.
 
     Raises:
         KeyFolderError: A file is damaged.
@@ -151,8 +176,12 @@ def read_private_keys(folder: Path) -> dict[str, ec.EllipticCurvePrivateKey]:
     return {key_id_of(key): key for _, key in _private_files(folder)}
 
 
-def ensure_signing_key(folder: Path) -> None:
+def ensure_signing_key(folder: Path, clock: Clock = utc_now) -> None:
     """Makes the first signing key and the public key set, when they are missing.
+
+    Args:
+        folder: The key folder.
+        clock: Tells when the key begins to sign.
 
     Raises:
         KeyFolderError: The key set is missing, and a private key is damaged.
@@ -163,7 +192,7 @@ def ensure_signing_key(folder: Path) -> None:
         # A key set whose private keys are lost verifies nothing that anybody can sign.
         _write_private_key(folder / FIRST_KEY, ec.generate_private_key(ec.SECP256R1()))
     found = sorted(_private_files(folder), key=lambda item: item[0].stat().st_mtime)
-    now = int(time.time())
+    now = int(clock().timestamp())
     _write_key_set(
         folder,
         # The order in which they were made, so that the newest one signs.
@@ -171,13 +200,16 @@ def ensure_signing_key(folder: Path) -> None:
     )
 
 
-def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
+def rotate(
+    folder: Path, after_seconds: float = ANNOUNCE_SECONDS, clock: Clock = utc_now
+) -> PublicKey:
     """Adds a key, which verifies at once and signs later, and prunes.
 
     Args:
         folder: The key folder.
         after_seconds: When the key begins to sign. Shorter than ANNOUNCE_SECONDS, and its first
             tokens are refused where it is not known yet.
+        clock: Tells what now is.
 
     Returns:
         The new key.
@@ -187,7 +219,7 @@ def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
         KeyFolderError: A file is damaged.
     """
     with alone(folder):
-        now = time.time()
+        now = clock().timestamp()
         keys = _prune(folder, now)
         private = ec.generate_private_key(ec.SECP256R1())
         # Never before a key that was announced earlier: the newest key is the last one to sign.
@@ -197,8 +229,12 @@ def rotate(folder: Path, after_seconds: float = ANNOUNCE_SECONDS) -> PublicKey:
         return added
 
 
-def prune(folder: Path) -> list[str]:
+def prune(folder: Path, clock: Clock = utc_now) -> list[str]:
     """Removes the keys whose every token has ended, and private halves that nothing refers to.
+
+    Args:
+        folder: The key folder.
+        clock: Tells what now is.
 
     Returns:
         Identifiers of the removed keys.
@@ -209,11 +245,11 @@ def prune(folder: Path) -> list[str]:
     """
     with alone(folder):
         before = read_key_set(folder / KEY_SET)
-        kept = {key.key_id for key in _prune(folder, time.time())}
+        kept = {key.key_id for key in _prune(folder, clock().timestamp())}
         return [key.key_id for key in before if key.key_id not in kept]
 
 
-def revoke(folder: Path, key_id: str) -> PublicKey:
+def revoke(folder: Path, key_id: str, clock: Clock = utc_now) -> PublicKey:
     """Takes a key out at once, such as one that was stolen: what it signed verifies no more.
 
     A key that signs now takes its place when no other one does.
@@ -221,6 +257,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
     Args:
         folder: The key folder.
         key_id: Identifier of the key.
+        clock: Tells what now is.
 
     Returns:
         The key that signs now.
@@ -231,7 +268,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
         KeyFolderError: A file is damaged.
     """
     with alone(folder):
-        now = time.time()
+        now = clock().timestamp()
         before = read_key_set(folder / KEY_SET)
         kept = [key for key in before if key.key_id != key_id]
         if len(kept) == len(before):
@@ -250,7 +287,7 @@ def revoke(folder: Path, key_id: str) -> PublicKey:
 
 
 def listed(keys: list[PublicKey], now: float) -> list[Listed]:
-    """What each key does at a time.
+    """Returns what each key does at a time.
 
     Args:
         keys: As `read_key_set` gives them.

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mediq.policy.v1.policy_pb2 import Peer
 
+from mesh.clock import Clock, utc_now
 from mesh.contract.methods import peer_name
 from mesh.identity.certificates import (
     TRUST_DOMAIN,
@@ -28,6 +29,16 @@ from mesh.identity.certificates import (
     client_credentials,
     read_identity,
 )
+
+__all__ = [
+    "PEERS",
+    "channel_credentials",
+    "ensure_identities",
+    "peer_of",
+    "renew_identities",
+    "server_credentials",
+    "write_private",
+]
 
 CA_DAYS = 3650
 LEAF_DAYS = 398
@@ -57,9 +68,8 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _builder(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, days: int
+    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, days: int, now: datetime.datetime
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -74,10 +84,10 @@ def _builder(
 CA_NAME = "MediQ mesh CA"
 
 
-def _create_ca(folder: Path) -> None:
+def _create_ca(folder: Path, now: datetime.datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(CA_NAME, CA_NAME, key, CA_DAYS)
+        _builder(CA_NAME, CA_NAME, key, CA_DAYS, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.KeyUsage(
@@ -101,7 +111,7 @@ def _create_ca(folder: Path) -> None:
 
 
 def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """The key that signs, and its certificate: one of several while the authority changes."""
+    """Reads the key that signs and its certificate: one of several during a change."""
     key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{folder / 'ca.key'} is not an EC key")
@@ -111,7 +121,7 @@ def _authority(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certifica
     raise ValueError(f"{folder / 'ca.crt'} has no certificate of ca.key")
 
 
-def _create_leaf(folder: Path, name: str) -> None:
+def _create_leaf(folder: Path, name: str, now: datetime.datetime) -> None:
     ca_key, ca = _authority(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [
@@ -122,7 +132,7 @@ def _create_leaf(folder: Path, name: str) -> None:
     ]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _builder(name, CA_NAME, key, LEAF_DAYS)
+        _builder(name, CA_NAME, key, LEAF_DAYS, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -184,12 +194,15 @@ def _changing(folder: Path) -> Iterator[None]:
         yield
 
 
-def ensure_identities(folder: Path, names: Sequence[str] = tuple(PEERS)) -> None:
+def ensure_identities(
+    folder: Path, names: Sequence[str] = tuple(PEERS), clock: Clock = utc_now
+) -> None:
     """Makes the authority and the missing certificates. What exists and is whole stays.
 
     Args:
         folder: Where NAME.crt and NAME.key go.
         names: Identities to make.
+        clock: Dates the certificates.
 
     Raises:
         OSError: The folder cannot be written.
@@ -199,18 +212,19 @@ def ensure_identities(folder: Path, names: Sequence[str] = tuple(PEERS)) -> None
         return
     with _changing(folder):
         if not (folder / "ca.crt").exists():
-            _create_ca(folder)
+            _create_ca(folder, clock())
         for name in names:
             if not (folder / f"{name}.crt").exists():
-                _create_leaf(folder, name)
+                _create_leaf(folder, name, clock())
 
 
-def renew_identities(folder: Path, names: Sequence[str]) -> None:
+def renew_identities(folder: Path, names: Sequence[str], clock: Clock = utc_now) -> None:
     """Makes new keys and certificates. Whoever reads finds the old pair or the new one.
 
     Args:
         folder: Where the authority and the identities are.
         names: Identities to renew.
+        clock: Dates the certificates.
 
     Raises:
         OSError: The authority's key is not here, or the folder cannot be written.
@@ -218,11 +232,11 @@ def renew_identities(folder: Path, names: Sequence[str]) -> None:
     """
     with _changing(folder):
         for name in names:
-            _create_leaf(folder, name)
+            _create_leaf(folder, name, clock())
 
 
 def server_credentials(folder: Path, name: str) -> grpc.ServerCredentials:
-    """Credentials of a server that demands a certificate from every client.
+    """Returns credentials of a server that demands a certificate from every client.
 
     Renewed files count from the next connection on.
 
@@ -234,7 +248,7 @@ def server_credentials(folder: Path, name: str) -> grpc.ServerCredentials:
 
 
 def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
-    """Credentials of a client that shows the certificate of `name` as it is now.
+    """Returns credentials of a client that shows the certificate of `name` as it is now.
 
     Raises:
         FileNotFoundError: A file of the identity is missing.
@@ -244,7 +258,7 @@ def channel_credentials(folder: Path, name: str) -> grpc.ChannelCredentials:
 
 
 def peer_of(identities: Iterable[bytes] | None) -> Peer.ValueType:
-    """The identity in a verified client certificate; PEER_UNSPECIFIED without one.
+    """Returns the identity in a verified client certificate; PEER_UNSPECIFIED without one.
 
     Args:
         identities: Names in the certificate, as gRPC's context gives them.

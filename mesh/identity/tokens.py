@@ -4,16 +4,18 @@ ES256 JWTs (RFC 7519, RFC 7518 section 3.4). The verifier follows RFC 8725: one 
 audience and expiry required, keys only from the local set, never from the token.
 """
 
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jwt
+from cachetools import LRUCache
 from cryptography.hazmat.primitives.asymmetric import ec
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh.clock import Clock, utc_now
 from mesh.contract.call import Principal
 from mesh.contract.methods import role_name, scope_name
 from mesh.errors import MeshError, StatusCode
@@ -30,12 +32,24 @@ from mesh.identity.signing_keys import (
 )
 from mesh.identity.watched_file import WatchedFile
 
+__all__ = [
+    "AUDIENCE",
+    "ISSUER",
+    "LEEWAY_SECONDS",
+    "TokenSigner",
+    "TokenVerifier",
+]
+
 ISSUER = "mediq"
+"""Who signs access tokens."""
 AUDIENCE = "mediq"
+"""Whom they are for."""
 LEEWAY_SECONDS = 5
+"""How long after its end a token still counts: clocks differ."""
 REREAD_SECONDS = 1.0
-"""How often the key set file is looked at for a change."""
+"""How often the key set file is polled for a change."""
 CACHED_TOKENS = 4096
+"""Verified tokens that a process remembers."""
 _ROLES = {role_name(value): value for value in Role.values()}
 _SCOPES = {scope_name(value): value for value in Scope.values()}
 
@@ -46,9 +60,9 @@ class _Signing:
     private: dict[str, ec.EllipticCurvePrivateKey]
 
 
-def _read_signing(key_set: Path) -> _Signing:
+def _read_signing(key_set: Path, clock: Clock) -> _Signing:
     keys, private = read_key_set(key_set), read_private_keys(key_set.parent)
-    first = keys.index(signing_key(keys, time.time()))
+    first = keys.index(signing_key(keys, clock().timestamp()))
     for key in keys[first:]:
         if key.key_id not in private:
             raise KeyFolderError(f"{key_set.parent} lacks the private key of {key.key_id}")
@@ -61,23 +75,28 @@ class TokenSigner:
     A rotation is followed without a restart.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
         """Reads the key folder.
+
+        Args:
+            folder: The key folder.
+            clock: Dates the tokens, and tells whose time it is.
 
         Raises:
             FileNotFoundError: The key set does not exist.
             KeyFolderError: A file is damaged, or the private half of a key that signs is missing.
         """
-        self._signing = WatchedFile(folder / KEY_SET, _read_signing)
+        self._clock = clock
+        self._signing = WatchedFile(folder / KEY_SET, partial(_read_signing, clock=clock))
 
     @property
     def key_id(self) -> str:
-        """Identifier of the key that signs now."""
+        """Returns the identifier of the key that signs now."""
         return self._current()[0]
 
     def _current(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
         found = self._signing.content(REREAD_SECONDS)
-        identifier = signing_key(found.keys, time.time()).key_id
+        identifier = signing_key(found.keys, self._clock().timestamp()).key_id
         return identifier, found.private[identifier]
 
     def sign(
@@ -90,7 +109,7 @@ class TokenSigner:
         scope: Scope.ValueType = Scope.SCOPE_UNSPECIFIED,
         institution_id: str = "",
     ) -> tuple[str, float]:
-        """A token, and when it ends in seconds since the epoch.
+        """Makes a token; returns it, and when it ends in seconds since the epoch.
 
         Raises:
             ValueError: The token would outlive LONGEST_TOKEN_SECONDS, and so its key.
@@ -98,7 +117,7 @@ class TokenSigner:
         if lifetime_seconds > LONGEST_TOKEN_SECONDS:
             raise ValueError(f"a token lives at most {LONGEST_TOKEN_SECONDS} seconds")
         key_id, key = self._current()
-        now = int(time.time())
+        now = int(self._clock().timestamp())
         claims: dict[str, object] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -131,25 +150,31 @@ class TokenVerifier:
     """Verifies access tokens against the key set file, which may change at any time."""
 
     def __init__(
-        self, jwks_file: Path, revoked: Callable[[Principal], bool] = _refuses_nothing
+        self,
+        jwks_file: Path,
+        revoked: Callable[[Principal], bool] = _refuses_nothing,
+        clock: Clock = utc_now,
     ) -> None:
         """Reads the key set.
 
         Args:
             jwks_file: The key set.
             revoked: Whether a good token was ended early; asked at every call, so it must be quick.
+            clock: Tells when a token that was verified before has ended. PyJWT, which verifies
+                it the first time, reads the system's clock.
 
         Raises:
             FileNotFoundError: The file does not exist.
             KeyFolderError: The file is damaged.
         """
-        self._cache: dict[str, Principal] = {}
+        self._cache: LRUCache[str, Principal] = LRUCache(CACHED_TOKENS)
         self._revoked = revoked
+        self._clock = clock
         self._watched = WatchedFile(jwks_file, _read_verification)
         self._keys = self._watched.content(REREAD_SECONDS)
 
     def verify(self, token: str) -> Principal:
-        """The principal of a valid token.
+        """Returns the principal of a valid token.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason TOKEN_EXPIRED, TOKEN_REVOKED or TOKEN_INVALID.
@@ -159,10 +184,8 @@ class TokenVerifier:
             self._keys = keys
             self._cache.clear()
         found = self._cache.get(token)
-        if found is None or found.expires_at + LEEWAY_SECONDS <= time.time():
+        if found is None or found.expires_at + LEEWAY_SECONDS <= self._clock().timestamp():
             found = self._decode(token, keys)
-            if len(self._cache) >= CACHED_TOKENS:
-                self._cache.clear()
             self._cache[token] = found
         # Asked of a remembered token too: it may have been revoked since.
         if self._revoked(found):

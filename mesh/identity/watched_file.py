@@ -6,16 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from mesh.clock import Monotonic
 from mesh.observability.logs import logger
+
+__all__ = [
+    "NOW",
+    "Stamp",
+    "WatchedFile",
+    "stamp_of",
+]
 
 Content = TypeVar("Content")
 Stamp = tuple[int, int, int, int]
+"""Device, inode, time of the last change in nanoseconds, and size of a file."""
 NOW = -1.0
-"""For `WatchedFile.content`: look at the file, however young the last look is."""
+"""For `WatchedFile.content`: poll the file, however young the last poll is."""
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """What changes whenever a file is replaced or written; None when there is no file."""
+    """Returns what changes whenever a file is replaced or written; None when there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -24,18 +33,21 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 class WatchedFile(Generic[Content]):
-    """What a file says. It is looked at again as time goes on, and read when it has changed.
+    """Holds what a file says; polls it as time goes on, and reads it when it has changed.
 
     A file that is damaged or gone later on is logged once; what it said last goes on to count.
     Threads may share it.
     """
 
-    def __init__(self, path: Path, read: Callable[[Path], Content]) -> None:
+    def __init__(
+        self, path: Path, read: Callable[[Path], Content], monotonic: Monotonic = time.monotonic
+    ) -> None:
         """Reads the file.
 
         Args:
             path: The file.
             read: Gives what it says; raises OSError or ValueError when it cannot.
+            monotonic: Tells how old the last poll is.
 
         Raises:
             OSError: The file cannot be read.
@@ -43,24 +55,25 @@ class WatchedFile(Generic[Content]):
         """
         self._path = path
         self._read = read
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        # Looked at before it is read: a change in between is seen at the next look.
+        # Stamped before it is read: a change in between is found by the next poll.
         self._stamp = self._seen = stamp_of(path)
-        self._looked = time.monotonic()
+        self._polled = monotonic()
         self._content = read(path)
 
     def content(self, every_seconds: float) -> Content:
-        """What the file says; looked at unless the last look is younger than `every_seconds`."""
-        asked = time.monotonic()
-        if asked - self._looked > every_seconds:
+        """Returns what the file says; polls it unless the last poll is younger than that."""
+        asked = self._monotonic()
+        if asked - self._polled > every_seconds:
             # One at a time: an older content must not take the place of a newer one.
             with self._lock:
-                if asked - self._looked > every_seconds:
-                    self._look()
+                if asked - self._polled > every_seconds:
+                    self._poll()
         return self._content
 
-    def _look(self) -> None:
-        self._looked = time.monotonic()
+    def _poll(self) -> None:
+        self._polled = self._monotonic()
         stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return

@@ -10,15 +10,28 @@ from typing import Protocol
 from mesh.clock import utc_now
 from mesh.errors import MeshError, StatusCode
 
+__all__ = [
+    "GAP",
+    "Event",
+    "EventBus",
+    "Feed",
+    "LocalBus",
+    "NotPublished",
+    "Publisher",
+    "Subscription",
+    "Unreadable",
+    "matches",
+]
+
 BUFFER_EVENTS = 1000
 """Events that wait for a slow subscriber before they are dropped for a gap."""
 GAP = "gap"
-"""Topic of the event that tells a subscriber: something may have been missed, read anew."""
+"""Topic of the event that tells a subscriber: something may have been missed, read again."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event on its way. Its payload carries no personal data."""
+    """Holds one event on its way. Its payload carries no personal data."""
 
     id: str
     """Identifier; consumers drop what they have seen."""
@@ -32,7 +45,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Feed:
-    """What a bus between processes carries: one kind of message of one service."""
+    """Describes what a bus between processes carries: one kind of message of one service."""
 
     exchange: str
     """Name of the topic exchange."""
@@ -44,7 +57,7 @@ class Feed:
 
 @dataclass
 class NotPublished(MeshError):
-    """The bus did not take all events of a batch."""
+    """Says that the bus did not take all events of a batch."""
 
     kind: StatusCode = StatusCode.UNAVAILABLE
     reason: str = "BROKER_UNAVAILABLE"
@@ -54,7 +67,7 @@ class NotPublished(MeshError):
 
 @dataclass
 class Unreadable(MeshError):
-    """Some events of a batch cannot be read; the bus has all others."""
+    """Says that some events of a batch cannot be read; the bus has all others."""
 
     reason: str = "EVENT_UNREADABLE"
     event_ids: Collection[str] = ()
@@ -62,7 +75,7 @@ class Unreadable(MeshError):
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a topic fits a pattern of AMQP's topic exchange: `*` is one word, `#` any number."""
+    """Returns whether a topic fits a pattern: `*` is one word, `#` any number, as in AMQP."""
     return _matches(pattern.split("."), topic.split("."))
 
 
@@ -76,7 +89,7 @@ def _matches(pattern: list[str], words: list[str]) -> bool:
 
 @dataclass
 class Subscription:
-    """Events of one subscriber, in order."""
+    """Holds the events of one subscriber, in order."""
 
     pattern: str
     queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(BUFFER_EVENTS))
@@ -84,7 +97,7 @@ class Subscription:
     """True when events were lost because the subscriber was too slow."""
 
     async def next(self, timeout_seconds: float) -> Event | None:
-        """The next event, which may be a GAP; None when none came in time."""
+        """Waits for the next event, which may be a GAP; None when none came in time."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self.queue.get()
@@ -116,11 +129,11 @@ class Publisher(Protocol):
 
 
 class EventBus(Publisher, Protocol):
-    """Fan-out of events: every subscription gets every event that fits, in order of publication.
+    """Hands every event to every subscription that it fits, in order of publication.
 
     A subscription that may have missed something, because it was too slow or because the broker
     could not be reached for a while, gets an event with the topic GAP: what the subscriber has
-    derived from events it reads anew from the source. Nothing is repeated by the bus.
+    derived from events it reads again from the source. Nothing is repeated by the bus.
     """
 
     async def publish(self, event: Event) -> None:
@@ -139,7 +152,7 @@ class EventBus(Publisher, Protocol):
         ...
 
     async def ping(self) -> None:
-        """Looks whether the bus can be reached.
+        """Asks whether the bus can be reached.
 
         Raises:
             MeshError: UNAVAILABLE when it cannot.
@@ -152,10 +165,10 @@ class EventBus(Publisher, Protocol):
 
 
 class LocalBus:
-    """The bus of the embedded mesh: subscribers in the same process, nothing kept."""
+    """Hands events to subscribers in the same process, and keeps nothing."""
 
     def __init__(self) -> None:
-        """A bus without subscribers."""
+        """Starts without subscribers."""
         self._subscriptions: dict[str, list[Subscription]] = {}
         """By pattern: an event is compared once with a pattern that many streams share."""
 
@@ -187,7 +200,7 @@ class LocalBus:
                 del self._subscriptions[pattern]
 
     async def ping(self) -> None:
-        """Always there."""
+        """Does nothing: the bus is always there."""
 
     async def close(self) -> None:
         """Holds nothing."""

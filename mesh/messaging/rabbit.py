@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from aio_pika.connection import make_url
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from cachetools import LRUCache
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
@@ -19,6 +19,14 @@ from mesh.background import run_periodically
 from mesh.messaging.events import GAP, Event, Feed, LocalBus, NotPublished, Subscription
 from mesh.observability.logs import logger
 from mesh.observability.metrics import NO_METRICS
+
+__all__ = [
+    "CONTENT_TYPE",
+    "TYPE_URL",
+    "RabbitBus",
+    "message_of",
+    "type_of",
+]
 
 CONNECT_SECONDS = 3.0
 """Longest time for a connection with its queue."""
@@ -31,6 +39,7 @@ HEARTBEAT_SECONDS = 10
 SEEN_EVENTS = 10_000
 """Identifiers that are remembered, to drop what the relay sends again."""
 CONTENT_TYPE = "application/protobuf"
+"""The `datacontenttype` of every event."""
 TYPE_URL = "https://type.googleapis.com/"
 """Where protobuf's own type URLs begin: the `dataschema` of an event."""
 
@@ -40,12 +49,12 @@ for _name in ("aiormq", "aio_pika"):
 
 
 def type_of(feed: Feed, topic: str) -> str:
-    """The CloudEvents type of an event: the message and the last word of the routing key."""
+    """Returns the CloudEvents type of an event: the message and the topic's last word."""
     return f"{feed.message}.{topic.rpartition('.')[2]}"
 
 
 def message_of(feed: Feed, event: Event) -> aio_pika.Message:
-    """An event as a persistent AMQP message, a CloudEvent in binary mode."""
+    """Makes a persistent AMQP message of an event, a CloudEvent in binary mode."""
     cloud = CloudEvent(
         {
             "id": event.id,
@@ -72,7 +81,7 @@ def message_of(feed: Feed, event: Event) -> aio_pika.Message:
 
 
 class RabbitBus:
-    """The bus of a mesh with several processes: see `mesh.messaging.events.EventBus`.
+    """Hands events to the processes of a mesh: see `mesh.messaging.events.EventBus`.
 
     Connects at the first use and again after every loss. aio-pika's own robust connection would
     declare the same exclusive queue again, which the broker refuses for as long as it takes the
@@ -100,7 +109,7 @@ class RabbitBus:
             raise RuntimeError("the broker's address is no URL such as amqp://user:password@host/")
         self._feed = feed
         self._local = LocalBus()
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: LRUCache[str, None] = LRUCache(SEEN_EVENTS)
         self._exchange: AbstractExchange | None = None
         self._lost = asyncio.Event()
         """Set when the connection, or the queue on it, is of no use any more."""
@@ -208,7 +217,7 @@ class RabbitBus:
         await exchange.publish(message, event.topic, mandatory=True, timeout=PUBLISH_SECONDS)
 
     def _refusal(self, error: BaseException, published: int) -> BaseException:
-        """What a failed send means for the batch; the error itself when it is a mistake of ours."""
+        """Returns what a failed send means for the batch; a mistake of ours stays what it is."""
         if isinstance(error, PublishError):
             # Our own queue takes everything: somebody has removed it or its binding.
             self._lost.set()
@@ -232,6 +241,4 @@ class RabbitBus:
         if identifier in self._seen:
             return
         self._seen[identifier] = None
-        if len(self._seen) > SEEN_EVENTS:
-            self._seen.popitem(last=False)
         self._local.hand_out(Event(identifier, message.routing_key or "", message.body))

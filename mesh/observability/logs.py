@@ -18,6 +18,11 @@ if _rich is not None:
 from mesh.contract.call import current_call  # noqa: E402
 from mesh.contract.redaction import redact_text  # noqa: E402
 
+__all__ = [
+    "configure",
+    "logger",
+]
+
 Event = MutableMapping[str, object]
 _KEPT = {"timestamp", "trace_id"}
 
@@ -41,7 +46,7 @@ def _redact(_: object, __: str, event: Event) -> Event:
 
 
 def _redacted(value: object) -> object:
-    """The value as it may be written: other objects become their texts, as in JSON they would."""
+    """Returns the value as it may be written: other objects become texts, as in JSON."""
     match value:
         case None | bool() | float():
             return value
@@ -99,6 +104,6 @@ def configure(service: str, level: str) -> None:
 
 
 def logger() -> structlog.stdlib.BoundLogger:
-    """The logger of the process."""
+    """Returns the logger of the process."""
     found: structlog.stdlib.BoundLogger = structlog.get_logger()
     return found

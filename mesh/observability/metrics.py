@@ -16,6 +16,12 @@ from mesh.settings import ServiceSettings
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
+__all__ = [
+    "NO_METRICS",
+    "SECONDS",
+    "Metrics",
+]
+
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bucket boundaries of durations, from one step of a work to the longest call."""
 NO_METRICS: Meter = NoOpMeter("mediq")
@@ -23,7 +29,7 @@ NO_METRICS: Meter = NoOpMeter("mediq")
 
 
 class Metrics:
-    """The meter of one process, and the page that shows it."""
+    """Holds the meter of one process, and serves the page that shows it."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Prepares; nothing listens before `start`.

@@ -14,6 +14,13 @@ from opentelemetry.trace import Span, SpanKind
 
 from mesh.contract.methods import Method
 
+__all__ = [
+    "configure",
+    "outgoing",
+    "served",
+    "trace_id",
+]
+
 _tracer = trace.get_tracer("mesh")
 
 
@@ -42,7 +49,7 @@ def configure(service: str, ratio: float, folder: Path) -> TracerProvider:
 
 @contextmanager
 def served(method: Method, metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Span]:
-    """The span of a call that this process serves, child of the caller's."""
+    """Opens the span of a call that this process serves, child of the caller's."""
     carrier = {key: value for key, value in metadata if key in ("traceparent", "tracestate")}
     with _tracer.start_as_current_span(
         method.path[1:],
@@ -60,13 +67,13 @@ def served(method: Method, metadata: Iterable[tuple[str, str | bytes]]) -> Itera
 
 
 def trace_id(span: Span) -> str:
-    """The trace's identifier, 32 hexadecimal digits; empty when nothing is traced."""
+    """Returns the trace's identifier, 32 hexadecimal digits; empty when nothing is traced."""
     context = span.get_span_context()
     return format(context.trace_id, "032x") if context.is_valid else ""
 
 
 def outgoing() -> Mapping[str, str]:
-    """The metadata that carries the running trace to another service."""
+    """Returns the metadata that carries the running trace to another service."""
     carrier: dict[str, str] = {}
     inject(carrier)
     return carrier

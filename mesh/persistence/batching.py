@@ -1,10 +1,17 @@
-"""Work that waits in lanes: what stands in one key at one moment is done together."""
+"""Work that waits by key: what waits with the same key at one moment is done together."""
 
 import asyncio
 import contextvars
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence, Sized
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
+
+__all__ = [
+    "ENOUGH",
+    "KeyedBatcher",
+]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -38,7 +45,7 @@ class KeyedBatcher(Generic[Item, Answer]):
         self._run = run
         self._max_batch = max_batch
         self._linger_seconds = linger_seconds
-        self._before: dict[Hashable, tuple[int, float]] = {}
+        self._before: LRUCache[Hashable, tuple[int, float]] = LRUCache(MAX_KEYS_REMEMBERED)
         self._waiting: dict[Hashable, list[tuple[Item, asyncio.Future[Answer]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,7 +87,7 @@ class KeyedBatcher(Generic[Item, Answer]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-            self._note(key, len(batch))
+            self._record_size(key, len(batch))
         del self._waiting[key]
 
     async def _gather(self, key: Hashable, waiting: Sized) -> None:
@@ -90,8 +97,6 @@ class KeyedBatcher(Generic[Item, Answer]):
         while len(waiting) < min(size, ENOUGH) and time.monotonic() < ends:
             await asyncio.sleep(POLL_SECONDS)
 
-    def _note(self, key: Hashable, size: int) -> None:
+    def _record_size(self, key: Hashable, size: int) -> None:
         if self._linger_seconds and size > 1:
-            if len(self._before) >= MAX_KEYS_REMEMBERED:
-                self._before.clear()
             self._before[key] = size, time.monotonic()

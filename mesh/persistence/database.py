@@ -21,6 +21,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from mesh.errors import unavailable
 
+__all__ = [
+    "Database",
+    "UtcDateTime",
+    "make_engine",
+]
+
 Result = TypeVar("Result")
 ATTEMPTS = 5
 """Tries of a unit of work that lost against another one."""
@@ -29,13 +35,13 @@ _LOST = {1205, 1213, 1020}
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):
-    """An aware UTC time with microseconds, stored without a zone."""
+    """Stores an aware UTC time with microseconds, without a zone."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime.datetime]:
-        """DATETIME(6) on MySQL, which would drop fractions otherwise."""
+        """Returns DATETIME(6) for MySQL, which would drop fractions otherwise."""
         if dialect.name == "mysql":
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime())
@@ -43,13 +49,13 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
     def process_bind_param(
         self, value: datetime.datetime | None, dialect: Dialect
     ) -> datetime.datetime | None:
-        """To UTC without a zone."""
+        """Returns the time in UTC without a zone."""
         return None if value is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
 
     def process_result_value(
         self, value: datetime.datetime | None, dialect: Dialect
     ) -> datetime.datetime | None:
-        """Back to an aware time."""
+        """Returns the time as an aware one."""
         return None if value is None else value.replace(tzinfo=datetime.UTC)
 
 
@@ -80,7 +86,7 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def make_engine(url: str, connections: int = 8) -> Engine:
-    """An engine for an SQLite, MySQL or MariaDB URL.
+    """Makes an engine for an SQLite, MySQL or MariaDB URL.
 
     MySQL runs at READ COMMITTED: REPEATABLE READ deadlocks when operators claim tickets.
 
@@ -114,7 +120,7 @@ def _lost_race(error: DBAPIError) -> bool:
 
 
 class Database:
-    """The database of one service."""
+    """Runs units of work on the database of one service."""
 
     def __init__(self, url: str, threads: int = 8) -> None:
         """Opens nothing yet.

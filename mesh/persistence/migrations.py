@@ -11,9 +11,15 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from mesh.persistence.database import make_engine
 
+__all__ = [
+    "config_for",
+    "run_env",
+    "upgrade",
+]
+
 
 def config_for(service: str, url: str) -> Config:
-    """The Alembic configuration of a service's package.
+    """Makes the Alembic configuration of a service's package.
 
     Args:
         service: Name of the package, such as queue_svc.
@@ -31,14 +37,14 @@ def upgrade(service: str, url: str, revision: str = "head") -> None:
 
 
 def _without_foreign_keys(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """A table of SQLite is changed by a copy, which takes the place of one that rows refer to."""
+    """Turns foreign keys off: SQLite changes a table by a copy that takes its place."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()
 
 
 def run_env(metadata: MetaData) -> None:
-    """What a service's migrations/env.py calls."""
+    """Runs the migrations; a service's migrations/env.py calls it."""
 
     def migrate(connection: Connection) -> None:
         context.configure(

@@ -21,16 +21,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.errors import MeshError
 from mesh.messaging.events import Event, NotPublished, Publisher, Unreadable
 from mesh.observability.logs import logger
 from mesh.observability.metrics import NO_METRICS
 from mesh.persistence.database import Database, UtcDateTime
 
+__all__ = [
+    "Outbox",
+    "OutboxMetrics",
+    "outbox_table",
+]
+
 BATCH = 100
 IDLE_SECONDS = 1.0
-"""How often the relay looks when nobody woke it: rows of a process that died."""
+"""How often the relay polls when nobody woke it: rows of a process that died."""
 RETRY_SECONDS = 1.0
 # A lock of the server belongs to a connection and ends with it. Its name stands for the database,
 # because the names of locks are shared by all databases of the server.
@@ -39,7 +45,7 @@ _RELEASE_LOCK = text("SELECT RELEASE_ALL_LOCKS()")
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
-    """The table of events that wait for publication, for the models of a service."""
+    """Makes the table of events that wait for publication, for the models of a service."""
     return Table(
         name,
         metadata,
@@ -57,7 +63,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 
 
 class OutboxMetrics:
-    """What the relay measures of itself."""
+    """Measures what the relay does."""
 
     def __init__(self, meter: Meter, name: str) -> None:
         """Makes the instruments of the outbox with this name."""
@@ -72,17 +78,17 @@ class OutboxMetrics:
         )
 
     def waiting(self, depth: int, lag_seconds: float) -> None:
-        """So many events wait, the oldest of them so long."""
+        """Records how many events wait, and the age of the oldest in seconds."""
         self._depth.set(depth)
         self._lag.set(lag_seconds)
 
     def published(self, count: int) -> None:
-        """The bus has taken events."""
+        """Records how many events the bus has taken."""
         self._published.add(count)
 
 
 class _Rows:
-    """The rows of the table, on the relay's side.
+    """Takes rows from the table, on the relay's side.
 
     Replicas share a table on MariaDB or MySQL. The one that holds the advisory lock reads,
     publishes and deletes; so what one connection committed before another is published in that
@@ -147,7 +153,12 @@ class Outbox:
     """Writes events in the caller's transaction and relays them to the bus."""
 
     def __init__(
-        self, table: Table, database: Database, bus: Publisher, meter: Meter = NO_METRICS
+        self,
+        table: Table,
+        database: Database,
+        bus: Publisher,
+        meter: Meter = NO_METRICS,
+        clock: Clock = utc_now,
     ) -> None:
         """Relays the rows of `table` to `bus`.
 
@@ -156,10 +167,12 @@ class Outbox:
             database: Where it is.
             bus: Takes the events.
             meter: Makes the instruments.
+            clock: Tells how old an event is.
         """
         self._table = table
         self._database = database
         self._bus = bus
+        self._clock = clock
         self._wake = asyncio.Event()
         self._metrics = OutboxMetrics(meter, table.name)
 
@@ -187,7 +200,7 @@ class Outbox:
         self._wake.set()
 
     async def depth(self) -> int:
-        """Events that wait."""
+        """Returns how many events wait."""
         query = select(func.count()).select_from(self._table)
         return await self._database.read(lambda session: session.execute(query).scalar_one())
 
@@ -237,7 +250,7 @@ class Outbox:
                 if taken is None:
                     return
                 events, positions, depth = taken
-                lag = (utc_now() - events[0].time).total_seconds() if events else 0.0
+                lag = (self._clock() - events[0].time).total_seconds() if events else 0.0
                 self._metrics.waiting(depth, lag)
                 if not events:
                     return

@@ -1,4 +1,4 @@
-"""Opens the way of one service into the audit trail."""
+"""Opens the recorder of one service's audit trail."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,16 @@ from mesh.persistence.database import Database
 from mesh.rpc.client import Channels
 from mesh.rpc.server import Server
 
+__all__ = [
+    "open_audit_recorder",
+    "to_user_svc",
+]
+
 
 def open_audit_recorder(
     server: Server, table: Table, database: Database, cipher: FieldCipher, send: Send
 ) -> AuditRecorder:
-    """The trail of a server: what its calls show is written down, and taken along from there.
+    """Opens the recorder of a server, and relays what it writes.
 
     Args:
         server: The server.
@@ -26,10 +31,10 @@ def open_audit_recorder(
         cipher: Encrypts events.
         send: Takes them into the trail.
     """
-    trail = AuditRecorder(table, database, cipher, send, server.meter)
-    server.pipeline.audit_recorder = trail
-    server.add_background_task(trail.relay)
-    return trail
+    recorder = AuditRecorder(table, database, cipher, send, server.meter)
+    server.pipeline.audit_recorder = recorder
+    server.add_background_task(recorder.relay)
+    return recorder
 
 
 def to_user_svc(channels: Channels) -> Send:

@@ -22,6 +22,14 @@ from mesh.identity.certificates import Identity, IdentityFiles, client_credentia
 from mesh.observability import telemetry
 from mesh.settings import address_of
 
+__all__ = [
+    "RETRY_POLICY",
+    "RETRY_THROTTLING",
+    "Channels",
+    "service_config",
+    "timeout_for",
+]
+
 MARGIN_SECONDS = 0.05
 """Kept back from the caller's deadline, to answer with an error instead of silence."""
 RETRY_POLICY = {
@@ -31,7 +39,9 @@ RETRY_POLICY = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+"""How gRPC retries a method that is marked safe."""
 RETRY_THROTTLING = {"maxTokens": 20, "tokenRatio": 0.1}
+"""When gRPC stops to retry: a server in trouble gets no more load."""
 RETIRE_SECONDS = 1 + max(method.deadline_seconds or 0 for method in methods().values())
 """How long a channel with an old certificate stays whole: longer than the longest deadline."""
 STREAM_SECONDS = 660.0
@@ -41,7 +51,7 @@ _OURS = (StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED, StatusCode.UN
 
 
 def service_config(server: str) -> str:
-    """The gRPC service config of one server: retries for the methods that are marked safe."""
+    """Makes the gRPC service config of one server: retries for the methods marked safe."""
     names = [
         {"service": method.service, "method": method.name}
         for method in methods_of(server)
@@ -57,7 +67,7 @@ def service_config(server: str) -> str:
 
 
 def timeout_for(method: Method) -> float | None:
-    """Seconds for an outgoing call: what the inbound one has left, at most the method's own.
+    """Returns the seconds of an outgoing call: those the inbound one has left, or fewer.
 
     Raises:
         MeshError: DEADLINE_EXCEEDED when nothing is left.
@@ -115,7 +125,7 @@ def _remote(error: grpc.aio.AioRpcError, method: Method) -> MeshError:
 
 
 class _Renewing(grpc.aio.Channel):
-    """A channel that opens a new one below itself when the certificate has changed.
+    """Opens a new channel below itself when the certificate has changed.
 
     gRPC for Python cannot give a channel another certificate, and stubs keep their channel for
     ever. A call stays on the channel on which it began.
@@ -198,7 +208,7 @@ class _Renewing(grpc.aio.Channel):
 
 
 class Channels:
-    """One channel a server, shared by all stubs of the process.
+    """Holds one channel a server, shared by all stubs of the process.
 
     When the files of the identity change, the next call opens a new channel; the old one is
     closed when the calls that began on it are over.
@@ -223,7 +233,7 @@ class Channels:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def to(self, server: str) -> grpc.aio.Channel:
-        """The channel to a server, by its name such as queue_svc."""
+        """Returns the channel to a server, by its name such as queue_svc."""
         if server not in self._channels:
             self._channels[server] = _Renewing(
                 self._files, lambda identity: self._open(server, identity)

@@ -5,9 +5,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from mesh.persistence.database import Database
 from mesh.rpc.server import Server
 
+__all__ = [
+    "open_database",
+]
+
 
 def open_database(server: Server) -> Database:
-    """The service's database: brought up to date, watched by readiness, closed at the end.
+    """Opens the service's database: brought up to date, watched by readiness, closed at the end.
 
     Raises:
         RuntimeError: The database cannot be migrated.

@@ -37,9 +37,21 @@ from mesh.observability.logs import logger
 if TYPE_CHECKING:
     from mesh.audit_trail.recorder import AuditRecorder
 
+__all__ = [
+    "Context",
+    "Handler",
+    "Metadata",
+    "Pipeline",
+    "as_mesh_error",
+    "is_coroutine_handler",
+]
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
+"""What gRPC gives a handler beside the request."""
 Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
+"""A registered method, with its serializers."""
 Metadata = Iterable[tuple[str, str | bytes]]
+"""Names and values of a call's metadata."""
 Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[Message, Context], AsyncIterator[Message]]
 LONGEST_ADDRESS = 45
@@ -50,14 +62,14 @@ SLOW_SHARE = 0.8
 
 @dataclass
 class Pipeline:
-    """The stages that need something: the verifier of tokens, the audit trail."""
+    """Takes every call through the stages before its handler."""
 
     verifier: TokenVerifier
     audit_recorder: AuditRecorder | None = None
     """None: the server has no method that shows personal data."""
 
     def wrap(self, method: Method, handler: Handler) -> Handler:
-        """The handler of one method behind all stages.
+        """Returns the handler of one method behind all stages.
 
         Raises:
             ValueError: The method streams its request, which no contract does.
@@ -91,7 +103,7 @@ class Pipeline:
                         response = await behavior(request, context)
                         if shows and self.audit_recorder is not None:
                             await self.audit_recorder.record_access(call, request, response)
-                    _note_slow(call)
+                    _warn_of_slow_call(call)
                     return response
                 except Exception as error:
                     await self._fail(error, call, request, context)
@@ -156,11 +168,11 @@ class Pipeline:
     ) -> NoReturn:
         if isinstance(error, grpc.aio.AbortError):
             raise error
-        told, path = as_mesh_error(error), call.method.path
+        refusal, path = as_mesh_error(error), call.method.path
         if self.audit_recorder is not None:
-            await self.audit_recorder.record_denied_call(call, request, told)
-        logger().info("call refused", method=path, code=told.kind.value, reason=told.reason)
-        status = rpc_status.to_status(to_status(told, call.trace_id))
+            await self.audit_recorder.record_denied_call(call, request, refusal)
+        logger().info("call refused", method=path, code=refusal.kind.value, reason=refusal.reason)
+        status = rpc_status.to_status(to_status(refusal, call.trace_id))
         await context.abort(status.code, status.details, status.trailing_metadata)
         raise AssertionError("abort returned")
 
@@ -172,14 +184,14 @@ def _address(metadata: Metadata) -> str:
     return ""
 
 
-def _note_slow(call: Call) -> None:
+def _warn_of_slow_call(call: Call) -> None:
     limit, left = call.method.deadline_seconds, call.remaining_seconds()
     if limit is not None and left is not None and left < limit * (1 - SLOW_SHARE):
         logger().warning("slow call", remaining_ms=int(left * 1000))
 
 
 def as_mesh_error(error: Exception) -> MeshError:
-    """What a caller is told; an error that nobody foresaw is logged and tells nothing."""
+    """Returns what a caller is told; logs an error that nobody foresaw, and tells nothing of it."""
     if isinstance(error, MeshError):
         return error
     if isinstance(error, TimeoutError):
@@ -191,5 +203,5 @@ def as_mesh_error(error: Exception) -> MeshError:
 
 
 def is_coroutine_handler(behavior: object) -> bool:
-    """Whether a handler is written for the event loop; others would block it."""
+    """Returns whether a handler is written for the event loop; others would block it."""
     return inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior)

@@ -5,7 +5,6 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import grpc
@@ -19,6 +18,7 @@ from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
 
 from mesh.backends import make_revocations
 from mesh.background import run_periodically, run_until_done
+from mesh.clock import Clock, utc_now
 from mesh.contract.authorization import require_policy
 from mesh.contract.methods import (
     MAX_MESSAGE_BYTES,
@@ -35,9 +35,15 @@ from mesh.observability.metrics import Metrics
 from mesh.rpc.pipeline import Handler, Pipeline, is_coroutine_handler
 from mesh.settings import ServiceSettings
 
+__all__ = [
+    "OPTIONS",
+    "Server",
+    "run",
+]
+
 Servicer = TypeVar("Servicer")
 CHECK_SECONDS = 2.0
-"""How often readiness is looked at."""
+"""How often readiness is checked."""
 SWITCH_SECONDS = 0.0005
 """How long a database thread may hold up the event loop; Python's default is 5 ms."""
 CHECK_TIMEOUT_SECONDS = 1.5
@@ -54,6 +60,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+"""Channel options of every server."""
 
 
 def _options(service: str) -> Sequence[tuple[str, int]]:
@@ -68,14 +75,14 @@ class _Collector:
         self.handlers: dict[str, dict[str, Handler]] = {}
 
     def add_generic_rpc_handlers(self, generic: object) -> None:
-        """Generated code calls this too; the named handlers say it all."""
+        """Ignores what generated code registers too; the named handlers say it all."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         self.handlers[service] = handlers
 
 
 def _external(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
-    """A method of a contract that is not ours, with the policy that ours would have."""
+    """Makes a method of a contract that is not ours, with the policy that ours would have."""
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     return Method(
         server=server,
@@ -92,21 +99,26 @@ def _external(server: str, service: str, name: str, callers: Sequence[Peer.Value
 
 
 class Server:
-    """One gRPC server with mTLS, health, reflection and the pipeline of every call."""
+    """Runs one gRPC server with mTLS, health, reflection and the pipeline of every call."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, clock: Clock = utc_now) -> None:
         """Prepares a server; nothing listens before `start`.
 
+        Args:
+            settings: The service's settings.
+            clock: Tells which tokens and certificates have ended.
+
         Raises:
-            FileNotFoundError: The key set is failing_checks.
+            FileNotFoundError: The key set is missing.
             KeyFolderError: The key set is damaged.
         """
         self.settings = settings
+        self._clock = clock
         self._server = grpc.aio.server(options=_options(settings.service))
-        self.revocations = make_revocations(settings.keys, settings.redis_url)
+        self.revocations = make_revocations(settings.keys, settings.redis_url, clock)
         """Access tokens that ended early; the account service adds to them."""
         self.pipeline = Pipeline(
-            TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked)
+            TokenVerifier(settings.keys / "jwks.json", self.revocations.revoked, clock)
         )
         """The stages of every call; a service with an audit trail gives it here."""
         self._health = health_aio.HealthServicer()
@@ -203,7 +215,7 @@ class Server:
         Raises:
             RuntimeError: The port, or that of the metrics, is taken; or a method shows personal
                 data and there is no audit trail.
-            FileNotFoundError: The certificate is failing_checks.
+            FileNotFoundError: The certificate is missing.
             IdentityError: The certificate is damaged.
         """
         settings = self.settings
@@ -229,7 +241,7 @@ class Server:
         await self._run_checks()
         work = (
             run_periodically(self._run_checks, CHECK_SECONDS, wait_first=True),
-            run_periodically(lambda: _warn_of_ends(identity), WARN_SECONDS),
+            run_periodically(lambda: _warn_of_ends(identity, self._clock), WARN_SECONDS),
             *(run_until_done(one, CHECK_SECONDS) for one in self._work),
         )
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -272,8 +284,8 @@ class Server:
         self.failing_checks = failing_checks
 
 
-async def _warn_of_ends(identity: IdentityFiles) -> None:
-    for name, end in identity.current().ending(datetime.now(UTC)).items():
+async def _warn_of_ends(identity: IdentityFiles, clock: Clock) -> None:
+    for name, end in identity.current().ending(clock()).items():
         logs.logger().warning("certificate ends soon", certificate=name, end=end.isoformat())
 
 
@@ -297,7 +309,7 @@ def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = Server(settings)
         await build(server)
-        # What start-up made stays: no collection looks at it again.
+        # What start-up made stays: no collection walks over it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

@@ -5,14 +5,25 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import uuid4
 
+from cachetools import LRUCache, TLRUCache
+
+from mesh.clock import Monotonic
+
+__all__ = [
+    "Cache",
+    "MemoryCache",
+    "get_or_load",
+]
+
 MAX_ENTRIES = 10_000
+"""Values, and generations, that a process remembers."""
 
 
 class Cache(Protocol):
-    """Short-lived copies of what can be looked up again."""
+    """Keeps values for a short time that can be looked up again."""
 
     async def get(self, key: str) -> bytes | None:
-        """The value; None when it is unknown, old, or the cache does not answer."""
+        """Returns the value; None when it is unknown, old, or the cache does not answer."""
         ...
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
@@ -24,11 +35,11 @@ class Cache(Protocol):
         ...
 
     async def generation(self, group: str) -> str | None:
-        """The present generation of a group of copies; None when the cache does not answer."""
+        """Returns the present generation of a group; None when the cache does not answer."""
         ...
 
     async def invalidate(self, group: str) -> None:
-        """Begins a new generation: no copy of the group counts any more."""
+        """Begins a new generation: no cached value of the group counts any more."""
         ...
 
     async def close(self) -> None:
@@ -39,15 +50,15 @@ class Cache(Protocol):
 async def get_or_load(
     cache: Cache, group: str, key: str, ttl_seconds: float, load: Callable[[], Awaitable[bytes]]
 ) -> bytes:
-    """A copy, or what is loaded now.
+    """Returns the cached value, or what is loaded now.
 
-    The generation is asked for before the load. So a copy of what was loaded before a change is
-    kept under a name that nobody looks up after the change's `bump`, whoever was faster.
+    The generation is asked for before the load. So what was loaded before a change is kept under
+    a name that nobody asks for after the change's `invalidate`, whoever was faster.
 
     Args:
-        cache: Keeps the copies.
+        cache: Keeps the values.
         group: What becomes old together; `cache.invalidate(group)` after a change of it.
-        key: Names the copy in its group.
+        key: Names the value in its group.
         ttl_seconds: Longest use, for the case that a change could not be told to the cache.
         load: Gives the value.
     """
@@ -63,41 +74,40 @@ async def get_or_load(
 
 
 class MemoryCache:
-    """A cache in the process."""
+    """Keeps values in the process."""
 
-    def __init__(self) -> None:
-        """An empty cache."""
-        self._entries: dict[str, tuple[float, bytes]] = {}
-        self._generations: dict[str, str] = {}
+    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+        """Makes an empty cache.
+
+        Args:
+            monotonic: Tells how old a value is.
+        """
+        self._entries: TLRUCache[str, tuple[float, bytes]] = TLRUCache(
+            MAX_ENTRIES, ttu=lambda _, entry, now: now + entry[0], timer=monotonic
+        )
+        self._generations: LRUCache[str, str] = LRUCache(MAX_ENTRIES)
 
     async def get(self, key: str) -> bytes | None:
-        """The value, unless its time is over."""
-        ends, value = self._entries.get(key, (0.0, b""))
-        if ends <= time.monotonic():
-            self._entries.pop(key, None)
-            return None
-        return value
+        """Returns the value, unless its time is over."""
+        found = self._entries.get(key)
+        return None if found is None else found[1]
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        """Keeps a value; when the cache is full, the oldest entry goes."""
-        if len(self._entries) >= MAX_ENTRIES:
-            del self._entries[next(iter(self._entries))]
-        self._entries[key] = (time.monotonic() + ttl_seconds, value)
+        """Keeps a value; when the cache is full, the one that was used longest ago goes."""
+        self._entries[key] = ttl_seconds, value
 
     async def delete(self, key: str) -> None:
         """Forgets a value."""
         self._entries.pop(key, None)
 
     async def generation(self, group: str) -> str | None:
-        """The generation; a new one when the group is not known."""
+        """Returns the generation; a new one when the group is not known."""
         if group not in self._generations:
             await self.invalidate(group)
         return self._generations[group]
 
     async def invalidate(self, group: str) -> None:
         """Begins a new generation."""
-        if len(self._generations) >= MAX_ENTRIES:
-            self._generations.clear()
         self._generations[group] = uuid4().hex
 
     async def close(self) -> None:

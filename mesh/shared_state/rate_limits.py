@@ -1,15 +1,25 @@
-"""Counters of the global rate limits, in the process or in Redis, and the words of both ends.
-
-The library `limits` was looked at: its asynchronous Redis storage pins redis below 8, it needs
-several round trips for each counter, and its storage in the process walks over all keys at each
-call. One script that counts everything at once is less.
-"""
+"""Counters of the global rate limits, in the process or in Redis, and the words of both ends."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from cachetools import TLRUCache
+
+from mesh.clock import Monotonic
+
+__all__ = [
+    "ADDRESS_KEY",
+    "DOMAIN",
+    "LIMIT_KEY",
+    "WINDOW_SECONDS",
+    "Count",
+    "Counters",
+    "Limit",
+    "MemoryCounters",
+]
 
 DOMAIN = "mediq"
 """Namespace of our limits in Envoy's protocol."""
@@ -20,11 +30,11 @@ ADDRESS_KEY = "masked_remote_address"
 WINDOW_SECONDS = 60
 """Length of a window. It begins with the first call that is counted in it."""
 MAX_WINDOWS = 50_000
-"""Windows that a process remembers; the one that ends first is forgotten first."""
+"""Windows that a process remembers; the one that was used longest ago is forgotten first."""
 
 
 class Limit(StrEnum):
-    """What is limited for all Envoys together."""
+    """Names what is limited for all Envoys together."""
 
     LOGIN = "LOGIN"
     UPLOAD = "UPLOAD"
@@ -33,7 +43,7 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True)
 class Count:
-    """A window after a call was counted."""
+    """Holds a window after a call was counted."""
 
     used: int
     """Calls in this window, those that were refused too."""
@@ -61,37 +71,39 @@ class Counters(Protocol):
         ...
 
 
-class MemoryCounters:
-    """Counters of one process."""
+@dataclass
+class _Window:
+    ends: float
+    used: int = 0
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is counted yet; `clock` gives seconds."""
-        self._clock = clock
-        self._windows: dict[str, tuple[float, int]] = {}
+
+class MemoryCounters:
+    """Counts calls in one process."""
+
+    def __init__(self, monotonic: Monotonic = time.monotonic) -> None:
+        """Has counted nothing yet.
+
+        Args:
+            monotonic: Tells when a window ends.
+        """
+        self._monotonic = monotonic
+        self._windows: TLRUCache[str, _Window] = TLRUCache(
+            MAX_WINDOWS, ttu=lambda _, window, __: window.ends, timer=monotonic
+        )
 
     async def count(self, keys: Sequence[tuple[str, int]], hits: int = 1) -> list[Count]:
         """Counts in the order of `keys`; there is no other task in between."""
-        now = self._clock()
+        now = self._monotonic()
         counts: list[Count] = []
         for key, limit in keys:
-            ends, used = self._windows.get(key, (0.0, 0))
-            if ends <= now:
-                # Written anew, so that the entries stay in the order in which they end.
-                self._windows.pop(key, None)
-                ends, used = now + WINDOW_SECONDS, 0
-                self._make_room(now)
-            self._windows[key] = (ends, used + hits)
-            counts.append(Count(used + hits, max(1, round((ends - now) * 1000))))
-            if used + hits > limit:
+            window = self._windows.get(key)
+            if window is None:
+                window = self._windows[key] = _Window(now + WINDOW_SECONDS)
+            window.used += hits
+            counts.append(Count(window.used, max(1, round((window.ends - now) * 1000))))
+            if window.used > limit:
                 break
         return counts
-
-    def _make_room(self, now: float) -> None:
-        while self._windows:
-            oldest = next(iter(self._windows))
-            if self._windows[oldest][0] > now and len(self._windows) < MAX_WINDOWS:
-                return
-            del self._windows[oldest]
 
     async def close(self) -> None:
         """Forgets everything."""

@@ -8,37 +8,50 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from mesh.clock import Monotonic
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.observability.logs import logger
+
+__all__ = [
+    "RedisCache",
+]
 
 Reply = TypeVar("Reply")
 PAUSE_SECONDS = 1.0
 """How long a Redis that did not answer is left alone: its time-out would slow every call."""
 GENERATION_SECONDS = 24 * 3600
-"""How long a group's generation outlives its last use. Copies live for seconds."""
+"""How long a group's generation outlives its last use. Values live for seconds."""
 
 
 class RedisCache:
-    """A cache shared by all replicas of a service."""
+    """Keeps values for all replicas of a service."""
 
-    def __init__(self, url: str, prefix: str, cipher: FieldCipher) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        cipher: FieldCipher,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
             prefix: Stands before every key.
-            cipher: Encrypts values for their key: whoever writes to Redis can take copies away and
+            cipher: Encrypts values for their key: whoever writes to Redis can take values away and
                 put older ones of the same key back, but not make one.
+            monotonic: Tells how long Redis is left alone.
         """
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=0.2, socket_connect_timeout=0.2
         )
         self._prefix = prefix
         self._cipher = cipher
+        self._monotonic = monotonic
         self._silent_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
-        """The value; None when Redis does not answer, or holds none that this service made."""
+        """Returns the value; None when Redis is silent, or holds none that this service made."""
         encrypted = await self._get(key)
         if encrypted is None:
             return None
@@ -59,7 +72,7 @@ class RedisCache:
         await self._ask(lambda: self._redis.delete(self._prefix + key))
 
     async def generation(self, group: str) -> str | None:
-        """The generation; a new one when Redis has lost the group's; None when it is silent."""
+        """Returns the generation; a new one when Redis has lost it; None when it is silent."""
         name = f"generation/{group}"
         found = await self._get(name)
         if found is None:
@@ -88,11 +101,11 @@ class RedisCache:
         )
 
     async def _ask(self, question: Callable[[], Awaitable[Reply]]) -> Reply | None:
-        if time.monotonic() < self._silent_until:
+        if self._monotonic() < self._silent_until:
             return None
         try:
             return await question()
         except RedisError as error:
-            self._silent_until = time.monotonic() + PAUSE_SECONDS
+            self._silent_until = self._monotonic() + PAUSE_SECONDS
             logger().warning("redis does not answer, going on without", error=type(error).__name__)
             return None

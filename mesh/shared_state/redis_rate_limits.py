@@ -8,8 +8,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from mesh.clock import Monotonic
 from mesh.observability.logs import logger
 from mesh.shared_state.rate_limits import WINDOW_SECONDS, Count, MemoryCounters
+
+__all__ = [
+    "RedisCounters",
+]
 
 ANSWER_SECONDS = 0.05
 """Time for an answer of Redis; less than Envoy waits for ours."""
@@ -36,17 +41,18 @@ return answer
 
 
 class RedisCounters:
-    """Counters that all replicas share.
+    """Counts calls for all replicas.
 
     While Redis does not answer, each replica counts for itself and begins at nought.
     """
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, monotonic: Monotonic = time.monotonic) -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
             prefix: Stands before every key.
+            monotonic: Tells when a window of this process ends, and how long Redis is left alone.
         """
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
@@ -59,12 +65,13 @@ class RedisCounters:
         self._redis = redis.asyncio.Redis.from_pool(pool)
         self._script = self._redis.register_script(COUNT)
         self._prefix = prefix
-        self._own = MemoryCounters()
+        self._own = MemoryCounters(monotonic)
+        self._monotonic = monotonic
         self._silent_until = 0.0
 
     async def count(self, keys: Sequence[tuple[str, int]], hits: int = 1) -> list[Count]:
         """Counts in Redis, or in this process while Redis does not answer."""
-        if time.monotonic() < self._silent_until:
+        if self._monotonic() < self._silent_until:
             return await self._own.count(keys, hits)
         limits = [limit for _, limit in keys]
         try:
@@ -73,7 +80,7 @@ class RedisCounters:
                 args=[hits, WINDOW_SECONDS * 1000, *limits],
             )
         except RedisError as error:
-            self._silent_until = time.monotonic() + PAUSE_SECONDS
+            self._silent_until = self._monotonic() + PAUSE_SECONDS
             logger().warning(
                 "redis does not answer, counting in this process", error=type(error).__name__
             )

@@ -12,8 +12,8 @@ from mesh.errors import MeshError, StatusCode, not_found
 from mesh.observability.logs import logger
 from mesh.rpc.client import Channels
 from mesh.shared_state.cache import Cache
-from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
 from queue_svc.domain.order import Rates
+from queue_svc.domain.rules import ELDERLY_AGE, ClassRules
 from queue_svc.domain.states import Priority, PriorityReason, ServiceKind
 from queue_svc.domain.tickets import Counter, Service
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
 STALE_SECONDS = 24 * 3600.0
-"""How long an old copy may stand in for an institution_svc that does not answer."""
+"""How long an old answer may stand in for an institution_svc that does not answer."""
 ANSWER_SECONDS = 0.5
-"""How long an answer is waited for when there is an old copy."""
+"""How long an answer is waited for when there is an old one."""
 STANDARD_MINUTES = 60
 """The wait that an outpatient service should not pass (Kepmenkes 129/2008)."""
 PAUSE_SECONDS = 5.0
-"""How long an old copy is used before institution_svc is asked again."""
+"""How long an old answer is used before institution_svc is asked again."""
 
 
 Facts = FacilityFacts | MeshError
@@ -36,15 +36,15 @@ answered without them."""
 
 
 class Facilities:
-    """Asks for the facts of facilities, and keeps copies for a while."""
+    """Asks for the facts of facilities, and keeps the answers for a while."""
 
     def __init__(self, channels: Channels, cache: Cache, fresh_seconds: float) -> None:
         """Asks over `channels`.
 
         Args:
             channels: Channels of this service.
-            cache: Keeps the copies.
-            fresh_seconds: How long a copy is used without asking.
+            cache: Keeps the answers.
+            fresh_seconds: How long an answer is used without asking.
         """
         self._stub: InstitutionServiceAsyncStub = InstitutionServiceStub(
             channels.to("institution_svc")
@@ -69,36 +69,36 @@ class Facilities:
         Args:
             institution_id: The facility.
             service_id: The service. Empty: the facility alone.
-            counter_id: A counter that a copy must know; otherwise it is too old.
+            counter_id: A counter that a cached answer must know; otherwise it is too old.
 
         Raises:
             MeshError: INSTITUTION_NOT_FOUND, SERVICE_NOT_FOUND, or UNAVAILABLE when there is
-                neither an answer nor a copy.
+                neither an answer nor a cached one.
         """
         key = f"{institution_id}/{service_id}"
-        copy = await self._cache.get(f"fresh/{key}")
-        if copy is not None:
-            known = FacilityFacts.FromString(copy)
+        cached = await self._cache.get(f"fresh/{key}")
+        if cached is not None:
+            known = FacilityFacts.FromString(cached)
             if not counter_id or any(one.id == counter_id for one in known.counters):
                 return known
-        copy = copy or await self._cache.get(f"stale/{key}")
+        cached = cached or await self._cache.get(f"stale/{key}")
         request = GetFacilityFactsRequest(institution_id=institution_id, service_id=service_id)
         try:
-            async with asyncio.timeout(None if copy is None else ANSWER_SECONDS):
+            async with asyncio.timeout(None if cached is None else ANSWER_SECONDS):
                 found = await self._stub.GetFacilityFacts(request)
         except (MeshError, TimeoutError) as error:
             if isinstance(error, MeshError) and error.kind is StatusCode.NOT_FOUND:
                 await self._cache.delete(f"fresh/{key}")
                 await self._cache.delete(f"stale/{key}")
                 raise
-            if copy is None:
+            if cached is None:
                 raise
             logger().warning("using an old copy of the facility's facts", error=str(error))
-            await self._cache.set(f"fresh/{key}", copy, PAUSE_SECONDS)
-            return FacilityFacts.FromString(copy)
-        copy = found.SerializeToString()
-        await self._cache.set(f"fresh/{key}", copy, self._fresh_seconds)
-        await self._cache.set(f"stale/{key}", copy, STALE_SECONDS)
+            await self._cache.set(f"fresh/{key}", cached, PAUSE_SECONDS)
+            return FacilityFacts.FromString(cached)
+        cached = found.SerializeToString()
+        await self._cache.set(f"fresh/{key}", cached, self._fresh_seconds)
+        await self._cache.set(f"stale/{key}", cached, STALE_SECONDS)
         return found
 
 

@@ -5,10 +5,10 @@ from functools import partial
 
 from mediq.queue.v1 import live_service_pb2 as requests
 
+from mesh.clock import Clock
 from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import Facility, FacilityDirectory
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.messages.boards import board_message
 from queue_svc.persistence.facility_queries import FacilityQueries
 
@@ -22,25 +22,25 @@ class Boards:
         directory: FacilityDirectory,
         cache: Cache,
         clock: Clock,
-        copy_seconds: float,
+        cache_seconds: float,
     ) -> None:
         """Reads in units of work.
 
         Args:
             units: Opens the queues.
             directory: Gives the days of facilities.
-            cache: Keeps copies.
+            cache: Keeps boards.
             clock: Gives the time.
-            copy_seconds: Longest use of a copy.
+            cache_seconds: Longest use of a cached board, in seconds.
         """
         self._units = units
         self._directory = directory
         self._cache = cache
         self._clock = clock
-        self._copy_seconds = copy_seconds
+        self._cache_seconds = cache_seconds
 
     async def get(self, institution_id: str) -> requests.Board:
-        """Returns the board of a facility, or a copy of it.
+        """Returns the board of a facility, which may be cached.
 
         Raises:
             MeshError: As `Facilities.facts`.
@@ -51,7 +51,7 @@ class Boards:
             self._cache,
             facility.institution_id,
             f"board/{'/'.join(days)}",
-            self._copy_seconds,
+            self._cache_seconds,
             partial(self._load, facility, days),
         )
         return requests.Board.FromString(found)

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import MeshError, StatusCode
 from queue_svc.adapters.facilities import Facts, counter_of, require_facts, service_of
 from queue_svc.application.group_commit import CommandResult, TicketCommand
-from queue_svc.domain.days import Clock
 from queue_svc.domain.states import Priority, Status
 from queue_svc.domain.tickets import ServiceKey, Ticket
 from queue_svc.messages.tickets import ticket_message

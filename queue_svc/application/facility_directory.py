@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mesh.clock import Clock
 from queue_svc.adapters.facilities import Facilities, counter_of
-from queue_svc.domain.days import Clock, active_days, parse_day, service_day
+from queue_svc.domain.days import active_days, parse_day, service_day
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.tickets import Service
 
@@ -15,7 +16,7 @@ Days = Callable[[], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Facility:
-    """A facility as boards and streams show it."""
+    """Describes a facility as boards and streams show it."""
 
     institution_id: str
     name: str
@@ -27,7 +28,7 @@ class FacilityDirectory:
     """Looks up facilities."""
 
     def __init__(self, facilities: Facilities, rules: Rules, clock: Clock) -> None:
-        """Asks institution_svc, or its copies.
+        """Asks institution_svc, or what is cached of it.
 
         Args:
             facilities: Gives the facts of facilities.

@@ -29,7 +29,7 @@ Outcome = messages.Ticket | MeshError
 
 @dataclass(frozen=True, kw_only=True)
 class TicketCommand:
-    """What is asked for, and by whom."""
+    """Says what is asked for, and by whom."""
 
     caller: str
     """Who asks; two callers may choose the same request_id."""
@@ -41,7 +41,7 @@ class TicketCommand:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What became of a command."""
+    """Says what became of a command."""
 
     outcome: Outcome
     touched: Sequence[Ticket] = ()
@@ -74,7 +74,7 @@ class GroupCommit:
             outbox: Takes events.
             recorder: Where changes are recorded for the audit trail.
             waiting_lists: Takes what was committed, so that it need not be read.
-            cache: Holds copies of what a change makes old.
+            cache: Holds values that a change makes old.
             publish_local: Takes what was committed, before the bus does.
         """
         self._units = units

@@ -6,12 +6,12 @@ from functools import partial
 from mediq.queue.v1 import ticket_service_pb2 as requests
 from sqlalchemy.orm import Session
 
+from mesh.clock import Clock
 from mesh.contract import pagination
 from mesh.idempotency import Idempotency, key_of
 from mesh.shared_state.cache import Cache
 from queue_svc.application.ticket_reads import describe_tickets, owner_key
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.messages.tickets import history_message
 from queue_svc.persistence.patient_tickets import PatientTickets
 
@@ -27,7 +27,7 @@ class PatientRights:
         Args:
             units: Opens the tickets.
             idempotency: Remembers the answers of erasures.
-            cache: Holds copies of who a ticket belongs to.
+            cache: Holds to whom a ticket belongs.
             clock: Gives the time.
         """
         self._units = units

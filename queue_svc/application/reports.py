@@ -6,11 +6,12 @@ from functools import partial
 
 from mediq.queue.v1 import report_service_pb2 as requests
 
+from mesh.clock import Clock
 from mesh.errors import invalid
 from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import FacilityDirectory
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock, days_between, parse_day, week_until
+from queue_svc.domain.days import days_between, parse_day, week_until
 from queue_svc.messages import reports
 from queue_svc.persistence.facility_queries import FacilityQueries
 
@@ -27,25 +28,25 @@ class Reports:
         directory: FacilityDirectory,
         cache: Cache,
         clock: Clock,
-        copy_seconds: float,
+        cache_seconds: float,
     ) -> None:
         """Reads in units of work.
 
         Args:
             units: Opens the queues.
             directory: Gives the days of facilities.
-            cache: Keeps copies.
+            cache: Keeps numbers.
             clock: Gives the time.
-            copy_seconds: Longest use of a copy.
+            cache_seconds: Longest use of cached numbers, in seconds.
         """
         self._units = units
         self._directory = directory
         self._cache = cache
         self._clock = clock
-        self._copy_seconds = copy_seconds
+        self._cache_seconds = cache_seconds
 
     async def now(self, institution_id: str) -> requests.QueueStats:
-        """Returns the numbers of a facility now, or a copy of them.
+        """Returns the numbers of a facility now, which may be cached.
 
         Raises:
             MeshError: As `Facilities.facts`.
@@ -55,7 +56,7 @@ class Reports:
             self._cache,
             institution_id,
             f"stats/{'/'.join(days)}",
-            self._copy_seconds,
+            self._cache_seconds,
             partial(self._load_now, institution_id, days, now),
         )
         return requests.QueueStats.FromString(found)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from mediq.queue.v1 import queue_pb2 as messages
 
+from mesh.clock import Clock
 from mesh.contract.call import Principal
 from mesh.persistence.batching import KeyedBatcher
 from queue_svc.adapters.facilities import Facilities
@@ -20,7 +21,6 @@ from queue_svc.application.change_ticket import (
 from queue_svc.application.group_commit import CommandResult, GroupCommit, Outcome
 from queue_svc.application.issue_ticket import IssueTicket, issue_tickets, permitted
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
 from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.persistence.ticket_repository import TicketRepository
 

@@ -9,6 +9,7 @@ from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from mesh.audit_trail.recorder import annotate
+from mesh.clock import Clock
 from mesh.contract import pagination
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import MeshError, StatusCode, not_found
@@ -16,11 +17,11 @@ from mesh.shared_state.cache import Cache, get_or_load
 from queue_svc.application.facility_directory import FacilityDirectory
 from queue_svc.application.paging import page_of
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
+from queue_svc.domain.checks import queue_empty
 from queue_svc.domain.estimates import WaitingList
 from queue_svc.domain.order import pick, rates_of
 from queue_svc.domain.states import Status
-from queue_svc.domain.tickets import ServiceKey, Ticket, queue_empty
+from queue_svc.domain.tickets import ServiceKey, Ticket
 from queue_svc.messages.tickets import (
     history_message,
     journey_message,
@@ -31,7 +32,7 @@ from queue_svc.persistence.ticket_queries import TicketQueries
 
 OWNER_SECONDS = 3600.0
 """How long a ticket's facility and patient are cached. Only an erasure changes the patient: it
-deletes the copy, but not one in the memory of another process."""
+deletes the cached value, but not one in the memory of another process."""
 
 
 def owner_key(ticket_id: str) -> str:
@@ -48,7 +49,7 @@ class TicketReads:
         directory: FacilityDirectory,
         cache: Cache,
         clock: Clock,
-        copy_seconds: float,
+        cache_seconds: float,
         *,
         fhir_export: bool,
     ) -> None:
@@ -57,16 +58,16 @@ class TicketReads:
         Args:
             units: Opens the tickets.
             directory: Gives the days of facilities.
-            cache: Keeps copies.
+            cache: Keeps positions and owners.
             clock: Gives the time.
-            copy_seconds: Longest use of a copy of a position.
+            cache_seconds: Longest use of a cached position, in seconds.
             fhir_export: Whether visits are given out as FHIR Encounters.
         """
         self._units = units
         self._directory = directory
         self._cache = cache
         self._clock = clock
-        self._copy_seconds = copy_seconds
+        self._cache_seconds = cache_seconds
         self._fhir_export = fhir_export
 
     async def find(self, scope: AccessScope, ticket_id: str) -> Ticket:
@@ -86,7 +87,7 @@ class TicketReads:
         return await self._units.read_tickets(scope, query_ticket, ticket_id, self._clock())
 
     async def position(self, scope: AccessScope, ticket_id: str) -> requests.TicketPosition:
-        """Returns the place of a ticket in its waiting list, or a copy of it.
+        """Returns the place of a ticket in its waiting list, which may be cached.
 
         Raises:
             MeshError: TICKET_NOT_FOUND.
@@ -99,7 +100,7 @@ class TicketReads:
             self._cache,
             institution_id,
             f"position/{ticket_id}",
-            self._copy_seconds,
+            self._cache_seconds,
             partial(self._load_position, ticket_id),
         )
         return requests.TicketPosition.FromString(found)

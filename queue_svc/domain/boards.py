@@ -9,7 +9,7 @@ from queue_svc.domain.tickets import Queue
 
 @dataclass(frozen=True)
 class Called:
-    """A call as a board shows it."""
+    """Describes a call as a board shows it."""
 
     ticket_id: str
     number: str
@@ -21,7 +21,7 @@ class Called:
 
 @dataclass(frozen=True)
 class ServiceBoard:
-    """One service on a board: its queues of the active days, and its calls, last one first."""
+    """Describes one service on a board: queues of the active days, and calls, last one first."""
 
     queues: tuple[Queue, ...]
     current: tuple[Called, ...]

@@ -1,8 +1,16 @@
 """What may be done to a ticket, and what is refused."""
 
-from mesh.errors import MeshError, failed_precondition, invalid
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable
+
+from mesh.errors import MeshError, StatusCode, failed_precondition, invalid
+from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import AT_COUNTER, TRANSITIONS, Priority, Status, targets
 from queue_svc.domain.tickets import Counter, Ticket
+
+QUOTA_WINDOW = datetime.timedelta(hours=1)
+"""The time in which a patient may take so many tickets without staff."""
 
 
 def check_move(ticket: Ticket, status: Status, reason: str) -> None:
@@ -89,3 +97,62 @@ def check_priority(priority: Priority, reason: str) -> None:
     """
     if priority is Priority.URGENT and not reason.strip():
         raise invalid("priority_reason", "say why it is urgent", "PRIORITY_REASON_REQUIRED")
+
+
+def active_ticket_exists(ticket_id: str) -> MeshError:
+    """Returns the error for a patient who is in this queue already."""
+    return MeshError(
+        "the patient has an open ticket of this service and day",
+        StatusCode.ALREADY_EXISTS,
+        "ACTIVE_TICKET_EXISTS",
+        resource=("ticket", ticket_id),
+    )
+
+
+def tickets_limited(retry_after_seconds: float) -> MeshError:
+    """Returns the error for a patient who has taken too many tickets."""
+    return MeshError(
+        "the patient has taken many tickets, wait before the next one",
+        StatusCode.RESOURCE_EXHAUSTED,
+        "TICKETS_LIMITED",
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def queue_empty() -> MeshError:
+    """Returns the error for a call when nobody waits."""
+    return MeshError("nobody waits", StatusCode.NOT_FOUND, "QUEUE_EMPTY")
+
+
+class TicketQuota:
+    """Counts the tickets that some patients took lately, whatever became of them.
+
+    Patients are not locked: those who take tickets of several services at the same moment may get
+    one more of each.
+    """
+
+    def __init__(
+        self, taken: Iterable[tuple[str, datetime.datetime]], now: datetime.datetime
+    ) -> None:
+        """Starts with what was taken before.
+
+        Args:
+            taken: Patient and time of each ticket within QUOTA_WINDOW before `now`, oldest first.
+            now: The moment.
+        """
+        self._now = now
+        self._times: dict[str, list[datetime.datetime]] = defaultdict(list)
+        for patient_id, time in taken:
+            self._times[patient_id].append(time)
+
+    def add(self, patient_id: str) -> None:
+        """Counts a ticket that is made now."""
+        self._times[patient_id].append(self._now)
+
+    def refusal(self, patient_id: str, rules: Rules) -> MeshError | None:
+        """Returns TICKETS_LIMITED with the time to wait, if the patient has taken all they may."""
+        times = self._times[patient_id]
+        if len(times) < rules.tickets_an_hour:
+            return None
+        free = times[-rules.tickets_an_hour] + QUOTA_WINDOW
+        return tickets_limited(max((free - self._now).total_seconds(), 0.001))

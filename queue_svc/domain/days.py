@@ -1,13 +1,10 @@
 """Facility-local days."""
 
 import datetime
-from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from mesh.errors import invalid
 
-Clock = Callable[[], datetime.datetime]
-"""Gives the time, aware."""
 OLDEST_YEAR, NEWEST_YEAR = 2000, 2199
 """Years that reports are asked for."""
 

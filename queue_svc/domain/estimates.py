@@ -73,7 +73,7 @@ DAY_SECONDS = 24 * 3600.0
 
 
 class Wait(NamedTuple):
-    """How long a patient will wait."""
+    """Says how long a patient will wait."""
 
     expected_seconds: int
     low_seconds: int
@@ -96,7 +96,7 @@ class Wait(NamedTuple):
 
 @dataclass(frozen=True)
 class WaitingList:
-    """Everyone who waits for one service at one moment."""
+    """Holds everyone who waits for one service at one moment."""
 
     classes: Mapping[Priority, Sequence[Waiting]]
     """Each class oldest first."""
@@ -217,7 +217,7 @@ class WaitingList:
 
     @cached_property
     def _newest(self) -> Mapping[str, tuple[Priority, int]]:
-        """Class and index of the last tickets: whoever asks first has just joined."""
+        """Returns class and index of the last tickets: whoever asks first has just joined."""
         return self._index(NEWEST)
 
     @cached_property

@@ -19,7 +19,7 @@ _LOST = frozenset({Status.NO_SHOW, Status.CANCELLED})
 
 @dataclass(frozen=True)
 class Task:
-    """One task of BPJS Antrean Online.
+    """Describes one task of BPJS Antrean Online.
 
     The ids are those of its web service `antrean/updatewaktu`: 1 waits for registration, 2 is
     being registered, 3 waits for the clinic, 4 is in the clinic, 5 waits for the pharmacy (out
@@ -34,7 +34,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Period:
-    """One entry of Encounter.statusHistory (FHIR R4)."""
+    """Describes one entry of Encounter.statusHistory (FHIR R4)."""
 
     status: str
     """Code of EncounterStatus: arrived, in-progress, finished or cancelled."""

@@ -15,7 +15,7 @@ TEN_MINUTES_MS = 600_000
 
 
 class Sample(IntEnum):
-    """A time that is measured."""
+    """Names a time that is measured."""
 
     WAIT = 1
     """From issue to first call."""
@@ -27,7 +27,7 @@ class Sample(IntEnum):
 
 @dataclass(frozen=True)
 class DayPart:
-    """A part of a queue's day."""
+    """Names a part of a queue's day."""
 
     hour: int
     """Facility-local hour in which it happened, 0 to 23."""
@@ -40,7 +40,7 @@ class DayPart:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change adds to the numbers of one part, or takes back."""
+    """Holds what a change adds to the numbers of one part, or takes back."""
 
     part: DayPart
     counts: Mapping[str, int]
@@ -110,7 +110,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Moment:
-    """What a service looks like now."""
+    """Describes what a service looks like now."""
 
     in_service: int
     """Tickets that a counter holds."""

@@ -17,7 +17,7 @@ ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast priority accumulates; only the proportions count."""
+    """Says how fast priority accumulates; only the proportions count."""
 
     high: float = 4.0
     normal: float = 2.0
@@ -31,7 +31,7 @@ class Rates:
 
 
 class Waiting(NamedTuple):
-    """Someone who waits, as far as the order depends on it. The smallest of a class is its head."""
+    """Names someone who waits, for the order of calling. The smallest of a class is its head."""
 
     queue_time: float
     """From when waiting counts, in seconds since the epoch (UTC)."""
@@ -106,9 +106,9 @@ def calling_blocks(
     # Lists of floats and indexes, no objects: the loop runs once for each call to come.
     kinds = [kind for kind in ACCUMULATING if classes.get(kind)]
     speeds = [rates.of(kind) for kind in kinds]
-    lines = [classes[kind] for kind in kinds]
+    members = [classes[kind] for kind in kinds]
     taken = [0] * len(kinds)
-    heads = [line[0][0] for line in lines]
+    heads = [oldest_first[0][0] for oldest_first in members]
     while len(kinds) > 1:
         moment = now + called * pace_seconds
         best, top = 0, -1.0
@@ -116,20 +116,20 @@ def calling_blocks(
             score = speeds[index] * (moment - head) if head < moment else 0.0
             if score > top:
                 best, top = index, score
-        line, first = lines[best], taken[best]
+        oldest_first, first = members[best], taken[best]
         size = 1
         if grain is not None and called >= 2 * grain:
-            size = min(called // grain, len(line) - first)
+            size = min(called // grain, len(oldest_first) - first)
         yield kinds[best], first, size, called
         called += size
         taken[best] = first + size
-        if first + size < len(line):
-            heads[best] = line[first + size][0]
+        if first + size < len(oldest_first):
+            heads[best] = oldest_first[first + size][0]
         else:
-            for column in (kinds, speeds, lines, taken, heads):
+            for column in (kinds, speeds, members, taken, heads):
                 del column[best]
     if kinds:
-        yield kinds[0], taken[0], len(lines[0]) - taken[0], called
+        yield kinds[0], taken[0], len(members[0]) - taken[0], called
 
 
 def rates_of(service: Service) -> Rates:

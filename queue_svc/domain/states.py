@@ -5,7 +5,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """State of a ticket, numbered as in the contracts."""
+    """Names the state of a ticket, numbered as in the contracts."""
 
     WAITING = 1
     CALLED = 2
@@ -18,7 +18,7 @@ class Status(IntEnum):
 
 
 class Priority(IntEnum):
-    """Priority class, numbered as in the contracts."""
+    """Names a priority class, numbered as in the contracts."""
 
     LOW = 1
     NORMAL = 2
@@ -27,7 +27,7 @@ class Priority(IntEnum):
 
 
 class PriorityReason(IntEnum):
-    """Why a ticket has its class, numbered as in the contracts."""
+    """Says why a ticket has its class, numbered as in the contracts."""
 
     NONE = 0
     ELDERLY = 1
@@ -38,7 +38,7 @@ class PriorityReason(IntEnum):
 
 
 class ServiceKind(IntEnum):
-    """What a service does, numbered as in the contracts."""
+    """Says what a service does, numbered as in the contracts."""
 
     REGISTRATION = 1
     CLINIC = 2
@@ -47,7 +47,7 @@ class ServiceKind(IntEnum):
 
 
 class TicketEventType(IntEnum):
-    """What happened to a ticket: the types of events, numbered as in the contracts."""
+    """Says what happened to a ticket: the types of events, numbered as in the contracts."""
 
     ISSUED = 1
     CALLED = 2

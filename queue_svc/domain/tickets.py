@@ -4,7 +4,6 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mesh.errors import MeshError, StatusCode
 from queue_svc.domain.states import (
     AT_COUNTER,
     FINAL,
@@ -26,7 +25,7 @@ ServiceKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter at which patients are served."""
+    """Names a counter at which patients are served."""
 
     id: str
     name: str
@@ -34,7 +33,7 @@ class Counter:
 
 @dataclass(frozen=True)
 class Service:
-    """What a queue must know about its service, as told by the facility."""
+    """Holds what a queue must know about its service, as told by the facility."""
 
     institution_id: str
     institution_name: str
@@ -63,7 +62,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Queue:
-    """The queue of one service on one facility-local day."""
+    """Describes the queue of one service on one facility-local day."""
 
     id: int
     service: Service
@@ -85,7 +84,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The wait that a patient was told with the ticket."""
+    """Holds the wait that a patient was told with the ticket."""
 
     wait_ms: int
     high_ms: int
@@ -94,7 +93,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Ticket:
-    """A queue ticket."""
+    """Describes a ticket as it is at one version."""
 
     id: str
     queue: Queue
@@ -148,7 +147,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a ticket."""
+    """Describes one change of a ticket."""
 
     status: Status
     """State after the change."""
@@ -166,7 +165,7 @@ class Change:
 
 @dataclass(frozen=True)
 class TicketChange:
-    """One change as it was written down."""
+    """Holds one change as it was written down."""
 
     act: TicketEventType
     version: int
@@ -177,7 +176,7 @@ class TicketChange:
 
 @dataclass(frozen=True)
 class ChangeLogEntry:
-    """One entry of a queue's change log. It names nobody."""
+    """Holds one entry of a queue's change log. It names nobody."""
 
     queue_id: int
     revision: int
@@ -287,31 +286,6 @@ def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
         service_ms=None,
         next_id="",
     )
-
-
-def active_ticket_exists(ticket_id: str) -> MeshError:
-    """Returns the error for a patient who is in this queue already."""
-    return MeshError(
-        "the patient has an open ticket of this service and day",
-        StatusCode.ALREADY_EXISTS,
-        "ACTIVE_TICKET_EXISTS",
-        resource=("ticket", ticket_id),
-    )
-
-
-def tickets_limited(retry_after_seconds: float) -> MeshError:
-    """Returns the error for a patient who has taken too many tickets."""
-    return MeshError(
-        "the patient has taken many tickets, wait before the next one",
-        StatusCode.RESOURCE_EXHAUSTED,
-        "TICKETS_LIMITED",
-        retry_after_seconds=retry_after_seconds,
-    )
-
-
-def queue_empty() -> MeshError:
-    """Returns the error for a call when nobody waits."""
-    return MeshError("nobody waits", StatusCode.NOT_FOUND, "QUEUE_EMPTY")
 
 
 def back_in(

@@ -18,7 +18,7 @@ from queue_svc.domain.tickets import ChangeLogEntry, Ticket, TicketChange
 from queue_svc.messages.routing_keys import routing_key
 
 _EVENTS = uuid.UUID("5c3c1c33-8f0b-4c0e-9a60-6a3b1f3f4b52")
-"""Namespace of event identifiers: the same change has the same one wherever it is told."""
+"""Namespace of event identifiers: the same change has the same one wherever it is published."""
 THREE = 3
 """People ahead at whom a patient is told to come."""
 

@@ -40,7 +40,7 @@ CALLS_SHOWN = 5
 
 
 class FacilityQueries(QueryBase):
-    """The queues of facilities that exist for one caller, in one unit of work."""
+    """Reads the queues of facilities that exist for one caller, in one unit of work."""
 
     def queues(self, institution_id: str, days: Collection[str]) -> list[Queue]:
         """Returns the queues of a facility, the older day first."""

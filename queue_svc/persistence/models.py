@@ -23,7 +23,7 @@ from queue_svc.domain.states import Priority, PriorityReason, ServiceKind, Statu
 
 
 class Base(DeclarativeBase):
-    """Models of the queue service."""
+    """Collects the models of the queue service."""
 
 
 IDEMPOTENCY = idempotency_table(Base.metadata)
@@ -33,7 +33,7 @@ _Key = BigInteger().with_variant(Integer, "sqlite")
 
 
 class QueueRow(Base):
-    """The queue of one service on one facility-local day; its lock orders all changes."""
+    """Holds the queue of one service on one facility-local day; its lock orders all changes."""
 
     __tablename__ = "queues"
     __table_args__ = (
@@ -70,7 +70,7 @@ class QueueRow(Base):
 
 
 class TicketRow(Base):
-    """A ticket. The update of a row names the version that it changes."""
+    """Holds a ticket. The update of a row names the version that it changes."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -118,7 +118,7 @@ class TicketRow(Base):
 
 
 class ChangeRow(Base):
-    """One change of a ticket; the first one is its issue.
+    """Holds one change of a ticket; the first one is its issue.
 
     The rows of a queue are its history: `revision` counts them without gap, so that whoever has
     seen one knows what comes after it.
@@ -171,7 +171,7 @@ class RollupRow(Base):
 
 
 class RollupSampleRow(Base):
-    """How often a time of one size was measured in one part of a queue's day."""
+    """Counts how often a time of one size was measured in one part of a queue's day."""
 
     __tablename__ = "rollup_samples"
 

@@ -20,7 +20,7 @@ CHUNK = 500
 
 
 class PatientTickets(TicketQueries):
-    """The tickets of one person, wherever they were issued, in one unit of work."""
+    """Reads and erases the tickets of one person, wherever they were issued."""
 
     def page(self, patient_id: str, token: str, size: int) -> tuple[list[Ticket], str]:
         """Returns tickets in any state, newest first, and the token of the next page.
@@ -58,7 +58,7 @@ class PatientTickets(TicketQueries):
 
         Each visit gets a name of its own in place of the account: its tickets still belong
         together, and no two visits do. The ground of the class goes, and so do reasons. Versions,
-        times and revisions stay, so that no copy of a queue has to be read again.
+        times and revisions stay, so that no snapshot of a queue has to be read again.
 
         Args:
             patient_id: The person's account.

@@ -41,7 +41,7 @@ HEADS = union_all(
 
 
 class QueryBase:
-    """What exists for one caller, in one unit of work."""
+    """Reads what exists for one caller, in one unit of work."""
 
     def __init__(
         self,

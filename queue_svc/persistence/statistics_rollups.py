@@ -48,7 +48,7 @@ _ADD_SAMPLES = _adding(RollupSampleRow.__table__, ["count"], [])
 
 
 class Rollups:
-    """What the changes of one unit of work add to the numbers."""
+    """Collects what the changes of one unit of work add to the numbers."""
 
     def __init__(self, session: Session) -> None:
         """Writes in `session`."""

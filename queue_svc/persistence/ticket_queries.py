@@ -18,7 +18,7 @@ from queue_svc.persistence.query_base import QueryBase
 
 
 class TicketQueries(QueryBase):
-    """The tickets that exist for one caller, in one unit of work."""
+    """Reads the tickets that exist for one caller, in one unit of work."""
 
     def get(self, ticket_id: str) -> Ticket:
         """Returns one ticket.
@@ -166,6 +166,40 @@ class TicketQueries(QueryBase):
             for row in self._session.execute(query)
             if row.day in active_days(now, row.time_zone, self._rules.carry_hours)
         ]
+
+    def open_in(self, queue_id: int, patients: Collection[str]) -> dict[str, str]:
+        """Returns the open tickets of patients in a queue, by patient."""
+        query = select(TICKET.c.open_patient_id, TICKET.c.id).where(
+            TICKET.c.queue_id == queue_id, TICKET.c.open_patient_id.in_(patients)
+        )
+        return {row[0]: row[1] for row in self._session.execute(query)}
+
+    def taken_since(
+        self, patients: Collection[str], moment: datetime.datetime
+    ) -> list[tuple[str, datetime.datetime]]:
+        """Returns patient and time of the tickets that patients took after a moment, in order."""
+        if not patients:
+            return []
+        query = (
+            select(TICKET.c.patient_id, TICKET.c.create_time)
+            .where(TICKET.c.patient_id.in_(patients), TICKET.c.create_time > moment)
+            .order_by(TICKET.c.create_time)
+        )
+        return [(row.patient_id, row.create_time) for row in self._session.execute(query)]
+
+    def class_times(self, ticket: Ticket, most: int) -> list[datetime.datetime]:
+        """Returns from when waiting counts for the first of a ticket's class in its queue."""
+        query = (
+            select(TICKET.c.queue_time)
+            .where(
+                TICKET.c.queue_id == ticket.queue.id,
+                TICKET.c.status == Status.WAITING,
+                TICKET.c.priority == ticket.priority,
+            )
+            .order_by(TICKET.c.queue_time, TICKET.c.sequence)
+            .limit(most)
+        )
+        return list(self._session.scalars(query))
 
     def _tickets(self, condition: Any) -> list[Ticket]:
         rows = self._session.execute(self._visible(select(TICKET)).where(condition)).all()

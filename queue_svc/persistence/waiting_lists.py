@@ -7,31 +7,25 @@ the database does not.
 
 import datetime
 import threading
-from bisect import bisect_left, insort
-from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from collections import defaultdict
+from collections.abc import Iterable
 
+from cachetools import LRUCache
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from queue_svc.domain.days import active_days, seconds_until
-from queue_svc.domain.estimates import (
-    ARRIVAL_WINDOW_SECONDS,
-    WaitingList,
-    arrival_rates,
-    service_seconds,
-)
-from queue_svc.domain.order import Waiting, rates_of
+from queue_svc.domain.days import active_days
+from queue_svc.domain.estimates import ARRIVAL_WINDOW_SECONDS, WaitingList
+from queue_svc.domain.order import Waiting
 from queue_svc.domain.rules import Rules
 from queue_svc.domain.states import Priority, Status, TicketEventType
-from queue_svc.domain.tickets import ChangeLogEntry, Queue, Service, ServiceKey, Ticket
+from queue_svc.domain.tickets import ChangeLogEntry, Service, ServiceKey, Ticket
+from queue_svc.domain.waiting_lists import QueueSnapshot, merged_list, waiting_of
 from queue_svc.persistence.mapping import CHANGE, TICKET, queue_of
 from queue_svc.persistence.models import QueueRow, TicketRow
 
 MAX_SNAPSHOTS = 500
-"""Queues that are kept; the one that was read longest ago goes first."""
+"""Queues that are kept; the one that was used longest ago goes first."""
 CATCH_UP = 2000
 """Changes that are replayed; who has missed more reads the whole queue."""
 CALLS = frozenset({TicketEventType.CALLED, TicketEventType.RECALLED})
@@ -39,82 +33,13 @@ RECENT = 2000
 """Changes among which open counters are looked for: a day's history is not read for them."""
 
 
-@dataclass
-class _Snapshot:
-    """The waiting tickets of one queue at one revision."""
-
-    revision: int
-    classes: dict[Priority, list[Waiting]] = field(
-        default_factory=lambda: {priority: [] for priority in Priority}
-    )
-    places: dict[str, Waiting] = field(default_factory=dict)
-    arrivals: dict[Priority, list[float]] = field(
-        default_factory=lambda: {priority: [] for priority in Priority}
-    )
-    """When tickets were issued, by their class now, oldest first."""
-    arrived: dict[str, tuple[float, Priority]] = field(default_factory=dict)
-    """The same by ticket, oldest first."""
-    since: float | None = None
-    """When the first ticket was issued; None when there was none."""
-    counters: dict[str, float] = field(default_factory=dict)
-    """Last call of each counter."""
-
-    def place(self, ticket_id: str, waiting: Waiting | None) -> None:
-        """Puts a ticket where it belongs now; None: it does not wait."""
-        old = self.places.pop(ticket_id, None)
-        if old is not None:
-            members = self.classes[old.priority]
-            del members[bisect_left(members, old)]
-        if waiting is not None:
-            self.places[ticket_id] = waiting
-            insort(self.classes[waiting.priority], waiting)
-
-    def arrive(self, ticket_id: str, priority: Priority, moment: float) -> None:
-        """Counts an arrival, once, for the class that the ticket has now."""
-        known = self.arrived.get(ticket_id)
-        if known is not None:
-            moment = known[0]
-            times = self.arrivals[known[1]]
-            del times[bisect_left(times, moment)]
-        self.arrived[ticket_id] = moment, priority
-        insort(self.arrivals[priority], moment)
-        if self.since is None:
-            self.since = moment
-
-    def forget(self, before: float) -> None:
-        """Drops the arrivals before a moment."""
-        for ticket_id in list(takewhile(lambda one: self.arrived[one][0] < before, self.arrived)):
-            del self.arrived[ticket_id]
-        for times in self.arrivals.values():
-            del times[: bisect_left(times, before)]
-
-    def change(
-        self,
-        ticket_id: str,
-        act: TicketEventType,
-        priority: Priority,
-        time: datetime.datetime,
-        waiting: Waiting | None,
-    ) -> None:
-        """Follows a change of a ticket; `waiting` says where it stands now."""
-        if act is TicketEventType.ISSUED or (
-            act is TicketEventType.UPDATED and ticket_id in self.arrived
-        ):
-            self.arrive(ticket_id, priority, time.timestamp())
-        self.place(ticket_id, waiting)
-
-    def call(self, counter_id: str, moment: float) -> None:
-        """Notes the call of a counter."""
-        self.counters[counter_id] = max(moment, self.counters.get(counter_id, 0.0))
-
-
 class WaitingListProjection:
-    """The waiting lists of all services that this process was asked about."""
+    """Keeps the waiting lists of all services that this process was asked about."""
 
     def __init__(self, rules: Rules) -> None:
         """Starts without a snapshot."""
         self._rules = rules
-        self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
+        self._snapshots: LRUCache[int, QueueSnapshot] = LRUCache(MAX_SNAPSHOTS)
         # Units of work run in threads.
         self._lock = threading.Lock()
 
@@ -141,12 +66,15 @@ class WaitingListProjection:
         for row in rows:
             groups[row.institution_id, row.service_id].append(row)
         with self._lock:
-            for row in rows:
-                self._refresh(session, row, now)
-            found = {key: self._waiting_list(days, now) for key, days in groups.items()}
-            while len(self._snapshots) > MAX_SNAPSHOTS:
-                self._snapshots.popitem(last=False)
-            return found
+            return {
+                key: merged_list(
+                    [queue_of(row) for row in days],
+                    [self._refreshed(session, row, now) for row in days],
+                    self._rules,
+                    now,
+                )
+                for key, days in groups.items()
+            }
 
     def committed(self, changes: Iterable[tuple[ChangeLogEntry, Ticket]]) -> None:
         """Takes what this process has just committed, so that it need not be read.
@@ -184,23 +112,23 @@ class WaitingListProjection:
         ).all()
         if not rows:
             return None
-        return _merged(
+        return merged_list(
             [queue_of(row) for row in rows],
             [self._load(session, row, now) for row in rows],
             self._rules,
             now,
         )
 
-    def _refresh(self, session: Session, row: QueueRow, now: datetime.datetime) -> None:
+    def _refreshed(self, session: Session, row: QueueRow, now: datetime.datetime) -> QueueSnapshot:
         snapshot = self._snapshots.get(row.id)
         if snapshot is None or row.revision - snapshot.revision > CATCH_UP:
-            self._snapshots[row.id] = self._load(session, row, now)
+            snapshot = self._snapshots[row.id] = self._load(session, row, now)
         elif row.revision > snapshot.revision:
             _catch_up(session, row.id, snapshot)
-        self._snapshots.move_to_end(row.id)
+        return snapshot
 
-    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> _Snapshot:
-        snapshot = _Snapshot(row.revision)
+    def _load(self, session: Session, row: QueueRow, now: datetime.datetime) -> QueueSnapshot:
+        snapshot = QueueSnapshot(row.revision)
         ticket = TICKET.c
         waiting = select(ticket.id, ticket.priority, ticket.queue_time, ticket.sequence).where(
             ticket.queue_id == row.id, ticket.status == Status.WAITING
@@ -234,16 +162,8 @@ class WaitingListProjection:
             snapshot.call(counter_id, call_time.timestamp())
         return snapshot
 
-    def _waiting_list(self, rows: Sequence[QueueRow], now: datetime.datetime) -> WaitingList:
-        return _merged(
-            [queue_of(row) for row in rows],
-            [self._snapshots[row.id] for row in rows],
-            self._rules,
-            now,
-        )
 
-
-def _catch_up(session: Session, queue_id: int, snapshot: _Snapshot) -> None:
+def _catch_up(session: Session, queue_id: int, snapshot: QueueSnapshot) -> None:
     change, ticket = CHANGE.c, TICKET.c
     missed = (
         select(
@@ -270,57 +190,3 @@ def _catch_up(session: Session, queue_id: int, snapshot: _Snapshot) -> None:
         snapshot.change(row.id, TicketEventType(row.act), priority, row.time, waiting)
         if row.act in CALLS and row.counter_id is not None:
             snapshot.call(row.counter_id, row.time.timestamp())
-
-
-def _merged(
-    queues: Sequence[Queue], snapshots: Sequence[_Snapshot], rules: Rules, now: datetime.datetime
-) -> WaitingList:
-    """Merges the queues of a service around midnight, the older day first."""
-    moment = now.timestamp()
-    newest = queues[-1]
-    for snapshot in snapshots:
-        snapshot.forget(moment - ARRIVAL_WINDOW_SECONDS)
-    arrivals: Mapping[Priority, Sequence[float]] = snapshots[-1].arrivals
-    if len(snapshots) > 1:
-        arrivals = {
-            priority: sorted(time for snapshot in snapshots for time in snapshot.arrivals[priority])
-            for priority in Priority
-        }
-    opened = moment - rules.counter_window.total_seconds()
-    counters = {
-        counter
-        for snapshot in snapshots
-        for counter, called in snapshot.counters.items()
-        if called >= opened
-    }
-    since = [snapshot.since for snapshot in snapshots if snapshot.since is not None]
-    return WaitingList(
-        classes=_classes(snapshots),
-        rates=rates_of(newest.service),
-        now=moment,
-        service_seconds=service_seconds(newest),
-        counters=max(1, len(counters)),
-        arrival_rates=arrival_rates(arrivals, moment, min(since, default=moment)),
-        open_seconds=seconds_until(now, newest.service.time_zone, newest.service.closes),
-        last_called_number=max(queues, key=last_call).last_called_number,
-    )
-
-
-def _classes(snapshots: Collection[_Snapshot]) -> Mapping[Priority, Sequence[Waiting]]:
-    if len(snapshots) == 1:
-        (only,) = snapshots
-        return {priority: tuple(members) for priority, members in only.classes.items()}
-    return {
-        priority: sorted(one for snapshot in snapshots for one in snapshot.classes[priority])
-        for priority in Priority
-    }
-
-
-def waiting_of(ticket: Ticket) -> Waiting:
-    """Returns a waiting ticket as far as the order depends on it."""
-    return Waiting(ticket.queue_time.timestamp(), ticket.sequence, ticket.id, ticket.priority)
-
-
-def last_call(queue: Queue) -> datetime.datetime:
-    """Returns when a queue was last called from; long ago when never."""
-    return queue.last_call_time or datetime.datetime.min.replace(tzinfo=datetime.UTC)

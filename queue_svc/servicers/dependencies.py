@@ -16,7 +16,7 @@ from queue_svc.streaming.stream_service import StreamService
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The use cases and the streams."""
+    """Holds the use cases and the streams."""
 
     commands: TicketCommandHandler
     tickets: TicketReads

@@ -46,7 +46,7 @@ class TicketServicer(TicketServiceServicer):
             request=request,
             institution_id=request.institution_id,
             service_id=request.service_id,
-            patient_id=request.patient_id.lower(),
+            patient_id=request.patient_id,
             priority=Priority(request.priority) if request.priority else None,
             reason=request.priority_reason,
             grounds=[PriorityReason(ground) for ground in request.priority_grounds],
@@ -62,7 +62,7 @@ class TicketServicer(TicketServiceServicer):
             request=request,
             institution_id=request.institution_id,
             service_id=request.service_id,
-            patient_id=request.patient_id.lower(),
+            patient_id=request.patient_id,
             age_years=request.age_years,
             unattended=True,
         )
@@ -192,13 +192,13 @@ class TicketServicer(TicketServiceServicer):
         self, request: requests.ListPatientTicketsRequest, context: Context
     ) -> requests.ListPatientTicketsResponse:
         return await self._patients.list_tickets(
-            request.patient_id.lower(), request.page_token, request.page_size
+            request.patient_id, request.page_token, request.page_size
         )
 
     async def ErasePatientTickets(
         self, request: requests.ErasePatientTicketsRequest, context: Context
     ) -> requests.ErasePatientTicketsResponse:
-        return await self._patients.erase(SERVICE, request.patient_id.lower(), request)
+        return await self._patients.erase(SERVICE, request.patient_id, request)
 
     async def _move(
         self,

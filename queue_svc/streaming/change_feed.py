@@ -33,7 +33,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EncodedEvent:
-    """A change as the boards of a facility get it."""
+    """Holds a change as the boards of a facility get it."""
 
     entry: ChangeLogEntry
     seen: Mapping[int, int]
@@ -63,7 +63,7 @@ def change_message(entry: ChangeLogEntry, seen: Mapping[int, int]) -> WatchQueue
 
 @dataclass(eq=False)
 class _FacilityLog:
-    """What happened at a facility since somebody follows it."""
+    """Holds what happened at a facility since somebody follows it."""
 
     days: Days
     seen: dict[int, int] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def _event(event: Event) -> TicketEvent:
 
 
 class Subscriber:
-    """One stream that follows a facility."""
+    """Follows a facility for one stream."""
 
     def __init__(self, facility: _FacilityLog) -> None:
         """Begins behind what the facility's log holds now."""
@@ -135,7 +135,7 @@ class Subscriber:
 
 
 class ChangeFeed:
-    """The facilities that streams of this process follow."""
+    """Follows the facilities that streams of this process show."""
 
     def __init__(self, units: UnitsOfWork, bus: EventBus, cache: Cache) -> None:
         """Reads in units of work when the bus says so.
@@ -143,7 +143,7 @@ class ChangeFeed:
         Args:
             units: Opens the change log.
             bus: Says that something happened.
-            cache: Copies of a facility's state become old with an event, whoever made it.
+            cache: What it has of a facility becomes old with an event, whoever made it.
         """
         self._units = units
         self._bus = bus

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from mediq.queue.v1.event_pb2 import TicketEvent
 from mediq.queue.v1.live_service_pb2 import Heartbeat, StreamEnd, WatchEventsResponse
 
-from mesh.clock import timestamp
+from mesh.clock import Clock, timestamp
 from mesh.errors import invalid
 from mesh.messaging.events import GAP, Event, EventBus, Subscription
-from queue_svc.domain.days import Clock
 
 ALL = "#"
 MAX_WORDS = 9

@@ -7,9 +7,8 @@ cursor in every message lets a client go on where it was, here or at another rep
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import reduce
 from typing import TypeVar
 
 from mediq.queue.v1 import queue_pb2 as messages
@@ -21,30 +20,20 @@ from mediq.queue.v1.live_service_pb2 import (
     WatchTicketResponse,
 )
 
-from mesh.clock import timestamp
-from mesh.contract.access_scope import AccessScope
-from mesh.errors import MeshError, StatusCode, not_found
+from mesh.clock import Clock, timestamp
+from mesh.errors import MeshError, StatusCode
 from mesh.observability.logs import logger
-from mesh.persistence.batching import KeyedBatcher
 from queue_svc.application.facility_directory import Facility
 from queue_svc.application.unit_of_work import UnitsOfWork
-from queue_svc.domain.days import Clock
-from queue_svc.domain.estimates import WaitingList
-from queue_svc.domain.tickets import Service, Ticket, as_issued, changed
+from queue_svc.domain.tickets import Ticket
 from queue_svc.messages.tickets import THREE, ticket_message
-from queue_svc.persistence.ticket_queries import TicketQueries
 from queue_svc.streaming.change_feed import (
     ChangeFeed,
     change_message,
     cursor_of,
     parse_cursor,
 )
-from queue_svc.streaming.stream_queries import (
-    MISSED,
-    query_board_state,
-    query_counter_state,
-    query_missed,
-)
+from queue_svc.streaming.stream_reader import StreamReader
 from queue_svc.streaming.stream_session import StreamSession, end
 
 MOST_STREAMS = 5000
@@ -76,17 +65,12 @@ class StreamService:
             clock: Gives the time.
             heartbeat_seconds: Longest silence of a stream.
         """
-        self._units = units
         self._feed = feed
         self._draining = draining
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._streams = 0
-        # An event wakes everyone who watches a queue: what they ask for is read together.
-        self._tickets: KeyedBatcher[str, Ticket] = KeyedBatcher(self._read_tickets, MISSED)
-        self._waiting_lists: KeyedBatcher[Service, WaitingList | None] = KeyedBatcher(
-            self._read_waiting_lists, MISSED
-        )
+        self._reader = StreamReader(units, clock)
 
     async def watch_queue(
         self, facility: Facility, service_id: str, cursor: str
@@ -101,19 +85,9 @@ class StreamService:
         async with self._session(facility, math.inf) as stream:
             days = facility.days()
             seen = parse_cursor(cursor)
-            missed = (
-                None
-                if seen is None
-                else await self._units.read_facility(
-                    facility.institution_id,
-                    query_missed,
-                    facility.institution_id,
-                    days,
-                    seen,
-                )
-            )
+            missed = None if seen is None else await self._reader.missed(facility, days, seen)
             if seen is None or missed is None:
-                first, seen = await self._board(facility, service_id)
+                first, seen = await self._reader.board(facility, service_id)
                 yield first
             else:
                 for entry in missed:
@@ -134,7 +108,7 @@ class StreamService:
                     return
                 if facility.days() != days:
                     days = facility.days()
-                    first, seen = await self._board(facility, service_id)
+                    first, seen = await self._reader.board(facility, service_id)
                     yield first
                 if not await stream.wait():
                     heartbeat = Heartbeat(send_time=timestamp(self._clock()))
@@ -158,9 +132,9 @@ class StreamService:
             touched, woken = True, True
             while True:
                 if touched:
-                    ticket = await self._tickets.submit("all", ticket.id)
-                waiting_list = await self._waiting_list(ticket)
-                for passed in await self._passed(shown, ticket):
+                    ticket = await self._reader.ticket(ticket.id)
+                waiting_list = await self._reader.waiting_list(ticket)
+                for passed in await self._reader.versions_between(shown, ticket):
                     yield _ticket_update(ticket_message(passed, None))
                 update = _ticket_update(ticket_message(ticket, waiting_list))
                 if update.cursor != cursor:
@@ -195,15 +169,7 @@ class StreamService:
             changed_here, woken = True, True
             while True:
                 if changed_here:
-                    state = await self._units.read_tickets(
-                        AccessScope(institution_id=facility.institution_id),
-                        query_counter_state,
-                        facility.institution_id,
-                        service_id,
-                        counter_id,
-                        facility.days(),
-                        self._clock(),
-                    )
+                    state = await self._reader.counter_state(facility, service_id, counter_id)
                     now = _digest(state)
                     if now != cursor:
                         cursor = now
@@ -249,49 +215,6 @@ class StreamService:
             if stream.end_reason() or any(entry.service_id == place for entry in entries):
                 return False, True
         return False, False
-
-    async def _waiting_list(self, ticket: Ticket) -> WaitingList | None:
-        if not ticket.waits:
-            return None
-        return await self._waiting_lists.submit("all", ticket.queue.service)
-
-    async def _passed(self, shown: int | None, ticket: Ticket) -> Sequence[Ticket]:
-        """Returns the states between the version that was shown and the one that is seen now."""
-        if shown is None or ticket.version <= shown + 1:
-            return ()
-        history = await self._units.read_tickets(AccessScope(), TicketQueries.history, ticket.id)
-        first = as_issued(ticket, history[0].priority)
-        changes = [one.change for one in history[1:]]
-        return [
-            reduce(changed, changes[: version - 1], first)
-            for version in range(shown + 1, ticket.version)
-        ]
-
-    async def _board(
-        self, facility: Facility, service_id: str
-    ) -> tuple[WatchQueueResponse, dict[int, int]]:
-        """Reads the board and the revisions at which it is right."""
-        return await self._units.read_facility(
-            facility.institution_id,
-            query_board_state,
-            facility,
-            facility.days(),
-            service_id,
-            self._clock(),
-        )
-
-    async def _read_tickets(self, identifiers: Sequence[str]) -> Sequence[Ticket | Exception]:
-        read = await self._units.read_tickets(AccessScope(), TicketQueries.by_ids, identifiers)
-        found = {one.id: one for one in read}
-        return [found.get(one) or not_found("ticket", one) for one in identifiers]
-
-    async def _read_waiting_lists(
-        self, services: Sequence[Service]
-    ) -> Sequence[WaitingList | None]:
-        found = await self._units.read_tickets(
-            AccessScope(), TicketQueries.waiting_lists, services, self._clock()
-        )
-        return [found.get(service.key) for service in services]
 
 
 async def ended(

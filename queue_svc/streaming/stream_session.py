@@ -14,7 +14,7 @@ LIFE_SECONDS = 600.0
 
 
 class StreamSession:
-    """The clockwork of one stream."""
+    """Keeps the times of one stream."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The way into the audit trail, through a real server of the kit."""
+"""The recorder of the audit trail, through a real server of the kit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Running:
     accounts: Accounts
     collector: Collector
     database: Database
-    trail: AuditRecorder
+    recorder: AuditRecorder
     stub: UserServiceAsyncStub
 
     def admin(self) -> Metadata:
@@ -133,15 +133,15 @@ async def running(
     collector, made = Collector(), []
 
     async def build(server: Server) -> None:
-        trail = open_audit_recorder(server, AUDIT, database, cipher, collector.take)
-        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, database, trail))
-        made.append((trail, accounts))
+        recorder = open_audit_recorder(server, AUDIT, database, cipher, collector.take)
+        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, database, recorder))
+        made.append((recorder, accounts))
         server.add(partly("mediq.user.v1.UserService"), accounts)
 
     settings = Settings(home=mesh.home, port=0, drain_seconds=0.2)
     async with mesh.serve(settings, build), mesh.channel("user_svc") as channel:
-        trail, accounts = made[0]
-        yield Running(mesh, accounts, collector, database, trail, UserServiceStub(channel))
+        recorder, accounts = made[0]
+        yield Running(mesh, accounts, collector, database, recorder, UserServiceStub(channel))
     await database.close()
 
 
@@ -233,7 +233,7 @@ async def test_a_refused_person_is_written_down_once_a_session(running: Running)
 
 
 async def test_a_refused_request_cannot_stop_the_trail(running: Running) -> None:
-    """Who may not call is refused before anybody looks at what the request says."""
+    """Who may not call is refused before anybody reads the request."""
     patient = running.mesh.token(scope=Scope.SCOPE_TICKETS)
     absurd = requests.RevealNikRequest(id="' OR 1=1", reason="x" * 10_000)
     call = running.stub.RevealNik(absurd, metadata=patient)
@@ -351,9 +351,9 @@ async def test_a_server_that_shows_data_needs_a_trail(mesh: Mesh) -> None:
 def test_messages_tell_what_their_fields_say() -> None:
     person, facility = uid(), uid()
     answer = requests.ListUsersResponse(users=[User(id=person.upper(), institution_id=facility)])
-    told = subjects_of([requests.RevealNikRequest(id=person, reason="sebab"), answer])
-    assert (list(told.persons), list(told.institutions)) == ([person], [facility])
-    assert told.reason == "sebab"
+    subjects = subjects_of([requests.RevealNikRequest(id=person, reason="sebab"), answer])
+    assert (list(subjects.persons), list(subjects.institutions)) == ([person], [facility])
+    assert subjects.reason == "sebab"
 
 
 def test_a_command_says_who_ran_it() -> None:
@@ -380,11 +380,11 @@ async def test_a_caller_that_is_not_the_edge_has_no_address(mesh: Mesh, running:
 
 async def test_nothing_is_written_outside_of_a_call(running: Running) -> None:
     annotate(persons=[uid()])
-    await running.database.write(lambda session: running.trail.record_change(session, None))
+    await running.database.write(lambda session: running.recorder.record_change(session, None))
     assert await running.written() == 0
 
 
 async def test_a_record_fails_when_the_database_does(running: Running) -> None:
     await running.database.close()
     with pytest.raises((MeshError, RuntimeError)):
-        await running.trail.record(command_event("user_svc", "x", CHANGE))
+        await running.recorder.record(command_event("user_svc", "x", CHANGE))

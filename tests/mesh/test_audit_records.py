@@ -1,10 +1,9 @@
-"""What the way into the audit trail writes, and when: how long an access stands, who hangs up."""
+"""What the audit recorder writes, and when: how long an access stands, who hangs up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,6 @@ from mediq.user.v1.user_pb2 import User
 from sqlalchemy import MetaData, event, select, update
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail import recorder as module
 from mesh.audit_trail.recorder import (
     ACCESS_SECONDS,
     AuditRecorder,
@@ -58,12 +56,13 @@ async def database(database_url: str) -> AsyncIterator[Held]:
     await opened.close()
 
 
-@pytest.fixture
-def trail(database: Held) -> AuditRecorder:
-    async def send(_: object) -> None:
-        raise AssertionError("nothing is sent here")
+async def nowhere(_: object) -> None:
+    raise AssertionError("nothing is sent here")
 
-    return AuditRecorder(AUDIT, database, CIPHER, send)
+
+@pytest.fixture
+def recorder(database: Held) -> AuditRecorder:
+    return AuditRecorder(AUDIT, database, CIPHER, nowhere)
 
 
 def call(method: str = "GetUser") -> Call:
@@ -78,10 +77,10 @@ def refused() -> AuditEvent:
 
 
 async def show(
-    trail: AuditRecorder, looking: Call, person: str, institution_id: str = FACILITY
+    recorder: AuditRecorder, seeing: Call, person: str, institution_id: str = FACILITY
 ) -> None:
     answer = User(id=person, institution_id=institution_id)
-    await trail.record_access(looking, requests.GetUserRequest(id=person), answer)
+    await recorder.record_access(seeing, requests.GetUserRequest(id=person), answer)
 
 
 async def written(database: Database) -> list[AuditEvent]:
@@ -95,7 +94,7 @@ async def written(database: Database) -> list[AuditEvent]:
 
 
 async def test_an_access_stands_from_its_time_and_not_from_its_writing(
-    trail: AuditRecorder, database: Held, monkeypatch: pytest.MonkeyPatch
+    database: Held,
 ) -> None:
     """Whoever asks for a window counts ACCESS_SECONDS from the time in the event."""
     now = [1000.0]
@@ -103,44 +102,44 @@ async def test_an_access_stands_from_its_time_and_not_from_its_writing(
     def slow() -> None:
         now[0] += 4
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    looking, person = call(), str(uuid4())
+    recorder = AuditRecorder(AUDIT, database, CIPHER, nowhere, monotonic=lambda: now[0])
+    seeing, person = call(), str(uuid4())
     database.before = slow
-    await show(trail, looking, person)
+    await show(recorder, seeing, person)
     now[0] = 1000.0 + ACCESS_SECONDS - 1
-    await show(trail, looking, person)
+    await show(recorder, seeing, person)
     assert len(await written(database)) == 1
     now[0] = 1000.0 + ACCESS_SECONDS + 1
-    await show(trail, looking, person)
+    await show(recorder, seeing, person)
     assert len(await written(database)) == 2
 
 
-async def test_the_same_person_at_two_facilities(trail: AuditRecorder, database: Held) -> None:
+async def test_the_same_person_at_two_facilities(recorder: AuditRecorder, database: Held) -> None:
     """Each facility's administrator asks only for what belongs to it."""
-    looking, person, other = call(), str(uuid4()), str(uuid4())
+    seeing, person, other = call(), str(uuid4()), str(uuid4())
     for institution_id in (FACILITY, other, FACILITY, other):
-        await show(trail, looking, person, institution_id)
+        await show(recorder, seeing, person, institution_id)
     assert [one.institution_id for one in await written(database)] == [FACILITY, other]
 
 
-async def test_a_long_list_is_one_transaction(trail: AuditRecorder, database: Held) -> None:
+async def test_a_long_list_is_one_transaction(recorder: AuditRecorder, database: Held) -> None:
     people = [str(uuid4()) for _ in range(1200)]
     commits: list[object] = []
     event.listen(database.engine, "commit", commits.append)
     answer = requests.ListUsersResponse(users=[User(id=one) for one in people])
-    await trail.record_access(call("ListUsers"), requests.ListUsersRequest(), answer)
+    await recorder.record_access(call("ListUsers"), requests.ListUsersRequest(), answer)
     assert len(commits) == 1
     events = await written(database)
     assert [person for one in events for person in one.person_ids] == people
 
 
-async def test_who_hangs_up_is_written_down(trail: AuditRecorder, database: Held) -> None:
+async def test_who_hangs_up_is_written_down(recorder: AuditRecorder, database: Held) -> None:
     """Also when others are being written down at that moment."""
     database.free.clear()
-    busy = asyncio.create_task(trail.record(refused()))
+    busy = asyncio.create_task(recorder.record(refused()))
     await asyncio.sleep(0)
     event_ = refused()
-    gone = asyncio.create_task(trail.record_refusal(event_))
+    gone = asyncio.create_task(recorder.record_refusal(event_))
     for _ in range(3):
         await asyncio.sleep(0)
     gone.cancel()
@@ -148,8 +147,8 @@ async def test_who_hangs_up_is_written_down(trail: AuditRecorder, database: Held
         await gone
     database.free.set()
     await busy
-    # It stands in the same lane, behind the refusal.
-    await trail.record(refused())
+    # It waits with the same key, behind the refusal.
+    await recorder.record(refused())
     assert event_.id in [one.id for one in await written(database)]
 
 
@@ -163,16 +162,16 @@ async def test_what_does_not_decrypt_holds_up_no_other(
         for one in events:
             sent.put_nowait(one.id)
 
-    trail = AuditRecorder(AUDIT, database, CIPHER, send)
+    recorder = AuditRecorder(AUDIT, database, CIPHER, send)
     first, damaged, second, later = (refused() for _ in range(4))
-    await trail.record(first, damaged, second)
+    await recorder.record(first, damaged, second)
     with database.engine.begin() as connection:
         spoil = update(AUDIT).where(AUDIT.c.event_id == damaged.id)
         connection.execute(spoil.values(payload=b"a:damaged"))
-    relay = asyncio.create_task(trail.relay())
+    relay = asyncio.create_task(recorder.relay())
     async with asyncio.timeout(60):
         assert [await sent.get(), await sent.get()] == [first.id, second.id]
-        await trail.record(later)
+        await recorder.record(later)
         assert await sent.get() == later.id
         while await waiting(database) != [damaged.id]:
             await asyncio.sleep(0.01)

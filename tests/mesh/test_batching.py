@@ -1,4 +1,4 @@
-"""Work in lanes: batches, order, and whose error is whose."""
+"""Work by key: batches, order, and whose error is whose."""
 
 import asyncio
 import contextvars
@@ -18,7 +18,7 @@ class Bench:
         self.batches: list[Batch] = []
         self.running = 0
         self.gate = asyncio.Semaphore(0)
-        self.lanes: KeyedBatcher[str, str] = KeyedBatcher(self._run, most)
+        self.batcher: KeyedBatcher[str, str] = KeyedBatcher(self._run, most)
 
     async def _run(self, items: Sequence[str]) -> Sequence[str | Exception]:
         self.batches.append(list(items))
@@ -29,8 +29,8 @@ class Bench:
             raise RuntimeError("the whole batch")
         return [ValueError(item) if item.startswith("bad") else item.upper() for item in items]
 
-    def ask(self, *items: str, lane: str = "lane") -> list[asyncio.Task[str]]:
-        return [asyncio.create_task(self.lanes.submit(lane, item)) for item in items]
+    def ask(self, *items: str, key: str = "key") -> list[asyncio.Task[str]]:
+        return [asyncio.create_task(self.batcher.submit(key, item)) for item in items]
 
     def release(self, batches: int = 1) -> None:
         for _ in range(batches):
@@ -100,8 +100,8 @@ async def test_too_few_answers_are_not_given_to_the_wrong_caller() -> None:
     async def forgetful(items: Sequence[str]) -> Sequence[str | Exception]:
         return list(items)[1:]
 
-    lanes: KeyedBatcher[str, str] = KeyedBatcher(forgetful, 10)
-    asked = [asyncio.create_task(lanes.submit("lane", item)) for item in ("a", "b")]
+    batcher: KeyedBatcher[str, str] = KeyedBatcher(forgetful, 10)
+    asked = [asyncio.create_task(batcher.submit("key", item)) for item in ("a", "b")]
     found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 2)
     assert found[1] != "a"
     assert all(isinstance(one, Exception) for one in found)
@@ -131,7 +131,7 @@ async def test_who_gives_up_meanwhile_disturbs_nobody(bench: Bench) -> None:
     assert bench.batches == [["a", "b"]]
 
 
-async def test_a_lane_whose_callers_all_gave_up_works_again(bench: Bench) -> None:
+async def test_a_key_whose_callers_all_gave_up_works_again(bench: Bench) -> None:
     first = bench.ask("a")
     await settle()
     for one in (waiting := bench.ask("b", "c")):
@@ -147,17 +147,17 @@ async def test_a_lane_whose_callers_all_gave_up_works_again(bench: Bench) -> Non
     assert bench.batches == [["a"], ["d"]]
 
 
-async def test_lanes_do_not_wait_for_each_other(bench: Bench) -> None:
-    slow = bench.ask("a", lane="one")
+async def test_keys_do_not_wait_for_each_other(bench: Bench) -> None:
+    slow = bench.ask("a", key="one")
     await settle()
-    other = bench.ask("b", lane="two")
+    other = bench.ask("b", key="two")
     await settle()
     assert bench.running == 2
     bench.release(2)
     assert [await slow[0], await other[0]] == ["A", "B"]
 
 
-async def test_one_lane_runs_one_batch_at_a_time(bench: Bench) -> None:
+async def test_one_key_runs_one_batch_at_a_time(bench: Bench) -> None:
     asked = []
     for item in "abcdef":
         asked += bench.ask(item)
@@ -167,13 +167,13 @@ async def test_one_lane_runs_one_batch_at_a_time(bench: Bench) -> None:
     assert await asyncio.gather(*asked) == list("ABCDEF")
 
 
-async def test_lanes_go_with_their_work(bench: Bench) -> None:
-    asked = [task for lane in "xyz" for task in bench.ask("a", lane=lane)]
+async def test_keys_go_with_their_work(bench: Bench) -> None:
+    asked = [task for key in "xyz" for task in bench.ask("a", key=key)]
     bench.release(3)
     await asyncio.gather(*asked)
     await settle()
-    assert not bench.lanes._waiting
-    assert not bench.lanes._tasks
+    assert not bench.batcher._waiting
+    assert not bench.batcher._tasks
 
 
 async def test_a_batch_does_not_run_as_one_of_its_callers() -> None:
@@ -182,12 +182,12 @@ async def test_a_batch_does_not_run_as_one_of_its_callers() -> None:
     async def whose(items: Sequence[str]) -> Sequence[str | Exception]:
         return [caller.get() for _ in items]
 
-    lanes: KeyedBatcher[str, str] = KeyedBatcher(whose, 10)
+    batcher: KeyedBatcher[str, str] = KeyedBatcher(whose, 10)
     caller.set("Budi")
-    assert await lanes.submit("lane", "a") == "nobody"
+    assert await batcher.submit("key", "a") == "nobody"
 
 
-async def test_a_patient_lane_waits_for_as_many_as_came_before() -> None:
+async def test_a_batch_lingers_for_as_many_as_came_before() -> None:
     """Those who got an answer come again at once: they make one batch, not two halves."""
     sizes: list[int] = []
 
@@ -196,11 +196,11 @@ async def test_a_patient_lane_waits_for_as_many_as_came_before() -> None:
         await asyncio.sleep(0.01)
         return items
 
-    lanes: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=1.0)
+    batcher: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=1.0)
 
     async def client(number: int) -> None:
         for turn in range(5):
-            assert await lanes.submit("lane", number) == number
+            assert await batcher.submit("key", number) == number
             await asyncio.sleep(0.001 * (number + turn))
 
     await asyncio.gather(*(client(number) for number in range(8)))
@@ -211,7 +211,7 @@ async def test_patience_ends() -> None:
     async def run(items: Sequence[int]) -> Sequence[int]:
         return items
 
-    lanes: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=0.02)
-    await asyncio.gather(*(lanes.submit("lane", number) for number in range(8)))
+    batcher: KeyedBatcher[int, int] = KeyedBatcher(run, 64, linger_seconds=0.02)
+    await asyncio.gather(*(batcher.submit("key", number) for number in range(8)))
     async with asyncio.timeout(60):
-        assert await lanes.submit("lane", 1) == 1
+        assert await batcher.submit("key", 1) == 1

@@ -11,6 +11,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from cachetools import LRUCache
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 
@@ -133,7 +134,7 @@ class TestRabbit:
     async def test_what_comes_twice_is_given_once(
         self, rabbit: RabbitBus, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mesh.messaging.rabbit.SEEN_EVENTS", 2)
+        monkeypatch.setattr(rabbit, "_seen", LRUCache(2))
         async with rabbit.subscribe("#") as subscription:
             one, two, three = (event(f"a.b.{number}") for number in range(3))
             await rabbit.publish_all([one, one, two, one, three])

@@ -41,22 +41,22 @@ class TestCache:
 
         await eventually(ended)
 
-    async def test_a_copy_is_used_until_its_group_changes(self, cache: Cache) -> None:
+    async def test_a_cached_value_is_used_until_its_group_changes(self, cache: Cache) -> None:
         loads = iter(range(10))
 
         async def load() -> bytes:
             return str(next(loads)).encode()
 
-        async def look(group: str = "g") -> bytes:
+        async def read(group: str = "g") -> bytes:
             return await get_or_load(cache, group, "k", 5, load)
 
-        assert [await look(), await look()] == [b"0", b"0"]
-        assert await look("other") == b"1"
+        assert [await read(), await read()] == [b"0", b"0"]
+        assert await read("other") == b"1"
         await cache.invalidate("g")
-        assert [await look(), await look("other")] == [b"2", b"1"]
+        assert [await read(), await read("other")] == [b"2", b"1"]
 
     async def test_what_was_read_before_a_change_is_not_shown_after_it(self, cache: Cache) -> None:
-        """A slow reader stores its copy after the change: nobody may find it."""
+        """A slow reader stores its value after the change: nobody may find it."""
         state = b"old"
 
         async def slow() -> bytes:

@@ -1,4 +1,4 @@
-"""The files of identities, and the commands that make them anew."""
+"""The files of identities, and the commands that renew them."""
 
 import shutil
 import threading
@@ -109,7 +109,7 @@ def test_server_does_not_start_with_a_damaged_certificate(folder: Path) -> None:
 def test_key_that_cannot_be_used_leaves_the_identity_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mesh.identity.certificates.POLL_SECONDS", 0.0)
     files = IdentityFiles(folder, NAME)
     before = files.current()
 

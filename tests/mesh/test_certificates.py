@@ -45,7 +45,7 @@ def mesh(tmp_path: Path) -> Mesh:
 
 @pytest.fixture(autouse=True)
 def _look_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mesh.identity.certificates.POLL_SECONDS", 0.0)
 
 
 def serial(mesh: Mesh, name: str = NAME) -> int:
@@ -281,10 +281,10 @@ async def test_files_are_looked_at_once_a_second(
 ) -> None:
     async with serving(mesh, Probe()):
         before = await shown(mesh)
-        monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 60.0)
+        monkeypatch.setattr("mesh.identity.certificates.POLL_SECONDS", 60.0)
         renew_identities(mesh.home / "tls", [NAME])
         assert await shown(mesh) == before
-        monkeypatch.setattr("mesh.identity.certificates.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("mesh.identity.certificates.POLL_SECONDS", 0.0)
         assert await shown(mesh) == serial(mesh) != before
 
 

@@ -101,7 +101,7 @@ class TestRotation:
     def test_an_unknown_key_is_looked_for_at_once(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The file is not due yet: only the unknown identifier makes it look."""
+        """The file is not due yet: only the unknown identifier makes it poll."""
         monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 3600.0)
         slow = FieldCipher.load(folder, SERVICE)
         added = data_keys.rotate(folder, SERVICE, 0)

@@ -1,6 +1,5 @@
 """Signing keys: rotation with overlap, an old folder, damaged files, the command."""
 
-import datetime
 import json
 import os
 import subprocess
@@ -22,27 +21,8 @@ from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS, KeyFolderError, St
 from mesh.identity.tokens import TokenSigner, TokenVerifier
 from ops.cli import application
 from ops.cli.keys import app
+from tests.mesh.key_clock import Clock
 from tests.support.commands import CommandTrail
-
-
-class Clock:
-    """The time of keys and tokens, moved by tests; each reader looks at its file every time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.offset = 0.0
-        real = time.time
-        monkeypatch.setattr("time.time", lambda: real() + self.offset)
-
-        class Moved(datetime.datetime):
-            @classmethod
-            def now(cls, tz: datetime.tzinfo | None = None) -> "Moved":
-                return cls.fromtimestamp(time.time(), tz)
-
-        monkeypatch.setattr("jwt.api_jwt.datetime", Moved)
-        monkeypatch.setattr("mesh.identity.tokens.REREAD_SECONDS", -1.0)
-
-    def pass_(self, seconds: float) -> None:
-        self.offset += seconds
 
 
 @pytest.fixture
@@ -195,7 +175,7 @@ class TestRotation:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             signing_keys.rotate(folder, 0)
-            # The other process looks at the file once a second.
+            # The other process polls the file once a second.
             time.sleep(1.2)
             signer = TokenSigner(folder)
             assert signer.key_id == known(folder)[1]
@@ -260,7 +240,7 @@ class TestFolder:
         assert known(folder) == before
         assert TokenSigner(folder).key_id == added.key_id
 
-    def test_lost_private_keys_begin_anew(self, folder: Path) -> None:
+    def test_lost_private_keys_begin_again(self, folder: Path) -> None:
         before = known(folder)
         (folder / "jwt-signing.pem").unlink()
         signing_keys.ensure_signing_key(folder)

@@ -74,7 +74,7 @@ async def empty(outbox: Outbox) -> None:
 
 
 class Partly(LocalBus):
-    """Takes some events of its first batch, then fails; notes what it is given."""
+    """Takes some events of its first batch, then fails; keeps what it is given."""
 
     def __init__(self, taken: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ async def test_what_was_deleted_is_not_deleted_again(tmp_path: Path) -> None:
 async def test_an_event_is_published_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for the look that a relay takes by itself."""
+    """It does not wait for the poll of a relay that nobody woke."""
     monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 60.0)
     bus = LocalBus()
     outbox = Outbox(OUTBOX, database, bus)
@@ -263,7 +263,7 @@ class TestReplicas:
     async def test_every_replica_publishes_its_own_at_once(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A row does not wait for the look of a replica that nobody woke."""
+        """A row does not wait for the poll of a replica that nobody woke."""
         monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 60.0)
         bus = LocalBus()
         outboxes = [Outbox(OUTBOX, database, bus) for _ in range(2)]
@@ -339,7 +339,7 @@ async def test_a_broker_that_was_away_gets_everything_in_order(
 async def test_a_broker_that_goes_in_the_middle_loses_nothing(
     database: Database, feed: Feed, cable: Cable
 ) -> None:
-    """Another process hears each event once and in order, however often the relay begins anew."""
+    """Another process hears each event once and in order, however often the relay begins again."""
     bus = RabbitBus(cable.url, feed)
     listener = RabbitBus(AMQP_URL, feed)
     outbox = Outbox(OUTBOX, database, bus)

@@ -233,12 +233,12 @@ async def test_methods_deadline_is_the_ceiling(running: Running) -> None:
 async def test_shorter_deadline_of_the_caller_counts(running: Running) -> None:
     seen: list[float | None] = []
 
-    async def note() -> Institution:
+    async def observe() -> Institution:
         call = current_call()
         seen.append(call.remaining_seconds() if call else None)
         return Institution()
 
-    running.probe.behaviour = note
+    running.probe.behaviour = observe
     await running.stub.GetInstitution(GET, timeout=0.8)
     assert seen[0] is not None
     assert 0 < seen[0] <= 0.8

@@ -168,7 +168,7 @@ class TestBackground:
                 return (await stored.used())[new] == 50 + 45 + 5
 
             await eventually(done)
-            # It idles as soon as for a while, many times its pause, no page is looked at.
+            # It idles as soon as for a while, many times its pause, no page is read.
             await eventually(lambda: time.monotonic() - pages[-1] > 0.5)
         work.cancel()
 
@@ -253,11 +253,11 @@ class TestBackground:
         await stored.check()
 
     async def test_progress_is_told(self, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mesh.encryption.reencryption.TELL_SECONDS", 0.0)
+        monkeypatch.setattr("mesh.encryption.reencryption.PROGRESS_SECONDS", 0.0)
         await stored.fill(60)
         stored.take_over()
         with capture_logs() as logs:
             await stored.reencryptor().walk()
-        told = [entry["reencrypted"] for entry in logs if entry["event"] == "re-encrypting"]
-        assert told == sorted(told)
-        assert len(told) > 5
+        reported = [entry["reencrypted"] for entry in logs if entry["event"] == "re-encrypting"]
+        assert reported == sorted(reported)
+        assert len(reported) > 5

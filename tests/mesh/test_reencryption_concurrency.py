@@ -127,7 +127,7 @@ class TestConcurrency:
     async def test_a_change_reads_its_own_rows_only(
         self, stored: Stored, table: EncryptedTable
     ) -> None:
-        """Else each step would look at the whole table, and lock it. SQLite does not count."""
+        """Else each step would read the whole table, and lock it. SQLite does not count."""
         await stored.fill(600)
         key = "owner-1", 1
         old = await stored.body(*key)
@@ -231,7 +231,7 @@ from mesh.identity.tls import write_private
 from tests.mesh.reencryption import ENCRYPTED
 
 async def main():
-    reencryption.TELL_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
+    reencryption.PROGRESS_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
     cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
     reencryptor = reencryption.Reencryptor(ENCRYPTED, cipher, Database(sys.argv[2]))
     await reencryptor.walk(lambda table, tally: print(tally.reencrypted, flush=True))

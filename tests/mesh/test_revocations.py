@@ -155,7 +155,7 @@ class TestBothPlaces:
                 await reader.refresh()
         assert [line["log_level"] for line in lines] == ["warning"]
         assert reader.revoked(principal("s"))
-        # The account service writes it anew.
+        # The account service writes it again.
         await writer.refresh()
         await writer.publish([revocation("s2")])
         await reader.refresh()
@@ -198,12 +198,12 @@ class TestBothPlaces:
     ) -> None:
         """Whatever the number of requests and entries, only the background reads."""
         one = connect()
-        looks = 0
+        reads = 0
         load = one._load
 
         async def count() -> set[Revocation] | None:
-            nonlocal looks
-            looks += 1
+            nonlocal reads
+            reads += 1
             return await load()
 
         monkeypatch.setattr(one, "_load", count)
@@ -214,7 +214,7 @@ class TestBothPlaces:
         token, _ = TokenSigner(tmp_path).sign("a", lifetime_seconds=60, session_id="s")
         for _ in range(2000):
             verifier.verify(token)
-        assert looks == 1
+        assert reads == 1
 
 
 class TestVerifier:
@@ -261,8 +261,8 @@ class TestServer:
                     try:
                         await stub.UpdateInstitution(request, metadata=metadata)
                     except grpc.aio.AioRpcError as error:
-                        told = from_rpc_error(error)
-                        found = (told.kind.value, told.reason)
+                        refusal = from_rpc_error(error)
+                        found = (refusal.kind.value, refusal.reason)
         await writer.close()
 
 

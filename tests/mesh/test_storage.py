@@ -167,10 +167,10 @@ class TestIdempotency:
             answer: str,
         ) -> str:
             request = kind(request_id=request_id)
-            told = await idempotency.once(
+            answered = await idempotency.once(
                 caller, request, Institution, lambda _: Institution(id=answer)
             )
-            return told.id
+            return answered.id
 
         create, change = CreateInstitutionRequest, UpdateInstitutionRequest
         for caller in ("a", "b"):

@@ -44,8 +44,8 @@ def test_a_slow_reader_does_not_bring_an_older_content_back(tmp_path: Path) -> N
 def test_a_file_that_becomes_readable_without_a_change_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = Mock()
-    monkeypatch.setattr("mesh.identity.watched_file.logger", lambda: told)
+    log = Mock()
+    monkeypatch.setattr("mesh.identity.watched_file.logger", lambda: log)
     file = tmp_path / "file"
     file.write_text("one")
     allowed = True
@@ -60,6 +60,6 @@ def test_a_file_that_becomes_readable_without_a_change_is_read(
     file.write_text("another")
     for _ in range(3):
         assert watched.content(NOW) == "one"
-    assert told.error.call_count == 1
+    assert log.error.call_count == 1
     allowed = True
     assert watched.content(NOW) == "another"

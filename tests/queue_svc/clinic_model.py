@@ -33,7 +33,7 @@ PRESENT = "ALREADY_EXISTS", "ACTIVE_TICKET_EXISTS"
 
 
 @dataclass
-class Line:
+class QueueDay:
     """The queue of one service and day."""
 
     last_change: datetime.datetime
@@ -68,7 +68,7 @@ class Clinic:
 
     now: datetime.datetime
     tickets: list[Patient] = field(default_factory=list)
-    lines: dict[tuple[int, str], Line] = field(default_factory=dict)
+    queues: dict[tuple[int, str], QueueDay] = field(default_factory=dict)
 
     def day(self) -> str:
         return (self.now + datetime.timedelta(hours=UTC_HOURS)).date().isoformat()
@@ -97,12 +97,12 @@ class Clinic:
 
     def following(self, service: int, without: Sequence[str] = ()) -> list[str]:
         """Who may be called next: more than one only when their scores differ by microseconds."""
-        line = [one for one in self.waiting(service) if one.id not in without]
-        urgent = [one for one in line if one.priority == URGENT]
+        waiting = [one for one in self.waiting(service) if one.id not in without]
+        urgent = [one for one in waiting if one.priority == URGENT]
         if urgent:
             return [min(urgent, key=lambda one: (one.queue_time, one.sequence)).id]
-        line.sort(key=lambda one: (-one.priority, one.queue_time, one.sequence))
-        heads = [next(same) for _, same in groupby(line, key=lambda one: one.priority)]
+        waiting.sort(key=lambda one: (-one.priority, one.queue_time, one.sequence))
+        heads = [next(same) for _, same in groupby(waiting, key=lambda one: one.priority)]
         best = max((self._score(one) for one in heads), default=0)
         near = [one for one in heads if best - self._score(one) <= 8]
         exact = all(not one.queue_time.microsecond for one in near)
@@ -133,22 +133,22 @@ class Clinic:
         after: Patient | None = None,
     ) -> Patient:
         """A new ticket; one that a transfer made is not older than what was done before."""
-        line = self._line(service)
-        line.numbers += 1
-        line.changes += 1
-        line.last_change = max(line.last_change, self.now)
+        queue = self._queue(service)
+        queue.numbers += 1
+        queue.changes += 1
+        queue.last_change = max(queue.last_change, self.now)
         if after is not None:
-            line.last_change = max(
-                line.last_change, self.lines[after.service, after.day].last_change
+            queue.last_change = max(
+                queue.last_change, self.queues[after.service, after.day].last_change
             )
         made = Patient(
-            identifier, patient, service, self.day(), line.numbers, priority, line.last_change
+            identifier, patient, service, self.day(), queue.numbers, priority, queue.last_change
         )
         self.tickets.append(made)
         return made
 
-    def _line(self, service: int) -> Line:
-        return self.lines.setdefault((service, self.day()), Line(self.now))
+    def _queue(self, service: int) -> QueueDay:
+        return self.queues.setdefault((service, self.day()), QueueDay(self.now))
 
     def move_refused(self, one: Patient, status: int, reason: str) -> Refused | None:
         if status in (CALLED, TRANSFERRED) or one.status == status == WAITING:
@@ -202,9 +202,9 @@ class Clinic:
 
     def touched(self, one: Patient) -> None:
         one.version += 1
-        line = self.lines[one.service, one.day]
-        line.changes += 1
-        line.last_change = max(line.last_change, self.now)
+        queue = self.queues[one.service, one.day]
+        queue.changes += 1
+        queue.last_change = max(queue.last_change, self.now)
 
     def finished(self, service: int, counter: int) -> None:
         """Ends what a counter serves."""

@@ -1,4 +1,4 @@
-"""Random days of tickets, and their numbers counted anew."""
+"""Random days of tickets, and their numbers counted again."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def recounted(steps: list[Step]) -> Numbers:
             bag["within_standard"] += wait <= datetime.timedelta(hours=1)
             bag[f"WAIT {bucket_of(ticket.wait_ms)}"] += 1
             if ticket.prediction is not None:
-                told = datetime.timedelta(milliseconds=ticket.prediction.wait_ms)
-                error = abs(told - wait)
+                predicted = datetime.timedelta(milliseconds=ticket.prediction.wait_ms)
+                error = abs(predicted - wait)
                 bag["compared"] += 1
                 bag["within_ten_minutes"] += error <= datetime.timedelta(minutes=10)
                 bag["under_upper_bound"] += ticket.wait_ms <= ticket.prediction.high_ms

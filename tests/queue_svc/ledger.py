@@ -1,4 +1,4 @@
-"""What must hold in the database of the queue service at any time, counted anew from its rows."""
+"""What must hold in the database of the queue service at any time, counted again from its rows."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def check_numbers(book: Book) -> None:
 
 
 def check_history(book: Book) -> None:
-    """Revisions have no gap, times never go back, and each line says how many wait."""
+    """Revisions have no gap, times never go back, and each entry says how many wait."""
     queue = book.queue
     assert [one.revision for one in book.changes] == list(range(1, queue.revision + 1))
     times = [one.time for one in book.changes]

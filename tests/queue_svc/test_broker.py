@@ -128,14 +128,14 @@ async def heard(subscription: Subscription, count: int) -> list[TicketEvent]:
     for _ in range(count):
         event = await subscription.next(30)
         assert event is not None, f"{len(found)} of {count} events"
-        told = TicketEvent.FromString(event.payload)
-        assert event.id == told.id
-        found.append(told)
+        payload = TicketEvent.FromString(event.payload)
+        assert event.id == payload.id
+        found.append(payload)
     assert await subscription.next(0.3) is None
     return found
 
 
-def lines(events: list[TicketEvent]) -> list[tuple[str, int, str, int]]:
+def entries(events: list[TicketEvent]) -> list[tuple[str, int, str, int]]:
     return [(one.service_id, one.revision, one.ticket_id, one.version) for one in events]
 
 
@@ -164,7 +164,7 @@ async def test_work_goes_on_without_the_broker(around: Surroundings, cable: Cabl
         assert around.depth() == 10
         await cable.plug()
         await around.drained()
-        assert lines(await heard(subscription, 11)) == around.changes()
+        assert entries(await heard(subscription, 11)) == around.changes()
         await world.take()
         (event,), _ = await until(stream, 1)
         assert event.revision == 12
@@ -179,7 +179,7 @@ async def test_a_service_that_starts_without_the_broker(around: Surroundings, ca
     async with outside(around.feed) as subscription:
         await cable.plug()
         await around.drained()
-        assert lines(await heard(subscription, 4)) == around.changes()
+        assert entries(await heard(subscription, 4)) == around.changes()
 
 
 async def test_a_broker_that_comes_and_goes(around: Surroundings, cable: Cable) -> None:
@@ -201,9 +201,9 @@ async def test_a_broker_that_comes_and_goes(around: Surroundings, cable: Cable) 
             await cable.plug()
         await working
         await around.drained()
-        told = await heard(subscription, 96)
-        assert len({one.id for one in told}) == 96
-        assert lines(told) == around.changes()
+        events = await heard(subscription, 96)
+        assert len({one.id for one in events}) == 96
+        assert entries(events) == around.changes()
         events, _ = await until(stream, 96)
         assert [one.revision for one in events] == list(range(1, 97))
 
@@ -211,7 +211,7 @@ async def test_a_broker_that_comes_and_goes(around: Surroundings, cable: Cable) 
 async def test_a_stream_at_one_replica_tells_what_happens_at_the_other(
     around: Surroundings,
 ) -> None:
-    # Without a heartbeat within the test, only the broker can bring the news.
+    # Without a heartbeat within the test, only the broker can bring the event.
     here, there = await around.replica(), await around.replica(heartbeat_seconds=600)
     patient = uid()
     ticket = await here.take(patient=patient)
@@ -308,7 +308,7 @@ async def test_two_replicas_share_the_work(around: Surroundings) -> None:
         assert sorted(called) == sorted(one.id for one in taken)
         assert await problem(both[1].next()) == ("NOT_FOUND", "QUEUE_EMPTY")
         await around.drained()
-        assert lines(await heard(subscription, 80)) == around.changes()
+        assert entries(await heard(subscription, 80)) == around.changes()
 
 
 async def test_midnight_comes_to_both_replicas(around: Surroundings) -> None:

@@ -358,16 +358,18 @@ async def test_killed_before_any_statement(
                 # Whatever was killed, the request can be repeated, and has one effect.
                 first, again = await asked.send(mesh), await asked.send(mesh)
                 await drained(url)
-                told = [subscription.queue.get_nowait() for _ in range(subscription.queue.qsize())]
+                published = [
+                    subscription.queue.get_nowait() for _ in range(subscription.queue.qsize())
+                ]
             assert first == again
             assert checked(url) == count + changes
             # What the killed one had not published, or all; in order, and once.
             assert (
-                len(told)
-                == len({one.id for one in told})
+                len(published)
+                == len({one.id for one in published})
                 == (len(waiting) if happened[-1] else changes)
             )
-            assert [one.id for one in told][: len(waiting)] == waiting
+            assert [one.id for one in published][: len(waiting)] == waiting
         else:
             raise AssertionError("the change never came to its end")
         # Nothing had happened before any statement, all of it after the commit.

@@ -170,11 +170,11 @@ class Machine(RuleBasedStateMachine):
     async def outcome(self, request: Message, metadata: Metadata) -> Ticket | Refused:
         made: list[Ticket] = []
 
-        async def note() -> None:
+        async def change() -> None:
             made.append(await self.send(request, metadata))
 
         try:
-            return await problem(note())
+            return await problem(change())
         except AssertionError:
             return made[0]
 
@@ -519,9 +519,9 @@ class Machine(RuleBasedStateMachine):
                 *(one.sequence, one.patient, one.status, one.version, one.priority),
             )
             assert (row.calls, row.queue_time) == (one.calls, one.queue_time)
-        for (service, day), line in self.clinic.lines.items():
+        for (service, day), queue in self.clinic.queues.items():
             (book,) = [one for one in books if one.key == (self.services[service], day)]
-            assert book.queue.revision == line.changes
+            assert book.queue.revision == queue.changes
         self.events_tell_the_history(books)
         self.sound = True
 
@@ -531,10 +531,10 @@ class Machine(RuleBasedStateMachine):
         while len(self.events) < count:
             event = self.run(self.subscription.next(10))
             assert event is not None, "an event is missing"
-            told = TicketEvent.FromString(event.payload)
-            assert event.id == told.id
-            self.events.append(told)
-            self.seen[TicketEventType.Name(told.type)] += 1
+            published = TicketEvent.FromString(event.payload)
+            assert event.id == published.id
+            self.events.append(published)
+            self.seen[TicketEventType.Name(published.type)] += 1
         assert len({one.id for one in self.events}) == count
         for book in books:
             told_of = [one for one in self.events if (one.service_id, one.service_day) == book.key]

@@ -14,7 +14,7 @@ from queue_svc.persistence.models import ChangeRow, QueueRow
 from tests.queue_svc.conftest import Place, World
 
 Step = tuple[str, int, str, int]
-"""Service, revision, ticket and version: one line of a queue's history."""
+"""Service, revision, ticket and version: one entry of a queue's change log."""
 
 
 def pharmacy(world: World) -> Place:
@@ -53,7 +53,7 @@ async def until(
     while len(found) < count:
         message = await anext(stream)
         assert not message.HasField("end"), message.end
-        assert not message.HasField("board"), "the whole board anew"
+        assert not message.HasField("board"), "the whole board again"
         cursor = message.cursor
         if message.HasField("event"):
             found.append(message.event)
@@ -61,7 +61,7 @@ async def until(
 
 
 def steps(events: list[TicketEvent]) -> list[Step]:
-    """Events as lines of a history."""
+    """Events as entries of a change log."""
     return [(one.service_id, one.revision, one.ticket_id, one.version) for one in events]
 
 

@@ -68,7 +68,7 @@ def quick_reencryption(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 0.0)
     for name, value in {
         "REST_SECONDS": 0.0,
-        "LOOK_SECONDS": 0.02,
+        "POLL_SECONDS": 0.02,
         "RETRY_SECONDS": 0.05,
         "PAGE_ROWS": 40,
         "STEP_ROWS": 7,

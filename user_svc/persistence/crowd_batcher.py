@@ -19,5 +19,5 @@ class CrowdBatcher(KeyedBatcher[Item, Answer]):
     calls have been read from their connections. Who comes alone waits for nobody.
     """
 
-    def _note(self, lane: Hashable, size: int) -> None:
-        super()._note(lane, ENOUGH if size > 1 else size)
+    def _record_size(self, lane: Hashable, size: int) -> None:
+        super()._record_size(lane, ENOUGH if size > 1 else size)

@@ -19,7 +19,7 @@ def database_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def forgetful(mesh: Mesh, database_url: str) -> AsyncIterator[World]:
-    """A service whose copies are old at once."""
+    """A service whose cached answers are old at once."""
     async with world_of(mesh, database_url, facts_seconds=0.0) as made:
         yield made
 

@@ -18,7 +18,7 @@ from queue_svc.domain.estimates import (
 from queue_svc.domain.order import Rates, Waiting, calling_order
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Queue, Service
-from tests.queue_svc.lines import LINES, NOW, by_class
+from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, by_class
 
 P = Priority
 SERVICE = Service("i", "RSUD", "Asia/Jakarta", "s", "Poli", "A", service_minutes=10)
@@ -29,7 +29,7 @@ def someone(name: str, minutes: float, priority: Priority = P.NORMAL) -> Waiting
     return Waiting(NOW - minutes * 60, 1, name, priority)
 
 
-def a_line(*waiting: Waiting) -> WaitingList:
+def waiting_list_of(*waiting: Waiting) -> WaitingList:
     return WaitingList(
         classes=by_class(waiting),
         rates=Rates(),
@@ -42,78 +42,84 @@ def a_line(*waiting: Waiting) -> WaitingList:
     )
 
 
-def expected(line: WaitingList, ticket_id: str) -> int:
-    wait = line.wait(ticket_id)
+def expected(waiting_list: WaitingList, ticket_id: str) -> int:
+    wait = waiting_list.wait(ticket_id)
     assert wait is not None
     return wait.expected_seconds
 
 
 def test_people_ahead_and_wait() -> None:
-    line = a_line(someone("x", 30), someone("t", 20), someone("u", 1, P.URGENT))
-    assert line.order == ["u", "x", "t"]
-    assert [line.ahead(one) for one in line.order] == [0, 1, 2]
+    waiting_list = waiting_list_of(someone("x", 30), someone("t", 20), someone("u", 1, P.URGENT))
+    assert waiting_list.order == ["u", "x", "t"]
+    assert [waiting_list.ahead(one) for one in waiting_list.order] == [0, 1, 2]
     # Somebody is at the counter too, on average half done.
-    assert expected(line, "t") == 1500
+    assert expected(waiting_list, "t") == 1500
 
 
 def test_alone_there_is_no_wait() -> None:
-    assert a_line(someone("t", 0)).wait("t") == Wait(0, 0, 300)
+    assert waiting_list_of(someone("t", 0)).wait("t") == Wait(0, 0, 300)
 
 
 def test_open_counters_share_the_work() -> None:
-    line = a_line(*(someone(str(n), 60 - n) for n in range(6)), someone("t", 1))
-    assert expected(replace(line, counters=3), "t") == 1300
+    waiting_list = waiting_list_of(*(someone(str(n), 60 - n) for n in range(6)), someone("t", 1))
+    assert expected(replace(waiting_list, counters=3), "t") == 1300
 
 
 def test_only_who_waits_has_an_estimate() -> None:
-    line = a_line(someone("x", 30))
-    assert (line.ahead("t"), line.wait("t")) == (None, None)
+    waiting_list = waiting_list_of(someone("x", 30))
+    assert (waiting_list.ahead("t"), waiting_list.wait("t")) == (None, None)
 
 
 def test_who_comes_later_and_overtakes_is_expected() -> None:
-    line = a_line(*(someone(str(n), 0) for n in range(6)), someone("t", 0, P.LOW))
-    alone = expected(line, "t")
-    waits = {kind: expected(replace(line, arrival_rates={kind: 1 / 1800}), "t") for kind in P}
+    waiting_list = waiting_list_of(*(someone(str(n), 0) for n in range(6)), someone("t", 0, P.LOW))
+    alone = expected(waiting_list, "t")
+    waits = {
+        kind: expected(replace(waiting_list, arrival_rates={kind: 1 / 1800}), "t") for kind in P
+    }
     assert waits[P.LOW] == alone
     assert alone < waits[P.NORMAL] < waits[P.HIGH] < waits[P.URGENT]
-    hurt = line.joining([someone("u", 0, P.URGENT)])
+    hurt = waiting_list.joining([someone("u", 0, P.URGENT)])
     assert expected(replace(hurt, arrival_rates=dict.fromkeys(P, 1 / 3600)), "u") == 300
 
 
 def test_fewer_overtake_who_has_waited_for_long() -> None:
     ahead = [someone(str(n), 100, P.HIGH) for n in range(6)]
-    lines = [
-        replace(a_line(*ahead, someone("t", waited, P.LOW)), arrival_rates={P.HIGH: 1 / 1800})
+    waiting_lists = [
+        replace(
+            waiting_list_of(*ahead, someone("t", waited, P.LOW)), arrival_rates={P.HIGH: 1 / 1800}
+        )
         for waited in (0, 20, 50)
     ]
-    assert [line.ahead("t") for line in lines] == [6, 6, 6]
-    new, old, older = (expected(line, "t") for line in lines)
+    assert [waiting_list.ahead("t") for waiting_list in waiting_lists] == [6, 6, 6]
+    new, old, older = (expected(waiting_list, "t") for waiting_list in waiting_lists)
     assert new > old > older
 
 
 def test_closing_ends_overtaking() -> None:
-    line = a_line(*(someone(str(n), 0) for n in range(6)), someone("t", 0, P.LOW))
-    rush = replace(line, arrival_rates={P.HIGH: 1 / 300})
+    waiting_list = waiting_list_of(*(someone(str(n), 0) for n in range(6)), someone("t", 0, P.LOW))
+    rush = replace(waiting_list, arrival_rates={P.HIGH: 1 / 300})
     waits = [expected(replace(rush, open_seconds=left), "t") for left in (-60.0, 0.0, 1800.0, None)]
-    assert waits[0] == waits[1] == expected(line, "t")
+    assert waits[0] == waits[1] == expected(waiting_list, "t")
     assert waits[1] < waits[2] < waits[3]
 
 
 def test_a_rush_without_end_has_a_finite_estimate() -> None:
-    line = replace(a_line(someone("x", 9), someone("t", 0, P.LOW)), arrival_rates={P.URGENT: 1.0})
-    assert expected(line, "t") <= 900 + 600 * estimates.FADE_SECONDS
+    waiting_list = replace(
+        waiting_list_of(someone("x", 9), someone("t", 0, P.LOW)), arrival_rates={P.URGENT: 1.0}
+    )
+    assert expected(waiting_list, "t") <= 900 + 600 * estimates.FADE_SECONDS
 
 
-@given(LINES, LINES)
-def test_joining_puts_newcomers_last(line: list[Waiting], newcomers: list[Waiting]) -> None:
+@given(WAITING_LISTS, WAITING_LISTS)
+def test_joining_puts_newcomers_last(waiting: list[Waiting], newcomers: list[Waiting]) -> None:
     late = [
         one._replace(id=f"new{one.id}", sequence=n, queue_time=NOW + 1201 + n)
         for n, one in enumerate(newcomers)
     ]
-    before = a_line(*line)
+    before = waiting_list_of(*waiting)
     after = before.joining(late)
-    assert before.classes == by_class(line)
-    assert after.classes == by_class([*line, *late])
+    assert before.classes == by_class(waiting)
+    assert after.classes == by_class([*waiting, *late])
     assert [after.ahead(one) for one in after.order] == list(range(len(after.order)))
 
 
@@ -126,10 +132,10 @@ def test_places_of_a_long_line_are_nearly_exact(seed: int, pace: float) -> None:
         )
         for n in range(12_000)
     ]
-    line = replace(a_line(*waiting), service_seconds=pace)
-    order = calling_order(line.classes, line.rates, NOW, pace)
+    waiting_list = replace(waiting_list_of(*waiting), service_seconds=pace)
+    order = calling_order(waiting_list.classes, waiting_list.rates, NOW, pace)
     for place, one in enumerate(order):
-        ahead = line.ahead(one.id)
+        ahead = waiting_list.ahead(one.id)
         assert ahead is not None
         assert abs(ahead - place) <= (0.01 * place if place >= 1000 else 0)
 

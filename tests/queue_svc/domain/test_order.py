@@ -8,7 +8,7 @@ from bench.queue_sim_clinic import STRICT, Clinic, by_rates, day, simulate
 from bench.queue_sim_theory import waits_of
 from queue_svc.domain.order import Rates, Waiting, calling_blocks, calling_order, pick
 from queue_svc.domain.states import Priority
-from tests.queue_svc.lines import LINES, NOW, P, by_class, someone
+from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, P, by_class, someone
 
 RATES = Rates()
 
@@ -37,27 +37,27 @@ def test_nobody_waits() -> None:
 
 
 def test_equal_times_go_by_number() -> None:
-    line = by_class(someone(P.NORMAL, 5, sequence) for sequence in (3, 1, 2))
-    assert [one.sequence for one in calling_order(line, RATES, NOW, 60)] == [1, 2, 3]
+    classes = by_class(someone(P.NORMAL, 5, sequence) for sequence in (3, 1, 2))
+    assert [one.sequence for one in calling_order(classes, RATES, NOW, 60)] == [1, 2, 3]
 
 
 def test_the_order_looks_into_the_future() -> None:
     # At this moment LOW leads by a little; HIGH gains four times as fast and passes.
-    line = by_class([someone(P.NORMAL, 30), someone(P.LOW, 21), someone(P.HIGH, 5)])
-    names = [one.priority for one in calling_order(line, RATES, NOW, 60)]
+    classes = by_class([someone(P.NORMAL, 30), someone(P.LOW, 21), someone(P.HIGH, 5)])
+    names = [one.priority for one in calling_order(classes, RATES, NOW, 60)]
     assert names == [P.NORMAL, P.HIGH, P.LOW]
-    names = [one.priority for one in calling_order(line, RATES, NOW, 1)]
+    names = [one.priority for one in calling_order(classes, RATES, NOW, 1)]
     assert names == [P.NORMAL, P.LOW, P.HIGH]
 
 
 @given(
-    LINES,
+    WAITING_LISTS,
     st.builds(Rates, *(st.sampled_from([0.0, 0.7, 1.0, 2.0, 4.0]) for _ in range(3))),
     st.sampled_from([0.0, 0.1, 60.0, 97.3, 900.0]),
 )
-def test_the_order_is_that_of_the_calls(line: list[Waiting], rates: Rates, pace: float) -> None:
-    order = list(calling_order(by_class(line), rates, NOW, pace))
-    left = by_class(line)
+def test_the_order_is_that_of_the_calls(waiting: list[Waiting], rates: Rates, pace: float) -> None:
+    order = list(calling_order(by_class(waiting), rates, NOW, pace))
+    left = by_class(waiting)
     for call, expected in enumerate(order):
         heads = [members[0] for members in left.values() if members]
         assert pick(heads, rates, NOW + call * pace) == expected
@@ -65,14 +65,14 @@ def test_the_order_is_that_of_the_calls(line: list[Waiting], rates: Rates, pace:
     assert not any(left.values())
 
 
-@given(LINES, st.integers(1, 10))
-def test_coarse_blocks_hold_everyone_once(line: list[Waiting], grain: int) -> None:
-    classes = by_class(line)
+@given(WAITING_LISTS, st.integers(1, 10))
+def test_coarse_blocks_hold_everyone_once(waiting: list[Waiting], grain: int) -> None:
+    classes = by_class(waiting)
     called = 0
     taken = dict.fromkeys(P, 0)
     for kind, first, size, before in calling_blocks(classes, RATES, NOW, 60, grain):
         assert (first, before) == (taken[kind], called)
-        assert kind is P.URGENT or size == 1 or called >= 2 * grain or len(line) == called + size
+        assert kind is P.URGENT or size == 1 or called >= 2 * grain or len(waiting) == called + size
         taken[kind] += size
         called += size
     assert taken == {kind: len(members) for kind, members in classes.items()}

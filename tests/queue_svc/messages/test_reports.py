@@ -271,8 +271,8 @@ class TestCsv:
 
 
 def test_error_of_an_estimate_is_never_negative() -> None:
-    told = Prediction(5 * MINUTE, 60 * MINUTE)
-    tallies = {1: tallied(served(UMUM, 30, 5, prediction=told))}
+    predicted = Prediction(5 * MINUTE, 60 * MINUTE)
+    tallies = {1: tallied(served(UMUM, 30, 5, prediction=predicted))}
     assert all(
         bucket > 0 for tally in tallies[1].values() for bucket in tally.samples[Sample.ERROR]
     )

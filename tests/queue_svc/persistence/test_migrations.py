@@ -83,7 +83,7 @@ class Old:
             **dict.fromkeys(("call_time", "serve_time", "close_time"), None),
             **dict.fromkeys(("counter_id", "counter_name", "wait_ms", "service_ms"), None),
         }
-        self.note(ticket, create)
+        self.record(ticket, create)
         for status, minute in steps:
             self.step(ticket, status, MORNING + datetime.timedelta(minutes=minute))
         closed = ticket["status"] in ledger.CLOSED
@@ -116,9 +116,9 @@ class Old:
             ticket["close_time"] = time
             if status == DONE:
                 ticket["service_ms"] = milliseconds(ticket["serve_time"], time)
-        self.note(ticket, time, acting)
+        self.record(ticket, time, acting)
 
-    def note(
+    def record(
         self, ticket: dict[str, Any], time: datetime.datetime, acting: str | None = None
     ) -> None:
         place = f"ticket_changes/{ticket['id']}/{ticket['version']}/reason"

@@ -97,7 +97,7 @@ class TestRollups:
     def test_two_statements_for_any_number_of_changes(self, engine: Engine) -> None:
         statements: list[str] = []
 
-        def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        def count_statement(_c: object, _cursor: object, statement: str, *_: object) -> None:
             statements.append(statement)
 
         with Session(engine) as session, session.begin():
@@ -109,11 +109,11 @@ class TestRollups:
                 called = change(ticket, number, S.CALLED)
                 rollups.add(queue.id, None, ticket)
                 rollups.add(queue.id, ticket, called)
-            event.listen(engine, "before_cursor_execute", note)
+            event.listen(engine, "before_cursor_execute", count_statement)
             before = questions(session)
             rollups.flush()
             sent = questions(session) - before
-            event.remove(engine, "before_cursor_execute", note)
+            event.remove(engine, "before_cursor_execute", count_statement)
         assert len([one for one in statements if one.startswith("INSERT")]) == 2
         # MariaDB got these two and the last question itself: no row was sent alone.
         assert sent in (0, 3)

@@ -1,4 +1,4 @@
-"""The lines in memory are those of the database, however they were brought up to date."""
+"""The waiting lists in memory are those of the database, however they were brought up to date."""
 
 from __future__ import annotations
 
@@ -82,11 +82,13 @@ class Hall:
                 )
                 for service in SERVICES
             }
-        assert set(mirror) == {key for key, line in fresh.items() if line is not None}
-        for key, line in mirror.items():
+        assert set(mirror) == {
+            key for key, waiting_list in fresh.items() if waiting_list is not None
+        }
+        for key, waiting_list in mirror.items():
             whole = fresh[key]
             assert whole is not None
-            assert line == whole
+            assert waiting_list == whole
 
     def issue(self, store: TicketRepository, service: Service, count: int) -> None:
         issues = [NewTicket(uid(), self.chance.choice(list(Priority))) for _ in range(count)]
@@ -159,7 +161,7 @@ def test_a_replica_with_room_for_one_queue_sees_the_same(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("queue_svc.persistence.waiting_lists.MAX_SNAPSHOTS", 1)
-    # A copy that is about to be used must not be the one that is dropped.
+    # A snapshot that is about to be used must not be the one that is dropped.
     for _ in range(40):
         hall.change()
         hall.same(hall.chance.randrange(2))
@@ -216,8 +218,10 @@ def test_a_first_ticket_that_was_taken_back_leaves_no_queue(hall: Hall) -> None:
 def test_a_batch_at_one_moment_counts_as_many_arrivals(hall: Hall) -> None:
     def arrivals() -> float:
         with Session(hall.engine) as session:
-            line: WaitingList = hall.replicas[0].read(session, [SERVICE], hall.now)[SERVICE.key]
-        return sum(line.arrival_rates.values())
+            waiting_list: WaitingList = hall.replicas[0].read(session, [SERVICE], hall.now)[
+                SERVICE.key
+            ]
+        return sum(waiting_list.arrival_rates.values())
 
     hall.write(lambda store: hall.issue(store, SERVICE, 1))
     one = arrivals()

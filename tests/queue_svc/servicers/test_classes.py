@@ -12,7 +12,7 @@ from mediq.queue.v1.queue_pb2 import Priority as PriorityMessage
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
 from mesh.contract.status import from_rpc_error
-from queue_svc.domain.classes import ELDERLY_AGE, ClassRules
+from queue_svc.domain.rules import ELDERLY_AGE, ClassRules
 from queue_svc.domain.states import Priority, PriorityReason
 from tests.queue_svc.conftest import (
     CALLED,

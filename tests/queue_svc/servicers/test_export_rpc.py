@@ -71,7 +71,7 @@ class TestExport:
             await world.take(place=Place(world.place.facility, service, world.place.counters, ""))
         counters = world.facilities.facts[world.place.facility].counters
         counters[7].name = "=cmd|'/c calc'!A1"
-        # A counter that the copy does not know makes the service ask anew.
+        # A counter that the cached answer does not know makes the service ask again.
         added = counters.add(id=uid(), institution_id=world.place.facility, name="@A1")
         world.place.counters.append(added.id)
         await world.take()

@@ -44,8 +44,8 @@ class TestResume:
             await world.take()
             events, _ = await until(stream, missed + 1)
         history = await written(world)
-        for service, lines in history.items():
-            expected = lines[2:] if service == world.place.service else lines
+        for service, entries in history.items():
+            expected = entries[2:] if service == world.place.service else entries
             assert [one for one in steps(events) if one[0] == service] == expected
 
     async def test_the_header_is_newer_than_the_address(self, world: World) -> None:
@@ -171,7 +171,7 @@ class Client:
                     assert not message.HasField("end"), message.end
                     self.cursor = message.cursor or self.cursor
                     if message.HasField("board"):
-                        assert self.start is None, "the whole board anew"
+                        assert self.start is None, "the whole board again"
                         self.start = self.revisions
                     if message.HasField("event"):
                         self.seen += steps([message.event])
@@ -235,8 +235,8 @@ async def test_boards_that_come_and_go_miss_nothing_and_see_nothing_twice(world:
     for client in clients:
         assert client.start is not None
         assert client.connections > 5
-        for service, lines in history.items():
+        for service, entries in history.items():
             mine = [step for step in client.seen if step[0] == service]
             # From where the first board stood to the end, each once and in order.
-            assert mine == lines[len(lines) - len(mine) :]
+            assert mine == entries[len(entries) - len(mine) :]
         assert len(client.seen) == sum(last.values()) - sum(client.start.values())

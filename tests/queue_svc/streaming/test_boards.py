@@ -231,7 +231,7 @@ class TestWatchQueue:
         texts.append(str(await shown(world)))
         async with board(world) as stream:
             texts.append(str(await anext(stream)))
-        told = "".join(texts)
-        assert told.count("A-004") > 0
-        assert not any(patient in told for patient in patients)
-        assert not any(word in told for word in ("sesak", "salah"))
+        output = "".join(texts)
+        assert output.count("A-004") > 0
+        assert not any(patient in output for patient in patients)
+        assert not any(word in output for word in ("sesak", "salah"))

@@ -16,11 +16,11 @@ def someone(priority: Priority, waited_minutes: float, sequence: int = 1) -> Wai
 
 
 def by_class(waiting: Iterable[Waiting]) -> dict[Priority, list[Waiting]]:
-    line = sorted(waiting)
-    return {kind: [one for one in line if one.priority is kind] for kind in P}
+    members = sorted(waiting)
+    return {kind: [one for one in members if one.priority is kind] for kind in P}
 
 
-LINES = st.lists(
+WAITING_LISTS = st.lists(
     st.tuples(
         st.sampled_from(P),
         # Whole minutes collide, so that ties are tried; some have not begun to wait.

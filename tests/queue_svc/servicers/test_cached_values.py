@@ -1,4 +1,4 @@
-"""Copies in the cache: used while nothing changes, never seen after a change."""
+"""Cached values: used while nothing changes, never seen after a change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GONE = "redis://127.0.0.1:1/0"
 
 @asynccontextmanager
 async def caching(mesh: Mesh, database_url: str, redis_url: str) -> AsyncIterator[World]:
-    """A service whose copies would be used for long, if they were not made old."""
+    """A service whose cached values would be used for long, if they were not made old."""
     settings = {"redis_url": redis_url, "copy_seconds": 60.0, "heartbeat_seconds": 0.2}
     async with world_of(mesh, database_url, **settings) as made:  # type: ignore[arg-type]
         yield made
@@ -81,7 +81,7 @@ async def position(world: World, ticket: Ticket) -> ticket_requests.TicketPositi
 
 
 async def everything(world: World, tickets: list[Ticket]) -> list[object]:
-    """What can be a copy."""
+    """What can be cached."""
     return [
         await board(world),
         await stats(world),
@@ -127,7 +127,7 @@ async def change(world: World, chance: random.Random, tickets: list[Ticket]) -> 
 
 
 async def take(world: World, place: Place | None = None) -> None:
-    """A ticket whose event has come: nothing more makes copies old."""
+    """A ticket whose event has come: nothing more makes cached values old."""
     async with world.bus.subscribe("#") as subscription:
         await world.take(place=place)
         assert await subscription.next(30) is not None
@@ -145,12 +145,12 @@ async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
         if not await change(cached, chance, tickets):
             continue
         changes += 1
-        told = await everything(cached, tickets)
-        assert await everything(cached, tickets) == told
+        found = await everything(cached, tickets)
+        assert await everything(cached, tickets) == found
         await cached.dependencies.tickets._cache.invalidate(cached.place.facility)
-        assert await everything(cached, tickets) == told
+        assert await everything(cached, tickets) == found
         states = [await cached.get(ticket) for ticket in tickets]
-        assert [(one.ticket_id, one.status, one.people_ahead) for one in told[2:]] == [  # type: ignore[attr-defined]
+        assert [(one.ticket_id, one.status, one.people_ahead) for one in found[2:]] == [  # type: ignore[attr-defined]
             (one.id, one.status, one.people_ahead) for one in states
         ]
 
@@ -175,7 +175,7 @@ async def test_a_copy_is_used_while_nothing_changes(
 
 
 async def test_who_was_told_of_a_change_sees_it_however_many_read(cached: World) -> None:
-    """Readers that are under way while the change is made must not leave an old copy."""
+    """Readers that are under way while the change is made must not leave an old value."""
     watched = await cached.take(LOW)
     stop = asyncio.Event()
 
@@ -257,7 +257,7 @@ class TestReplicas:
     """Two processes of the service on one database."""
 
     @pytest.mark.backends
-    async def test_a_shared_redis_makes_copies_old_everywhere_at_once(
+    async def test_a_shared_redis_makes_cached_values_old_everywhere_at_once(
         self, mesh: Mesh, database_url: str
     ) -> None:
         async with caching(mesh, database_url, REDIS_URL) as world:
@@ -275,7 +275,7 @@ class TestReplicas:
                     assert (await stats(world)).issued == number
                     assert (await position(world, ticket)).people_ahead == number - 1
 
-    async def test_an_event_makes_copies_of_another_process_old(
+    async def test_an_event_makes_cached_values_of_another_process_old(
         self, mesh: Mesh, database_url: str
     ) -> None:
         async with caching(mesh, database_url, "") as world:
