@@ -22,10 +22,11 @@ from mesh.rpc.server import Server, run
 from user_svc.application.password_hashing import Passwords
 from user_svc.audit.anchors import Anchors
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_OUTBOX
-from user_svc.encrypted_columns import ENCRYPTED_COLUMNS
 from user_svc.persistence import known_networks, login_throttle, revocation_publisher
-from user_svc.persistence.account_repository import IDEMPOTENCY, Accounts
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.audit_models import AUDIT_OUTBOX
+from user_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from user_svc.persistence.models import IDEMPOTENCY
 from user_svc.persistence.patient_repository import Patients
 from user_svc.persistence.session_repository import Sessions
 from user_svc.persistence.totp_repository import SecondFactors

@@ -9,7 +9,7 @@ from mesh.persistence.database import Database
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import World
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 
 async def trail_of(world: World, method: str, count: int = 1) -> list[AuditEvent]:

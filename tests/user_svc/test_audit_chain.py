@@ -21,7 +21,7 @@ from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, Trail, event, ids
 from user_svc.audit.chain import FIRST_MAC, AuditChain, Head
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 POSITIONS = "SELECT position FROM audit_entries ORDER BY position"
 

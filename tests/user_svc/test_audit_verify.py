@@ -16,7 +16,7 @@ from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, pl
 from user_svc.audit import verification
 from user_svc.audit.anchors import append_anchor
 from user_svc.audit.chain import EMPTY, AuditChain, Head
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 COUNT = 9
 

@@ -20,8 +20,8 @@ from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
 from user_svc.cli.admin import app
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 from user_svc.settings import UserSettings
 
 

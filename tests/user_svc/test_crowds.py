@@ -19,11 +19,12 @@ from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.user_svc.conftest import new_nik
 from user_svc.application.patient_logins import Entered, PatientLogins
-from user_svc.audit.models import AUDIT_OUTBOX
 from user_svc.domain.accounts import Account, Person, Role
-from user_svc.persistence.account_repository import Accounts, UserRow
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.audit_models import AUDIT_OUTBOX
 from user_svc.persistence.crowd_batcher import CrowdBatcher
 from user_svc.persistence.login_throttle import FREE_TRIES
+from user_svc.persistence.models import UserRow
 from user_svc.persistence.profile_loader import Profiles
 
 NAME = "SITI RAHMAWATI"

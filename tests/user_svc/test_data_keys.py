@@ -10,7 +10,7 @@ from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
 from tests.user_svc.conftest import NAME, Clock, World, new_email, new_nik
 from tests.user_svc.staff import STEP, hire
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 from user_svc.servicers import auth
 
 

@@ -18,7 +18,8 @@ from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter
 from user_svc.domain import accounts
-from user_svc.persistence.account_repository import PERSONAL, Accounts
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.models import PERSONAL_COLUMNS
 
 REUSED = ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
 
@@ -87,7 +88,7 @@ class TestErased:
         after = opened(counter.world)
         for trace in traces:
             assert trace not in after, trace
-        columns = ", ".join((*PERSONAL, "nik_index", "email_index", "password_hash"))
+        columns = ", ".join((*PERSONAL_COLUMNS, "nik_index", "email_index", "password_hash"))
         ((*row,),) = counter.world.sql(f"SELECT {columns} FROM users WHERE id = :id", id=patient.id)
         assert row == [None] * 10
         assert counter.world.sql("SELECT COUNT(*) FROM patient_institutions") == [(0,)]

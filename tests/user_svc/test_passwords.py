@@ -35,7 +35,7 @@ from tests.user_svc.conftest import (
 from tests.user_svc.noted import trail_of
 from user_svc.application.password_hashing import Passwords
 from user_svc.domain import totp
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 
 Result = TypeVar("Result")
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR

@@ -21,7 +21,8 @@ from mesh.persistence.migrations import config_for, upgrade
 from tests.support.databases import on_empty
 from user_svc.domain.accounts import Account, End, Person, Refresh, Role
 from user_svc.persistence import login_throttle
-from user_svc.persistence.account_repository import Accounts, Base, write_with_retry
+from user_svc.persistence.account_repository import Accounts, write_with_retry
+from user_svc.persistence.models import Base
 from user_svc.persistence.session_repository import Opened, Sessions
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)

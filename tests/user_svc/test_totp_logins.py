@@ -29,7 +29,7 @@ from tests.user_svc.staff import STEP, Staff, hire
 from user_svc.__main__ import build
 from user_svc.application.password_hashing import Passwords
 from user_svc.domain import totp
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 from user_svc.settings import UserSettings
 
 Result = TypeVar("Result")

@@ -15,9 +15,10 @@ from mesh.errors import MeshError, StatusCode
 from mesh.persistence.database import Database
 from user_svc.application.login_audit_events import nobody_entered, patient_entered
 from user_svc.domain import accounts
-from user_svc.persistence.account_repository import Accounts, Base, UserRow, write_with_retry
+from user_svc.persistence.account_repository import Accounts, write_with_retry
 from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
 from user_svc.persistence.login_throttle import AttemptCounters
+from user_svc.persistence.models import Base, UserRow
 
 BATCH = 64
 """Most logins of one transaction."""

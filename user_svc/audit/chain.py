@@ -23,7 +23,7 @@ from mesh.audit_trail.recorder import event_associated_data
 from mesh.clock import timestamp
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, invalid
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 FORMAT = b"mediq.audit.v1\n"
 """What every HMAC begins with: another form would have another name."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import ACCESS_SECONDS
 from mesh.errors import invalid
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
 
 ACCESS_WINDOW = datetime.timedelta(seconds=ACCESS_SECONDS)
 """How much repeated looking one event of act ACCESS stands for, after its time. A service that

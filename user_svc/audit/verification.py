@@ -22,7 +22,7 @@ from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import MeshError
 from user_svc.audit.anchors import Anchor, AnchorFile, find_files
 from user_svc.audit.chain import EMPTY, MAX_POSITION, AuditChain, Head, columns_of, persons_of
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 PIECE = 500
 """Positions, and anchors, that are read at once."""

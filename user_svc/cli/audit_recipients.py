@@ -33,7 +33,8 @@ from user_svc.cli.audit_support import (
     text_of,
     time_of,
 )
-from user_svc.persistence.account_repository import Accounts, UserRow
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.models import UserRow
 from user_svc.settings import UserSettings
 
 COLUMNS = ("id", "nama", "alamat")

@@ -22,7 +22,7 @@ from mesh.identity.certificates import IdentityError
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.persistence.database import Database
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 from user_svc.settings import UserSettings
 
 FAILED = 2

@@ -1,121 +1,23 @@
-"""The tables of the account service, and the repository of accounts, sealed."""
+"""The repository of accounts, encrypted."""
 
 import datetime
 import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import (
-    ForeignKey,
-    Index,
-    LargeBinary,
-    String,
-    UniqueConstraint,
-    select,
-)
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import not_found
-from mesh.idempotency import idempotency_table
-from mesh.persistence.database import Database, UtcDateTime
+from mesh.persistence.database import Database
 from user_svc.domain import accounts
 from user_svc.domain.accounts import Account, Person, Role, Viewer
+from user_svc.persistence.models import PERSONAL_COLUMNS, UserRow
 
 Result = TypeVar("Result")
-PERSONAL = (
-    "nama",
-    "nik",
-    "email",
-    "tempat_lahir",
-    "tanggal_lahir",
-    "jenis_kelamin",
-    "alamat",
-)
-"""Columns that are sealed."""
-SEALED_BYTES = 1024
-"""Room for 200 characters with nonce, tag and key identifier."""
 ATTEMPTS = 3
-
-
-class Base(DeclarativeBase):
-    """Models of the account service."""
-
-
-IDEMPOTENCY = idempotency_table(Base.metadata)
-
-
-class UserRow(Base):
-    """An account. A closed one stays, without its logins, for the records that name it.
-
-    Of an erased one only the identifier, the role and the times are left.
-    """
-
-    __tablename__ = "users"
-    __table_args__ = (
-        UniqueConstraint("nik_index", name="uq_users_nik_index"),
-        UniqueConstraint("email_index", name="uq_users_email_index"),
-        Index("ix_users_newest", "create_time", "id"),
-        Index("ix_users_institution", "institution_id", "create_time"),
-        Index("ix_users_closed", "close_time"),
-        Index("ix_users_identity", "identity_time"),
-    )
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    role: Mapped[str] = mapped_column(String(16))
-    institution_id: Mapped[str] = mapped_column(String(36))
-    nama: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    nik: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    email: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    tempat_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    tanggal_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    jenis_kelamin: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    alamat: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    nik_index: Mapped[str | None] = mapped_column(String(64))
-    email_index: Mapped[str | None] = mapped_column(String(64))
-    password_hash: Mapped[str | None] = mapped_column(String(60))
-    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    close_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    identity_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    erase_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-
-
-class SessionRow(Base):
-    """A signed-in session of staff: a family of refresh tokens, of which one is good."""
-
-    __tablename__ = "sessions"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
-    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    expire_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
-    end_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime(), index=True)
-    end_reason: Mapped[str | None] = mapped_column(String(16))
-
-
-class RefreshTokenRow(Base):
-    """A refresh token: its SHA-256, and what its successor is derived from."""
-
-    __tablename__ = "refresh_tokens"
-
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    session_id: Mapped[str] = mapped_column(
-        ForeignKey("sessions.id", ondelete="CASCADE"), index=True
-    )
-    use_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    successor_salt: Mapped[str | None] = mapped_column(String(64))
-
-
-class LoginAttemptRow(Base):
-    """Failed tries of one login, by its blind index or by that of a place of its own."""
-
-    __tablename__ = "login_attempts"
-
-    login_index: Mapped[str] = mapped_column(String(64), primary_key=True)
-    failures: Mapped[int]
-    last_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
 
 
 def personal_place(account_id: str, name: str) -> str:
@@ -319,7 +221,7 @@ class Accounts:
             create_time=now,
             update_time=now,
         )
-        for name in PERSONAL:
+        for name in PERSONAL_COLUMNS:
             value: str = getattr(person, name)
             if value:
                 self._seal(row, name, value)
@@ -338,7 +240,9 @@ class Accounts:
         return row
 
     def _account(self, row: UserRow) -> Account:
-        personal = {name: self.unseal(row.id, name, getattr(row, name)) for name in PERSONAL}
+        personal = {
+            name: self.unseal(row.id, name, getattr(row, name)) for name in PERSONAL_COLUMNS
+        }
         return Account(
             id=row.id,
             role=Role(row.role),

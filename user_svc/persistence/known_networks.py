@@ -9,29 +9,18 @@ import datetime
 import ipaddress
 from dataclasses import dataclass
 
-from sqlalchemy import Index, String, delete, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from mesh.contract.call import Call
-from mesh.persistence.database import UtcDateTime
-from user_svc.persistence.account_repository import Accounts, Base
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.models import KnownNetworkRow
 
 MOST_PLACES = 20
 """Kept for each login, the newest: each of them gives a guesser there a count of its own."""
 FORGOTTEN_AFTER = datetime.timedelta(days=90)
 NOTED_EVERY = datetime.timedelta(days=1)
 """How old the time of the last use may be: not every login writes it."""
-
-
-class LoginPlaceRow(Base):
-    """A login at an address from which it has succeeded."""
-
-    __tablename__ = "login_places"
-    __table_args__ = (Index("ix_login_places_newest", "login_index", "last_time"),)
-
-    place_index: Mapped[str] = mapped_column(String(64), primary_key=True)
-    login_index: Mapped[str] = mapped_column(String(64))
-    last_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,9 @@ def slate_of(session: Session, place: Place) -> str:
     """Under which index the throttle counts a try: that of a known place, else of the login."""
     if not place.place_index:
         return place.login_index
-    known = select(LoginPlaceRow.place_index).where(LoginPlaceRow.place_index == place.place_index)
+    known = select(KnownNetworkRow.place_index).where(
+        KnownNetworkRow.place_index == place.place_index
+    )
     return session.scalar(known) or place.login_index
 
 
@@ -81,10 +72,10 @@ def remember(session: Session, place: Place, now: datetime.datetime) -> None:
     if not place.place_index:
         return
     # Locked against the cleaning, which might delete it at this moment.
-    row = session.get(LoginPlaceRow, place.place_index, with_for_update=True)
+    row = session.get(KnownNetworkRow, place.place_index, with_for_update=True)
     if row is None:
         session.add(
-            LoginPlaceRow(
+            KnownNetworkRow(
                 place_index=place.place_index, login_index=place.login_index, last_time=now
             )
         )
@@ -96,15 +87,17 @@ def remember(session: Session, place: Place, now: datetime.datetime) -> None:
 
 def purge(session: Session, now: datetime.datetime) -> None:
     """Deletes places that nobody has signed in from for long."""
-    session.execute(delete(LoginPlaceRow).where(LoginPlaceRow.last_time < now - FORGOTTEN_AFTER))
+    session.execute(
+        delete(KnownNetworkRow).where(KnownNetworkRow.last_time < now - FORGOTTEN_AFTER)
+    )
 
 
 def _keep_newest(session: Session, login_index: str) -> None:
     older = session.scalars(
-        select(LoginPlaceRow.place_index)
-        .where(LoginPlaceRow.login_index == login_index)
-        .order_by(LoginPlaceRow.last_time.desc())
+        select(KnownNetworkRow.place_index)
+        .where(KnownNetworkRow.login_index == login_index)
+        .order_by(KnownNetworkRow.last_time.desc())
         .offset(MOST_PLACES)
     ).all()
     if older:
-        session.execute(delete(LoginPlaceRow).where(LoginPlaceRow.place_index.in_(older)))
+        session.execute(delete(KnownNetworkRow).where(KnownNetworkRow.place_index.in_(older)))

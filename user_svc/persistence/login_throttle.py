@@ -29,7 +29,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from mesh.errors import MeshError, StatusCode
-from user_svc.persistence.account_repository import Base, LoginAttemptRow
+from user_svc.persistence.models import Base, LoginAttemptRow
 
 FREE_TRIES = 5
 FIRST_WAIT_SECONDS = 1.0

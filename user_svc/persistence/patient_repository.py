@@ -4,27 +4,17 @@ import contextlib
 import datetime
 from collections.abc import Mapping
 
-from sqlalchemy import ForeignKey, String, delete, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import not_found
-from mesh.persistence.database import UtcDateTime
 from user_svc.domain import accounts, patients
 from user_svc.domain.accounts import Account, Role
 from user_svc.domain.patients import Reach
 from user_svc.persistence import login_throttle
-from user_svc.persistence.account_repository import PERSONAL, Accounts, Base, UserRow
-
-
-class PatientInstitutionRow(Base):
-    """A facility that a patient registered at: its staff may reach the patient."""
-
-    __tablename__ = "patient_institutions"
-
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    institution_id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    first_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
+from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.models import PERSONAL_COLUMNS, PatientInstitutionRow, UserRow
 
 
 class Patients(Accounts):
@@ -129,7 +119,7 @@ class Patients(Accounts):
         with contextlib.suppress(DecryptionError):
             login_throttle.clear(session, self.nik_index(self.unseal(row.id, "nik", row.nik)))
         self._end(row, now)
-        for name in PERSONAL:
+        for name in PERSONAL_COLUMNS:
             setattr(row, name, None)
         row.erase_time = row.update_time = now
         session.execute(

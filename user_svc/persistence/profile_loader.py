@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from mesh.errors import not_found
 from mesh.persistence.database import Database
 from user_svc.domain.accounts import Account, Role
-from user_svc.persistence.account_repository import Accounts, Base, UserRow
+from user_svc.persistence.account_repository import Accounts
 from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
+from user_svc.persistence.models import Base, UserRow
 
 BATCH = 64
 """Most profiles of one query."""

@@ -10,7 +10,7 @@ from mesh.identity.revocations import Revocation
 from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.identity.tokens import LEEWAY_SECONDS
 from user_svc.domain.accounts import End
-from user_svc.persistence.account_repository import RefreshTokenRow, SessionRow, UserRow
+from user_svc.persistence.models import RefreshTokenRow, SessionRow, UserRow
 
 TOKEN_LIFE = datetime.timedelta(seconds=LONGEST_TOKEN_SECONDS)
 LEEWAY = datetime.timedelta(seconds=LEEWAY_SECONDS)

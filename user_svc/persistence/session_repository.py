@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mesh.encryption.field_cipher import FieldCipher
 from user_svc.domain import accounts
 from user_svc.domain.accounts import End, Refresh
-from user_svc.persistence.account_repository import RefreshTokenRow, SessionRow
+from user_svc.persistence.models import RefreshTokenRow, SessionRow
 
 TOKEN_BYTES = 32
 

@@ -6,37 +6,12 @@ code at the same moment the second one finds it used.
 
 import datetime
 
-from sqlalchemy import CursorResult, ForeignKey, LargeBinary, String, delete
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import CursorResult, delete
+from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.persistence.database import UtcDateTime
 from user_svc.domain import accounts, totp
-from user_svc.persistence.account_repository import SEALED_BYTES, Base
-
-SECRETS = ("secret", "pending_secret")
-"""Columns that are sealed."""
-
-
-class SecondFactorRow(Base):
-    """The one-time codes of an account. Its login is protected once `secret` is there."""
-
-    __tablename__ = "second_factors"
-
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    secret: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    last_step: Mapped[int]
-    pending_secret: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    pending_expire_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-
-
-class RecoveryCodeRow(Base):
-    """A recovery code that was not used yet, by its keyed hash."""
-
-    __tablename__ = "recovery_codes"
-
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    code_index: Mapped[str] = mapped_column(String(64), primary_key=True)
+from user_svc.persistence.models import RecoveryCodeRow, SecondFactorRow
 
 
 def secret_place(user_id: str, column: str) -> str:

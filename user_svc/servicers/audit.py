@@ -20,8 +20,8 @@ from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
 from user_svc.audit import queries
 from user_svc.audit.chain import MAX_POSITION, AuditChain, moment, read_head
-from user_svc.audit.models import AUDIT_ENTRIES
 from user_svc.audit.queries import Filter, Touched, require_order
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 
 class AuditServicer(AuditServiceServicer):

@@ -8,9 +8,16 @@ from sqlalchemy import Row
 from mesh.audit_trail.recorder import encrypted_events
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.idempotency import encrypted_answers
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_OUTBOX
-from user_svc.persistence.account_repository import IDEMPOTENCY, PERSONAL, UserRow, personal_place
-from user_svc.persistence.totp_repository import SECRETS, SecondFactorRow, secret_place
+from user_svc.persistence.account_repository import personal_place
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_OUTBOX
+from user_svc.persistence.models import (
+    IDEMPOTENCY,
+    PERSONAL_COLUMNS,
+    SECRET_COLUMNS,
+    SecondFactorRow,
+    UserRow,
+)
+from user_svc.persistence.totp_repository import secret_place
 
 
 def _personal(name: str, row: Row[Any]) -> str:
@@ -22,8 +29,14 @@ def _secret(name: str, row: Row[Any]) -> str:
 
 
 ENCRYPTED_COLUMNS = (
-    *(EncryptedColumn(UserRow.__table__, name, partial(_personal, name)) for name in PERSONAL),
-    *(EncryptedColumn(SecondFactorRow.__table__, name, partial(_secret, name)) for name in SECRETS),
+    *(
+        EncryptedColumn(UserRow.__table__, name, partial(_personal, name))
+        for name in PERSONAL_COLUMNS
+    ),
+    *(
+        EncryptedColumn(SecondFactorRow.__table__, name, partial(_secret, name))
+        for name in SECRET_COLUMNS
+    ),
     encrypted_answers(IDEMPOTENCY),
     encrypted_events(AUDIT_OUTBOX),
     encrypted_events(AUDIT_ENTRIES),

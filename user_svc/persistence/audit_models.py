@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 
 from mesh.audit_trail.recorder import audit_table
 from mesh.persistence.database import UtcDateTime
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 
 TIME_INDEX = "ix_audit_entries_time"
 HEAD_ID = 1
