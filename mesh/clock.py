@@ -1,8 +1,12 @@
 """Times on the wire."""
 
 import datetime
+from collections.abc import Callable
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+Clock = Callable[[], datetime.datetime]
+"""Gives the time, with its zone."""
 
 
 def utc_now() -> datetime.datetime:

@@ -20,7 +20,8 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, Trail, event, ids
-from user_svc.audit.chain import FIRST_MAC, AuditChain, Head
+from user_svc.audit.chain import AuditChain
+from user_svc.domain.audit_trail import FIRST_MAC, Head
 from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 POSITIONS = "SELECT position FROM audit_entries ORDER BY position"

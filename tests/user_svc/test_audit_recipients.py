@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import getpass
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,9 +25,11 @@ from user_svc.audit.chain import AuditChain
 from user_svc.cli import audit, audit_support
 from user_svc.domain.accounts import Person
 from user_svc.domain.accounts import Role as AccountRole
-from user_svc.persistence.patient_repository import Patients
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.patient_repository import PatientRepository
 from user_svc.settings import UserSettings
 
+Patients = Callable[[Session], PatientRepository]
 FROM = ("--from", "2026-03-01T15:00:00+07:00")
 TO = ("--to", "2026-03-01T08:30:00Z")
 
@@ -50,14 +53,15 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def patients(settings: UserSettings) -> Patients:
     """The accounts, with the keys of the service."""
-    return Patients(FieldCipher.load(settings.keys, settings.service))
+    cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
+    return lambda session: PatientRepository(session, cipher)
 
 
 def patient(kept: Trail, patients: Patients, nama: str, alamat: str = "JL. MAWAR 1") -> str:
     """The account of a new patient."""
     person = Person(role=AccountRole.PASIEN, nama=nama, nik=new_nik(), alamat=alamat)
     with Session(kept.engine) as session, session.begin():
-        return patients.create(session, person, None, NOW).id
+        return patients(session).create(person, None, NOW).id
 
 
 def touched(kept: Trail, *persons: str, **fields: object) -> None:
@@ -139,8 +143,8 @@ def test_who_has_no_open_account_is_named_by_the_identifier_alone(
         patient(kept, patients, nama) for nama in ("TERBUKA", "TERTUTUP", "TERHAPUS")
     )
     with Session(kept.engine) as session, session.begin():
-        patients.retire(session, closed, NOW)
-        patients.erase(session, erased, NOW)
+        patients(session).retire(closed, NOW)
+        patients(session).erase(erased, NOW)
     unknown = ids(1)[0]
     touched(kept, open_one, closed, erased, unknown)
     done = run(file, *FROM, *TO)

@@ -15,7 +15,8 @@ from tests.support.databases import on_sqlite_only
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, plain
 from user_svc.audit import verification
 from user_svc.audit.anchors import append_anchor
-from user_svc.audit.chain import EMPTY, AuditChain, Head
+from user_svc.audit.chain import AuditChain
+from user_svc.domain.audit_trail import EMPTY, Head
 from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 COUNT = 9
@@ -329,7 +330,7 @@ def test_an_event_twice(filled: Trail) -> None:
     )
     columns = "event_id, record_time, occur_time, act, actor_id, institution_id, payload"
     head = filled.head()
-    mac = filled.chain.mac(10, NOW, filled.chain.unseal(event_id, bytes(payload)), head.mac)
+    mac = filled.chain.mac(10, NOW, filled.chain.decrypt(event_id, bytes(payload)), head.mac)
     filled.sql(
         f"INSERT INTO audit_entries (position, mac, {columns}) "
         f"SELECT 10, :mac, {columns} FROM audit_entries WHERE position = 3",

@@ -17,8 +17,8 @@ from mesh.encryption.field_cipher import FieldCipher
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter
-from user_svc.domain import accounts
-from user_svc.persistence.account_repository import Accounts
+from user_svc.domain.identity import mask_nik
+from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.models import PERSONAL_COLUMNS
 
 REUSED = ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
@@ -68,9 +68,9 @@ async def lived(counter: Counter, nik: str) -> tuple[User, list[str]]:
     return patient, [
         nik,
         name,
-        accounts.mask_nik(first),
-        accounts.mask_nik(nik),
-        Accounts(cipher_of(counter.world)).nik_index(nik),
+        mask_nik(first),
+        mask_nik(nik),
+        AccountCipher(cipher_of(counter.world)).nik_index(nik),
         "JL. KENANGA 1",
         DETAILS["tempat_lahir"],
         DETAILS["tanggal_lahir"],

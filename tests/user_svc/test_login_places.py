@@ -22,15 +22,16 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
 from user_svc.__main__ import build
-from user_svc.persistence.account_repository import Accounts
+from user_svc.domain.login_throttle import FREE_TRIES
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository
 from user_svc.persistence.known_networks import (
     FORGOTTEN_AFTER,
-    MOST_PLACES,
-    Place,
+    MAX_NETWORKS,
+    login_origin,
     network_of,
     remember,
 )
-from user_svc.persistence.login_throttle import FREE_TRIES
 
 HOME, NEW, GUESSER = "203.0.113.7", "203.0.113.8", "198.51.100.9"
 WRONG = "wrong-but-long-enough"
@@ -142,7 +143,7 @@ async def test_without_an_address_there_is_no_place(world: World) -> None:
 
 
 async def test_the_newest_places_are_kept(world: World, clock: Clock) -> None:
-    half = MOST_PLACES // 2 + 2
+    half = MAX_NETWORKS // 2 + 2
     email = await hire(world, HOME)
     ((first,),) = world.sql("SELECT last_time FROM login_places")
     clock.move(DAY / 2)
@@ -156,12 +157,12 @@ async def test_the_newest_places_are_kept(world: World, clock: Clock) -> None:
     for number in range(half, 2 * half):
         clock.move(datetime.timedelta(seconds=1))
         await login(world, email, f"192.0.2.{number}")
-    assert places(world) == MOST_PLACES
+    assert places(world) == MAX_NETWORKS
     await exhaust(world, email, GUESSER)
     await login(world, email, HOME)
     await login(world, email, f"192.0.2.{2 * half - 1}")
     assert await problem(login(world, email, "192.0.2.0")) == THROTTLED
-    assert places(world) == MOST_PLACES
+    assert places(world) == MAX_NETWORKS
 
 
 async def test_places_that_nobody_uses_are_cleaned_away(world: World, mesh: Mesh) -> None:
@@ -184,13 +185,13 @@ async def test_logins_at_the_same_moment_from_a_new_place(world: World) -> None:
 
 async def test_who_holds_the_account_may_remember_a_new_place(world: World) -> None:
     email = await hire(world)
-    accounts = Accounts(FieldCipher.load(world.settings.keys, "user_svc"))
-    place = Place(accounts.email_index(email), accounts.place_index(email, HOME))
+    cipher = AccountCipher(FieldCipher.load(world.settings.keys, "user_svc"))
+    origin = login_origin(cipher, email, HOME)
     database = Database(world.settings.database)
 
     def enter(session: Session) -> None:
-        assert accounts.credentials(session, email)
-        remember(session, place, utc_now())
+        assert AccountRepository(session, cipher).find_credentials(email)
+        remember(session, origin, utc_now())
 
     await asyncio.gather(*(database.write(enter) for _ in range(8)))
     await database.close()
@@ -200,15 +201,15 @@ async def test_who_holds_the_account_may_remember_a_new_place(world: World) -> N
 async def test_addresses_are_stored_as_keyed_fingerprints(world: World) -> None:
     email = await hire(world, HOME)
     assert await problem(login(world, email, HOME, WRONG)) == REFUSED
-    accounts = Accounts(FieldCipher.load(world.settings.keys, "user_svc"))
-    login_index, place_index = accounts.email_index(email), accounts.place_index(email, HOME)
+    cipher = AccountCipher(FieldCipher.load(world.settings.keys, "user_svc"))
+    login_index, network_index = cipher.email_index(email), cipher.network_index(email, HOME)
     assert world.sql("SELECT place_index, login_index FROM login_places") == [
-        (place_index, login_index)
+        (network_index, login_index)
     ]
-    assert world.sql("SELECT login_index FROM login_attempts") == [(place_index,)]
-    assert re.fullmatch("[0-9a-f]{64}", place_index)
-    foreign = Accounts(FieldCipher("k", {"k": bytes(32)}, bytes(32)))
-    assert foreign.place_index(email, HOME) != place_index
+    assert world.sql("SELECT login_index FROM login_attempts") == [(network_index,)]
+    assert re.fullmatch("[0-9a-f]{64}", network_index)
+    foreign = AccountCipher(FieldCipher("k", {"k": bytes(32)}, bytes(32)))
+    assert foreign.network_index(email, HOME) != network_index
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from mediq.user.v1 import user_service_pb2 as users
 import institution_svc.__main__
 import queue_svc.__main__
 from institution_svc.settings import InstitutionSettings
+from mesh.clock import utc_now
 from mesh.identity.revocations import FileRevocations
 from mesh.identity.tokens import TokenVerifier
 from mesh.persistence.database import Database
@@ -31,8 +32,8 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
+from user_svc.application.revocation_publisher import RevocationPublisher
 from user_svc.cli import admin
-from user_svc.persistence import revocation_publisher
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
 UNKNOWN = ("NOT_FOUND", "SESSION_NOT_FOUND")
@@ -362,7 +363,7 @@ class TestEverywhere:
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
         database, place = Database(world.settings.database, 1), FileRevocations(tmp_path)
-        telling = asyncio.create_task(revocation_publisher.keep_telling(database, place))
+        telling = asyncio.create_task(RevocationPublisher(database, place, utc_now).run())
         await eventually(lambda: place.revoked(principal))
         telling.cancel()
         await database.close()

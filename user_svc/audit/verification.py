@@ -21,7 +21,8 @@ from sqlalchemy.types import NullType
 from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import MeshError
 from user_svc.audit.anchors import Anchor, AnchorFile, find_files
-from user_svc.audit.chain import EMPTY, MAX_POSITION, AuditChain, Head, columns_of, persons_of
+from user_svc.audit.chain import AuditChain, columns_of, persons_of
+from user_svc.domain.audit_trail import EMPTY, MAX_POSITION, Head
 from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 PIECE = 500
@@ -215,7 +216,7 @@ class _Walk:
         self._report.entries += 1
         mac_before, self._before = self._before.mac, Head(position, str(row.mac))
         try:
-            plain = self._chain.unseal(row.event_id, row.payload)
+            plain = self._chain.decrypt(row.event_id, row.payload)
         except (DecryptionError, TypeError, AttributeError):
             self._report.add(Fault.PAYLOAD, position, "the event does not decrypt")
             return

@@ -1,10 +1,10 @@
 """The `mediq admin` command: administrators are made here, no account exists by itself."""
 
 import asyncio
-import datetime
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -21,15 +21,18 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, not_found
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import upgrade
-from user_svc.application import password_hashing
+from user_svc.application.password_hashing import Passwords, generate_password
 from user_svc.audit.chain import AuditChain
 from user_svc.domain import accounts
-from user_svc.domain.accounts import Account, End, Role
+from user_svc.domain.accounts import Account, Person, Role
+from user_svc.domain.identity import fold_email
 from user_svc.domain.password_policy import check_password
-from user_svc.messages import role_message
-from user_svc.persistence import session_queries, totp_repository
-from user_svc.persistence.account_repository import Accounts, write_with_retry
-from user_svc.persistence.session_repository import Sessions
+from user_svc.domain.sessions import End
+from user_svc.messages.accounts import role_message
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.session_repository import SessionRepository
 from user_svc.settings import UserSettings
 
 app = typer.Typer(help="Administrators of facilities and of the network.")
@@ -58,22 +61,15 @@ async def create_administrator(
         institution_id=institution_id,
     )
     validate(request)
-    person = accounts.new_staff(Role.ADMIN_FASKES, nama, email, password, "", institution_id)
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
+    person = accounts.new_staff(
+        Role.ADMIN_FASKES, nama, email, password, "", institution_id.lower()
+    )
+    hashed = await _hash(settings, password)
     database = Database(settings.database, 1)
     try:
-        hashed = await hasher.hash(password)
-
-        def create(session: Session) -> Account:
-            account = Accounts(cipher).create(session, person, hashed, utc_now())
-            _record(session, settings, "admin create", [account.id], account.institution_id)
-            return account
-
-        return await write_with_retry(database, create)
+        return await write_with_retry(database, partial(_create, settings, person, hashed))
     finally:
         await database.close()
-        await hasher.close()
 
 
 async def reset_second_factor(settings: UserSettings, email: str) -> None:
@@ -82,12 +78,7 @@ async def reset_second_factor(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-
-    def reset(session: Session, account: Account) -> End:
-        totp_repository.remove(session, account.id)
-        return End.TOTP_RESET
-
-    await _on_staff(settings, "admin reset-totp", email, reset)
+    await _change_staff(settings, "admin reset-totp", email, End.TOTP_RESET)
 
 
 async def reset_password(settings: UserSettings, email: str, password: str) -> None:
@@ -97,19 +88,9 @@ async def reset_password(settings: UserSettings, email: str, password: str) -> N
         MeshError: The password is not one that the service takes, NOT_FOUND with reason
             USER_NOT_FOUND, or the database does not answer.
     """
-    check_password(password, accounts.fold_email(email))
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
-    try:
-        hashed = await hasher.hash(password)
-    finally:
-        await hasher.close()
-
-    def reset(session: Session, account: Account) -> End:
-        Accounts(cipher).set_password(session, account.id, hashed)
-        return End.PASSWORD_RESET
-
-    await _on_staff(settings, "admin reset-password", email, reset)
+    check_password(password, fold_email(email))
+    hashed = await _hash(settings, password)
+    await _change_staff(settings, "admin reset-password", email, End.PASSWORD_RESET, hashed)
 
 
 async def end_sessions(settings: UserSettings, email: str) -> None:
@@ -118,7 +99,7 @@ async def end_sessions(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    await _on_staff(settings, END_SESSIONS, email, lambda session, account: End.END_SESSION)
+    await _change_staff(settings, END_SESSIONS, email, End.END_SESSION)
 
 
 async def end_all_sessions(settings: UserSettings) -> int:
@@ -128,52 +109,79 @@ async def end_all_sessions(settings: UserSettings) -> int:
         MeshError: The database does not answer.
     """
     database = Database(settings.database, 1)
-
-    def end(session: Session) -> int:
-        ended = session_queries.end_of_all(session, End.END_SESSION, utc_now())
-        _record(session, settings, END_SESSIONS, ended)
-        return len(ended)
-
     try:
-        return await database.write(end)
+        return await database.write(partial(_end_all_sessions, settings))
     finally:
         await database.close()
 
 
-async def _on_staff(
-    settings: UserSettings, command: str, email: str, work: Callable[[Session, Account], End]
+async def _hash(settings: UserSettings, password: str) -> str:
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    hasher = Passwords(cipher, settings.bcrypt_cost, 1)
+    try:
+        return await hasher.hash(password)
+    finally:
+        await hasher.close()
+
+
+async def _change_staff(
+    settings: UserSettings, command: str, email: str, why: End, password_hash: str = ""
 ) -> None:
-    """Does something to a staff account, ends its sessions and writes that down.
+    """Changes what a staff account signs in with, ends its sessions and records that.
 
     Args:
         settings: The service's settings.
         command: Its words, for the audit trail.
         email: Login of the account, which is locked.
-        work: What else is done. Says why the sessions end.
+        why: Why the sessions end. With TOTP_RESET the second factor is taken away.
+        password_hash: Takes the place of the password's. Empty: it stays.
 
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    opened = Sessions(
-        cipher,
-        life=datetime.timedelta(seconds=settings.session_seconds),
-        grace=datetime.timedelta(seconds=settings.refresh_grace_seconds),
-    )
     database = Database(settings.database, 1)
-
-    def run(session: Session) -> None:
-        known = Accounts(cipher).credentials(session, email)
-        if known is None:
-            raise not_found("user", "")
-        account = known[0]
-        opened.end_all(session, account.id, work(session, account), utc_now())
-        _record(session, settings, command, [account.id], account.institution_id)
-
     try:
-        await database.write(run)
+        await database.write(partial(_change_in, settings, command, email, why, password_hash))
     finally:
         await database.close()
+
+
+def _create(settings: UserSettings, person: Person, hashed: str, session: Session) -> Account:
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    account = AccountRepository(session, AccountCipher(cipher)).create(person, hashed, utc_now())
+    _record(session, settings, "admin create", [account.id], account.institution_id)
+    return account
+
+
+def _change_in(
+    settings: UserSettings,
+    command: str,
+    email: str,
+    why: End,
+    password_hash: str,
+    session: Session,
+) -> None:
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    repository = AccountRepository(session, AccountCipher(cipher))
+    known = repository.find_credentials(email)
+    if known is None:
+        raise not_found("user", "")
+    account = known[0]
+    if why is End.TOTP_RESET:
+        SecondFactorRepository(session, cipher).remove(account.id)
+    if password_hash:
+        repository.set_password(account.id, password_hash)
+    sessions = SessionRepository(session, cipher, settings.session_rules)
+    sessions.end_all_of(account.id, why, utc_now())
+    _record(session, settings, command, [account.id], account.institution_id)
+
+
+def _end_all_sessions(settings: UserSettings, session: Session) -> int:
+    cipher = FieldCipher.load(settings.keys, settings.service)
+    sessions = SessionRepository(session, cipher, settings.session_rules)
+    ended = sessions.end_all(End.END_SESSION, utc_now())
+    _record(session, settings, END_SESSIONS, ended)
+    return len(ended)
 
 
 def _record(
@@ -183,7 +191,7 @@ def _record(
     persons: Sequence[str],
     institution_id: str = "",
 ) -> None:
-    """Puts into the audit trail, with its effect, what a command did to these accounts."""
+    """Records in the audit trail, with its effect, what a command did to these accounts."""
     pieces = range(0, max(1, len(persons)), MAX_IDENTIFIERS)
     events = [
         command_event(
@@ -199,7 +207,7 @@ def _record(
 
 
 def _ready() -> UserSettings:
-    """The service's settings, once its keys and its tables are there."""
+    """Returns the service's settings, once its keys and its tables are there."""
     settings = UserSettings()
     if settings.keys_folder is None:
         prepare(settings.home)
@@ -209,8 +217,8 @@ def _ready() -> UserSettings:
 
 
 def _password(typed: bool) -> str:
-    """The password from standard input, or a new one."""
-    return sys.stdin.readline().rstrip("\r\n") if typed else password_hashing.generate()
+    """Returns the password from standard input, or a new one."""
+    return sys.stdin.readline().rstrip("\r\n") if typed else generate_password()
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Lanes for work that costs a database far less together than one by one."""
+"""Batches of work that costs a database far less together than one by one."""
 
 from collections.abc import Hashable
 from typing import TypeVar
@@ -13,11 +13,11 @@ little it does: at 32 connections waiting made batches of 8 on average where the
 
 
 class CrowdBatcher(KeyedBatcher[Item, Answer]):
-    """Lanes that wait for a crowd once several have come at one moment.
+    """Batches items by key, waiting for a crowd once several have come at one moment.
 
-    Plain lanes wait for as many as came before, so small batches stay small: each ends before many
-    calls have been read from their connections. Who comes alone waits for nobody.
+    A plain batcher waits for as many as came before, so small batches stay small: each ends before
+    many calls have been read from their connections. Who comes alone waits for nobody.
     """
 
-    def _note(self, lane: Hashable, size: int) -> None:
-        super()._note(lane, ENOUGH if size > 1 else size)
+    def _note(self, key: Hashable, size: int) -> None:
+        super()._note(key, ENOUGH if size > 1 else size)

@@ -8,7 +8,7 @@ from sqlalchemy import Row
 from mesh.audit_trail.recorder import encrypted_events
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.idempotency import encrypted_answers
-from user_svc.persistence.account_repository import personal_place
+from user_svc.persistence.account_cipher import personal_associated_data
 from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_OUTBOX
 from user_svc.persistence.models import (
     IDEMPOTENCY,
@@ -17,15 +17,15 @@ from user_svc.persistence.models import (
     SecondFactorRow,
     UserRow,
 )
-from user_svc.persistence.totp_repository import secret_place
+from user_svc.persistence.second_factor_repository import secret_associated_data
 
 
 def _personal(name: str, row: Row[Any]) -> str:
-    return personal_place(row.id, name)
+    return personal_associated_data(row.id, name)
 
 
 def _secret(name: str, row: Row[Any]) -> str:
-    return secret_place(row.user_id, name)
+    return secret_associated_data(row.user_id, name)
 
 
 ENCRYPTED_COLUMNS = (
