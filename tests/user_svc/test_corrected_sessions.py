@@ -1,4 +1,4 @@
-"""Narrow sessions end when NIK or name are corrected: somebody else may have opened them."""
+"""Scoped sessions end when NIK or name are corrected: somebody else may have opened them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def counter(world: World) -> Counter:
 
 
 async def answer(world: World, opened: logins.NarrowSession) -> tuple[str, str]:
-    """What a session is told that asks for the profile."""
+    """What a session is answered that asks for the profile."""
     call = world.users.GetProfile(users.GetProfileRequest(), metadata=bearer(opened.access_token))
     try:
         await call
@@ -108,13 +108,13 @@ async def test_what_is_told_and_until_when(counter: Counter) -> None:
     start = utc_now()
     await counter.correct(patient.id, nama="SITI RAHAYU")
     database = Database(counter.world.settings.database, 1)
-    (told,) = await database.read(
+    (revocation,) = await database.read(
         lambda session: ended_sessions.ended_since(session, start - SECOND, utc_now())
     )
-    assert told.subject == patient.id
-    assert SECOND.total_seconds() <= told.issued_before - start.timestamp() <= 3
+    assert revocation.subject == patient.id
+    assert SECOND.total_seconds() <= revocation.issued_before - start.timestamp() <= 3
     assert (
-        told.ends - told.issued_before
+        revocation.ends - revocation.issued_before
         == (ended_sessions.TOKEN_LIFE + ended_sessions.LEEWAY).total_seconds()
     )
     later = utc_now() + SECOND

@@ -111,7 +111,7 @@ def test_a_guesser_who_never_stops_gets_a_try_a_minute() -> None:
 
 
 def test_free_tries_at_the_same_moment_pass_in_any_order() -> None:
-    """Each looks at its clock before it waits for the others' count."""
+    """Each reads its clock before it waits for the others' count."""
     known = login_throttle.charged(None, NOW)
     for earlier in range(1, login_throttle.FREE_TRIES):
         known = login_throttle.charged(known, NOW - earlier * SECOND / 1000)

@@ -42,13 +42,15 @@ def opened(world: World, *names: str) -> str:
             for row in connection.execute(select(tables.tables[name])).mappings():
                 owner = row.get("id") or row.get("user_id")
                 for column, value in row.items():
-                    place = f"{name}/{owner}/{column}"
+                    associated_data = f"{name}/{owner}/{column}"
                     if name == "idempotency":
-                        place = f"{row['scope']}/{row['request_id']}"
+                        associated_data = f"{row['scope']}/{row['request_id']}"
                     elif "event_id" in row:
-                        place = f"audit/{row['event_id']}"
-                    sealed = isinstance(value, bytes)
-                    found.append(repr(cipher.decrypt(value, place) if sealed else value))
+                        associated_data = f"audit/{row['event_id']}"
+                    encrypted = isinstance(value, bytes)
+                    found.append(
+                        repr(cipher.decrypt(value, associated_data) if encrypted else value)
+                    )
     return "\n".join(found)
 
 
@@ -168,22 +170,22 @@ class TestRetained:
         nik, erasure = new_nik(), str(uuid4())
         patient, traces = await lived(counter, nik)
         await counter.erase(patient.id, retained=True, request_id=erasure)
-        ((sealed, index, closed, erased),) = counter.world.sql(
+        ((encrypted, index, closed, erased),) = counter.world.sql(
             "SELECT nik, nik_index, close_time, erase_time FROM users WHERE id = :id",
             id=patient.id,
         )
-        opened_nik = cipher_of(counter.world).decrypt(sealed, f"users/{patient.id}/nik")
+        opened_nik = cipher_of(counter.world).decrypt(encrypted, f"users/{patient.id}/nik")
         assert opened_nik.decode() == nik
         assert (index, erased) == (None, None)
         assert closed is not None
         assert counter.world.sql("SELECT COUNT(*) FROM patient_institutions") == [(2,)]
         for call in (counter.record(patient.id), counter.reveal(patient.id)):
             assert await problem(call) == UNKNOWN
-        anew = await counter.patient(nik)
-        assert anew.id != patient.id
+        second = await counter.patient(nik)
+        assert second.id != patient.id
         # The erasure that closed it is the one that erases it, when its time has come.
         await counter.erase(patient.id, request_id=erasure)
-        await counter.erase(anew.id)
+        await counter.erase(second.id)
         after = opened(counter.world)
         for trace in traces:
             assert trace not in after, trace

@@ -355,15 +355,15 @@ class TestEverywhere:
         for one in issued:
             assert await others.refuse(one.access_token)
 
-    async def test_what_ended_before_a_start_is_told_after_it(
+    async def test_what_ended_before_a_start_is_published_after_it(
         self, world: World, tmp_path: Path
     ) -> None:
-        """A service that stops between the commit and the telling tells when it starts again."""
+        """A service that stops after the commit publishes when it starts again."""
         pair = await world.login((await world.create()).email)
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
-        database, place = Database(world.settings.database, 1), FileRevocations(tmp_path)
-        telling = asyncio.create_task(RevocationPublisher(database, place, utc_now).run())
-        await eventually(lambda: place.revoked(principal))
-        telling.cancel()
+        database, published = Database(world.settings.database, 1), FileRevocations(tmp_path)
+        publishing = asyncio.create_task(RevocationPublisher(database, published, utc_now).run())
+        await eventually(lambda: published.revoked(principal))
+        publishing.cancel()
         await database.close()

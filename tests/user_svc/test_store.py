@@ -35,9 +35,9 @@ PATIENT = Person(role=Role.PASIEN, nama="SITI RAHMAWATI", nik="3201015508900001"
 STAFF = Person(role=Role.ADMIN_FASKES, nama="Budi", email="budi@contoh.example")
 OLD_ROWS = (
     "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
-    "VALUES ('a', 'PASIEN', '', 'sealed a', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "VALUES ('a', 'PASIEN', '', 'encrypted a', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
     "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
-    "VALUES ('b', 'OPERATOR', 'f', 'sealed b', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "VALUES ('b', 'OPERATOR', 'f', 'encrypted b', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
     "INSERT INTO sessions (id, user_id, create_time, expire_time) "
     "VALUES ('s', 'b', '2026-03-01 08:00:00', '2026-03-01 20:00:00')",
 )

@@ -46,7 +46,7 @@ class AuditTrail:
             MeshError: OTHER_SERVICE, or see `AuditChain.append`.
         """
         if any(event.service != service for event in events):
-            # A service that was taken over must not write down what another one did.
+            # A service that was taken over must not record what another one did.
             raise forbidden("events are those of the service that sends them", "OTHER_SERVICE")
         return await self.append(events)
 

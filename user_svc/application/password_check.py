@@ -54,7 +54,7 @@ class _Verdict:
     attempt: _Attempt
     right: bool
     renewed_hash: str | None = field(repr=False)
-    """Takes the place of the stored hash. None: it stays."""
+    """Replaces the stored hash. None: it stays."""
     is_login: bool
 
 
@@ -96,7 +96,7 @@ class PasswordCheck:
             use_case: What the command does. What it refuses changes nothing.
             is_login: Whether its success clears the counter of failed tries, and makes the network
                 known. Else a try counts as failed.
-            new_password: Takes the place of the password. Empty: it stays.
+            new_password: Replaces the password. Empty: it stays.
 
         Raises:
             MeshError: UNAUTHENTICATED with reason INVALID_CREDENTIALS, RESOURCE_EXHAUSTED with

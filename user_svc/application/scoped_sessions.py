@@ -98,10 +98,10 @@ class ScopedSessions:
         life: datetime.timedelta,
         session_id: str = "",
     ) -> NarrowSession:
-        """Signs a session of its own identifier, so the audit trail tells it from every other one.
+        """Signs a session of its own identifier, so that it is itself in the audit trail.
 
         Who does something in it is what the session was issued for. So the call that opens it
-        names it as a thing: the trail tells who opened the session in which something was done.
+        names it as a thing: the trail says who opened the session in which something was done.
 
         Args:
             scope: What the session may do.

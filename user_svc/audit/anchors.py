@@ -108,7 +108,7 @@ def append_anchor(file: Path, head: Head, time: datetime.datetime) -> None:
 
 
 def _torn_bytes(file: Path) -> int:
-    """How many bytes stand behind the last end of a line."""
+    """Returns how many bytes stand behind the last end of a line."""
     with file.open("rb") as content:
         size = content.seek(0, os.SEEK_END)
         content.seek(max(0, size - MAX_LINE_BYTES))

@@ -72,7 +72,7 @@ def _head(session: Session, *, lock: bool) -> Head:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An event that has no position yet."""
+    """Holds an event that has no position yet."""
 
     columns: dict[str, Any]
     persons: list[str]
@@ -121,17 +121,17 @@ class AuditChain:
             MeshError: INVALID_ARGUMENT with reason TIME_INVALID; INTERNAL with AUDIT_HEAD_LOST.
         """
         # Everything that needs no position is done before the lock.
-        fresh = self._prepare(events)
-        if not fresh:
+        new = self._prepare(events)
+        if not new:
             return 0
         head = _head(session, lock=True)
-        known = select(AUDIT_ENTRIES.c.event_id).where(AUDIT_ENTRIES.c.event_id.in_(fresh))
+        known = select(AUDIT_ENTRIES.c.event_id).where(AUDIT_ENTRIES.c.event_id.in_(new))
         for event_id in session.scalars(known).all():
-            del fresh[event_id]
-        if not fresh:
+            del new[event_id]
+        if not new:
             return 0
         entries, persons = [], []
-        for one in fresh.values():
+        for one in new.values():
             position = head.position + 1
             mac = self.mac(position, now, one.plain, head.mac)
             link = {"position": position, "record_time": now, "mac": mac}
@@ -166,7 +166,7 @@ class AuditChain:
         """Returns the HMAC of an entry, 64 hexadecimal digits.
 
         Args:
-            position: Place in the trail.
+            position: Position in the trail.
             record_time: When it came into the trail; counts to the microsecond.
             event: The serialized event, not encrypted.
             mac_before: HMAC of the entry before; FIRST_MAC for the first one.

@@ -1,4 +1,4 @@
-"""What is asked of the audit trail: entries, and the persons who were touched."""
+"""The queries of the audit trail: entries, and the persons who were touched."""
 
 import datetime
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from user_svc.domain.audit_trail import Filter, Touched, TouchedFilter
 from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
 
 ACCESS_WINDOW = datetime.timedelta(seconds=ACCESS_SECONDS)
-"""How much repeated looking one event of act ACCESS stands for, after its time. A service that
+"""How many repeated accesses one event of act ACCESS stands for, after its time. A service that
 shows the same data to the same person again within this time writes no further event, so whom
-somebody looked at during a window may be in an event from before the window."""
+somebody accessed during a window may be in an event from before the window."""
 _ENTRY = AUDIT_ENTRIES.c
 _PERSON = AUDIT_PERSONS.c
 
@@ -24,7 +24,7 @@ def entries(session: Session, wanted: Filter, before: int | None, limit: int) ->
     """Reads rows of AUDIT_ENTRIES, newest first.
 
     Args:
-        session: Where to look.
+        session: The unit of work.
         wanted: Which ones.
         before: Position that the page stays below; None for the first page.
         limit: Most rows.
@@ -53,11 +53,11 @@ def entries(session: Session, wanted: Filter, before: int | None, limit: int) ->
 def touched(session: Session, wanted: TouchedFilter, after: str, limit: int) -> list[Touched]:
     """Reads the persons whose data were seen or changed in a window, by identifier.
 
-    An access counts when any of the looking that it stands for may have been in the window
+    An access counts when any of those that it stands for may have been in the window
     (ACCESS_WINDOW). Who was refused has touched nobody.
 
     Args:
-        session: Where to look.
+        session: The unit of work.
         wanted: Which window, and by whom.
         after: The person after whom the page begins; empty for the first page.
         limit: Most persons.

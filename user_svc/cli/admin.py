@@ -134,7 +134,7 @@ async def _change_staff(
         command: Its words, for the audit trail.
         email: Login of the account, which is locked.
         why: Why the sessions end. With TOTP_RESET the second factor is taken away.
-        password_hash: Takes the place of the password's. Empty: it stays.
+        password_hash: Replaces that of the password. Empty: it stays.
 
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.

@@ -37,7 +37,8 @@ from user_svc.audit.anchors import (
     show_mac,
 )
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.verification import Report, verify
+from user_svc.audit.report import Report
+from user_svc.audit.verification import verify
 from user_svc.cli import audit_recipients
 from user_svc.cli.audit_support import (
     FAILED,

@@ -191,7 +191,7 @@ def taken(field_name: str) -> MeshError:
 
 
 def invalid_credentials() -> MeshError:
-    """Returns the one error of all logins that fail: it does not tell what was wrong."""
+    """Returns the one error of all logins that fail: it does not say what was wrong."""
     return MeshError(
         "these credentials are not valid", StatusCode.UNAUTHENTICATED, "INVALID_CREDENTIALS"
     )

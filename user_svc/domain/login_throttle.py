@@ -16,7 +16,7 @@ Patients: a NIK has one counter, wherever a try comes from: a login opens little
 change their addresses. One who guesses all the time may keep the patient out as long as that.
 
 A counter is kept by a blind index, of unknown logins too, which never have a known network: at an
-address from which a login has not succeeded, the throttle does not tell whether it is somebody's.
+address from which a login has not succeeded, the throttle does not show whether it is somebody's.
 It lives in the service's database, so it holds for all replicas, and no login succeeds when it
 cannot be read.
 """
@@ -58,7 +58,7 @@ def charged(known: Attempts | None, now: datetime.datetime) -> Attempts:
         return Attempts(1, now)
     wait = wait_after(known.failures)
     left = known.last_time + wait - now
-    # Of tries at the same moment one may have looked at its clock before another that is counted
+    # Of tries at the same moment one may have read its clock before another that is counted
     # already: while tries are free, that is no reason to refuse it.
     if wait and left > datetime.timedelta():
         raise MeshError(

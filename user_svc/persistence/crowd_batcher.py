@@ -8,12 +8,12 @@ from mesh.persistence.batching import ENOUGH, KeyedBatcher
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 LINGER_SECONDS = 0.006
-"""How long a batch waits for a crowd. A transaction costs 0.3 to 0.6 ms of a processor however
+"""How long a batch waits for others. A transaction costs 0.3 to 0.6 ms of a processor however
 little it does: at 32 connections waiting made batches of 8 on average where there were 3."""
 
 
 class CrowdBatcher(KeyedBatcher[Item, Answer]):
-    """Batches items by key, waiting for a crowd once several have come at one moment.
+    """Batches items by key, waiting for many once several have come at one moment.
 
     A plain batcher waits for as many as came before, so small batches stay small: each ends before
     many calls have been read from their connections. Who comes alone waits for nobody.

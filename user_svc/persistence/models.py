@@ -32,7 +32,7 @@ IDEMPOTENCY = idempotency_table(Base.metadata)
 
 
 class UserRow(Base):
-    """An account. A closed one stays, without its logins, for the records that name it.
+    """Holds an account. A closed one stays, without its logins, for the records that name it.
 
     Of an erased one only the identifier, the role and the times are left.
     """
@@ -68,7 +68,7 @@ class UserRow(Base):
 
 
 class PatientInstitutionRow(Base):
-    """A facility that a patient registered at: its staff may reach the patient."""
+    """Names a facility that a patient registered at: its staff may reach the patient."""
 
     __tablename__ = "patient_institutions"
 
@@ -78,7 +78,7 @@ class PatientInstitutionRow(Base):
 
 
 class SessionRow(Base):
-    """A signed-in session of staff: a family of refresh tokens, of which one is good."""
+    """Holds a signed-in session of staff: a family of refresh tokens, of which one is good."""
 
     __tablename__ = "sessions"
 
@@ -91,7 +91,7 @@ class SessionRow(Base):
 
 
 class RefreshTokenRow(Base):
-    """A refresh token: its SHA-256, and what its successor is derived from."""
+    """Holds a refresh token: its SHA-256, and what its successor is derived from."""
 
     __tablename__ = "refresh_tokens"
 
@@ -104,7 +104,7 @@ class RefreshTokenRow(Base):
 
 
 class LoginAttemptRow(Base):
-    """Failed tries of one login, by its blind index or by that of one known network."""
+    """Counts failed tries of one login, by its blind index or that of a known network."""
 
     __tablename__ = "login_attempts"
 
@@ -114,7 +114,7 @@ class LoginAttemptRow(Base):
 
 
 class KnownNetworkRow(Base):
-    """A network address from which a login has succeeded."""
+    """Holds a network address from which a login has succeeded."""
 
     __tablename__ = "login_places"
     __table_args__ = (Index("ix_login_places_newest", "login_index", "last_time"),)
@@ -125,7 +125,7 @@ class KnownNetworkRow(Base):
 
 
 class SecondFactorRow(Base):
-    """The one-time codes of an account. Its login is protected once `secret` is there."""
+    """Holds the one-time codes of an account. Its login is protected once `secret` is there."""
 
     __tablename__ = "second_factors"
 
@@ -137,7 +137,7 @@ class SecondFactorRow(Base):
 
 
 class RecoveryCodeRow(Base):
-    """A recovery code that was not used yet, by its keyed hash."""
+    """Holds a recovery code that was not used yet, by its keyed hash."""
 
     __tablename__ = "recovery_codes"
 

@@ -58,7 +58,7 @@ class Clinic:
         await self.database.write(lambda s: self.accounts(s).close(account, utc_now()))
 
     async def damage(self, account: Account, other: Account) -> None:
-        """Puts another account's sealed name in the place of its own: it does not decrypt there."""
+        """Puts another account's encrypted name instead of its own: it does not decrypt there."""
         name = select(UserRow.nama).where(UserRow.id == other.id)
         await self.database.write(
             lambda s: s.execute(
@@ -259,7 +259,7 @@ class TestProfiles:
 
 class TestWaiting:
     @staticmethod
-    def crowds(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
+    def batcher(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
         async def run(items: Sequence[str]) -> Sequence[str | Exception]:
             batches.append(list(items))
             return list(items)
@@ -268,17 +268,17 @@ class TestWaiting:
 
     async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
         batches: list[list[str]] = []
-        crowds = self.crowds(batches, 0.5)
-        await asyncio.gather(*(crowds.submit("lane", one) for one in "ab"))
-        early = [asyncio.create_task(crowds.submit("lane", one)) for one in "cd"]
+        batcher = self.batcher(batches, 0.5)
+        await asyncio.gather(*(batcher.submit("key", one) for one in "ab"))
+        early = [asyncio.create_task(batcher.submit("key", one)) for one in "cd"]
         await asyncio.sleep(0.05)
-        await asyncio.gather(*early, *(crowds.submit("lane", one) for one in "ef"))
+        await asyncio.gather(*early, *(batcher.submit("key", one) for one in "ef"))
         assert batches == [["a", "b"], ["c", "d", "e", "f"]]
 
     async def test_who_comes_alone_waits_for_nobody(self) -> None:
         batches: list[list[str]] = []
-        crowds = self.crowds(batches, 60)
+        batcher = self.batcher(batches, 60)
         async with asyncio.timeout(60):
             for one in "abc":
-                await crowds.submit("lane", one)
+                await batcher.submit("key", one)
         assert batches == [["a"], ["b"], ["c"]]
