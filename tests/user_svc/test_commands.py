@@ -252,7 +252,7 @@ async def events(settings: UserSettings) -> list[AuditEvent]:
 async def test_commands_are_in_the_trail(
     mesh: Mesh, settings: UserSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("user_svc.cli.admin.MAX_IDENTIFIERS", 2)
+    monkeypatch.setattr("user_svc.cli.administration.MAX_IDENTIFIERS", 2)
     emails, facility, accounts = [new_email() for _ in range(3)], str(uuid4()), []
     for email in emails:
         options = ("--email", email, "--institution", facility, "--json")

@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
 from user_svc.application.revocation_publisher import RevocationPublisher
-from user_svc.cli import admin
+from user_svc.cli import administration
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
 UNKNOWN = ("NOT_FOUND", "SESSION_NOT_FOUND")
@@ -283,15 +283,15 @@ async def _password_reset(world: World, pair: logins.TokenPair) -> None:
 
 
 async def _reset_command(world: World, pair: logins.TokenPair) -> None:
-    await admin.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
+    await administration.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
 
 
 async def _end_command(world: World, pair: logins.TokenPair) -> None:
-    await admin.end_sessions(world.settings, pair.user.email)
+    await administration.end_sessions(world.settings, pair.user.email)
 
 
 async def _end_all_command(world: World, pair: logins.TokenPair) -> None:
-    assert await admin.end_all_sessions(world.settings) == 1
+    assert await administration.end_all_sessions(world.settings) == 1
 
 
 ONE = (_logout, _end_session, _reuse)

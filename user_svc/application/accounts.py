@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 from mediq.user.v1 import user_service_pb2 as requests
@@ -270,7 +271,7 @@ class Accounts:
         await self._units.read(require_resettable, command)
         password = generate_password()
         hashed = await self._passwords.hash(password)
-        await self._units.write(self._set_password, (command, hashed))
+        await self._units.write(partial(self._reset_password, hashed), command)
         return password
 
     async def delete(self, request: requests.DeleteUserRequest, command: DeleteUser) -> Empty:
@@ -283,10 +284,9 @@ class Accounts:
             command.caller_id, request, delete_user, command, lambda _: Empty(), Empty
         )
 
-    def _set_password(
-        self, unit: UnitOfWork, reset: tuple[ResetPassword, str], now: datetime.datetime
+    def _reset_password(
+        self, hashed: str, unit: UnitOfWork, command: ResetPassword, now: datetime.datetime
     ) -> None:
-        command, hashed = reset
         require_resettable(unit, command, lock=True)
         unit.accounts.set_password(command.account_id, hashed)
         unit.sessions.end_all_of(command.account_id, End.PASSWORD_RESET, now)
