@@ -37,7 +37,8 @@ from mesh.persistence.database import Database
 from mesh.persistence.migrations import upgrade
 from ops.supervisor import serving, until
 from user_svc.domain.accounts import Account, Person, Role
-from user_svc.persistence.account_repository import Accounts
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository
 
 CONNECTIONS = 32
 READY_SECONDS = 30.0
@@ -198,11 +199,12 @@ class IdentityStack:
 
     async def _fill(self) -> list[Account]:
         upgrade("user_svc", self._url)
-        accounts = Accounts(FieldCipher.load(self.plan.home / "keys", "user_svc"))
+        cipher = AccountCipher(FieldCipher.load(self.plan.home / "keys", "user_svc"))
 
         def fill(session: Session) -> list[Account]:
+            accounts = AccountRepository(session, cipher)
             return [
-                accounts.ensure_patient(session, _person(number), utc_now())[0]
+                accounts.ensure_patient(_person(number), utc_now())[0]
                 for number in range(self._patients)
             ]
 

@@ -1,17 +1,15 @@
 """Starts the account service."""
 
-import asyncio
 import datetime
-from collections.abc import Sequence
+from functools import partial
 
-from mediq.audit.v1.audit_pb2 import AuditEvent
 from mediq.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from mediq.user.v1.auth_service_pb2_grpc import add_AuthServiceServicer_to_server
 from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
-from sqlalchemy.orm import Session
 
 from mesh.audit_trail.key import load_audit_key
-from mesh.clock import utc_now
+from mesh.background import run_periodically
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -19,18 +17,28 @@ from mesh.identity.tokens import TokenSigner
 from mesh.rpc.audit_lifecycle import open_audit_recorder
 from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
+from user_svc.application.accounts import Accounts
+from user_svc.application.audit_trail import AuditTrail
+from user_svc.application.nik_changes import NikChanges
+from user_svc.application.password_check import PasswordCheck
 from user_svc.application.password_hashing import Passwords
+from user_svc.application.patient_logins import PatientLogins
+from user_svc.application.patients import Patients
+from user_svc.application.revocation_publisher import RevocationPublisher
+from user_svc.application.scoped_sessions import ScopedSessions
+from user_svc.application.staff_logins import StaffLogins
+from user_svc.application.staff_sessions import StaffSessions, delete_expired
+from user_svc.application.unit_of_work import UnitsOfWork
 from user_svc.audit.anchors import Anchors
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_OUTBOX
-from user_svc.encrypted_columns import ENCRYPTED_COLUMNS
-from user_svc.persistence import known_networks, login_throttle, revocation_publisher
-from user_svc.persistence.account_repository import IDEMPOTENCY, Accounts
-from user_svc.persistence.patient_repository import Patients
-from user_svc.persistence.session_repository import Sessions
-from user_svc.persistence.totp_repository import SecondFactors
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.audit_models import AUDIT_OUTBOX
+from user_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from user_svc.persistence.models import IDEMPOTENCY
+from user_svc.persistence.profile_loader import ProfileLoader
 from user_svc.servicers.audit import AuditServicer
 from user_svc.servicers.auth import AuthServicer
+from user_svc.servicers.dependencies import Dependencies
 from user_svc.servicers.users import UserServicer
 from user_svc.settings import UserSettings
 
@@ -39,74 +47,64 @@ PURGE_SECONDS = 3600.0
 
 async def build(server: Server) -> None:
     """Wires the service."""
+    wire(server, utc_now)
+
+
+def wire(server: Server, clock: Clock) -> None:
+    """Wires the service with its surroundings.
+
+    Args:
+        server: The server to fill; its settings are UserSettings.
+        clock: Gives the time.
+    """
     settings = server.settings
-    if not isinstance(settings, UserSettings):
-        raise TypeError("the account service needs UserSettings")
+    assert isinstance(settings, UserSettings)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
+    account_cipher = AccountCipher(cipher)
     chain = AuditChain(cipher, load_audit_key(settings.keys))
-
-    async def append(events: Sequence[AuditEvent]) -> None:
-        await database.write(lambda session: chain.append(session, events, utc_now()))
-
-    trail = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, append)
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, trail)
-    accounts = Accounts(cipher)
-    sessions = Sessions(
-        cipher,
-        life=datetime.timedelta(seconds=settings.session_seconds),
-        grace=datetime.timedelta(seconds=settings.refresh_grace_seconds),
-    )
+    audit_trail = AuditTrail(database, chain, clock)
+    recorder = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, audit_trail.append)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    units = UnitsOfWork(database, cipher, settings.session_rules, idempotency, clock)
     passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
-    server.on_close(passwords.close)
     signer = TokenSigner(settings.keys)
-    server.add(
-        add_AuthServiceServicer_to_server,
-        AuthServicer(
-            database,
-            idempotency,
-            trail,
-            accounts,
-            sessions,
-            SecondFactors(cipher),
-            passwords,
-            signer,
-            settings.keys / "jwks.json",
-            datetime.timedelta(seconds=settings.access_seconds),
+    nik_changes = NikChanges(units, recorder)
+    access_life = datetime.timedelta(seconds=settings.access_seconds)
+    staff_sessions = StaffSessions(units, signer, access_life, recorder)
+    dependencies = Dependencies(
+        accounts=Accounts(
+            units, nik_changes, ProfileLoader(database, account_cipher), passwords, recorder
+        ),
+        patients=Patients(units, nik_changes, idempotency),
+        staff_logins=StaffLogins(
+            PasswordCheck(units, account_cipher, passwords, recorder),
+            staff_sessions,
+            recorder,
             require_admin_totp=settings.require_admin_totp,
         ),
-    )
-    server.add(
-        add_UserServiceServicer_to_server,
-        UserServicer(
-            database, idempotency, trail, accounts, Patients(cipher), sessions, passwords, signer
+        staff_sessions=staff_sessions,
+        scoped_sessions=ScopedSessions(
+            units, signer, PatientLogins(units, account_cipher, recorder)
         ),
+        audit_trail=audit_trail,
+        jwks_file=settings.keys / "jwks.json",
     )
-    server.add(add_AuditServiceServicer_to_server, AuditServicer(database, chain))
-    anchors = Anchors(database, settings.anchors)
-    server.on_close(anchors.write)
-
-    def purge(session: Session) -> None:
-        sessions.purge(session, utc_now())
-        login_throttle.purge(session, utc_now())
-        known_networks.purge(session, utc_now())
-        idempotency.forget_old(session)
-
-    async def keep_purging() -> None:
-        while True:
-            await database.write(purge)
-            await asyncio.sleep(PURGE_SECONDS)
-
-    async def keep_telling() -> None:
-        await revocation_publisher.keep_telling(database, server.revocations)
-
-    async def keep_anchoring() -> None:
-        await anchors.keep(settings.audit_anchor_seconds)
-
-    server.add_background_task(keep_purging)
-    server.add_background_task(keep_telling)
+    server.add(add_AuthServiceServicer_to_server, AuthServicer(dependencies))
+    server.add(add_UserServiceServicer_to_server, UserServicer(dependencies))
+    server.add(add_AuditServiceServicer_to_server, AuditServicer(dependencies))
+    anchors = Anchors(database, settings.anchors, clock)
+    server.add_background_task(
+        partial(run_periodically, partial(units.write, delete_expired, None), PURGE_SECONDS)
+    )
+    server.add_background_task(idempotency.keep_forgetting)
+    server.add_background_task(RevocationPublisher(database, server.revocations, clock).run)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
-    server.add_background_task(keep_anchoring)
+    server.add_background_task(
+        partial(run_periodically, anchors.write, settings.audit_anchor_seconds)
+    )
+    server.on_close(passwords.close)
+    server.on_close(anchors.write)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Settings of the account service, from MEDIQ_USER_SVC_*."""
 
+import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -7,10 +8,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from mesh.settings import ServiceSettings
+from user_svc.domain.sessions import SessionRules
 
 
 class UserSettings(ServiceSettings):
-    """Settings of the account service."""
+    """Holds the settings of the account service."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_USER_SVC_")
     service: ClassVar[str] = "user_svc"
@@ -34,6 +36,14 @@ class UserSettings(ServiceSettings):
     """How often the head of the audit trail is anchored."""
 
     @property
+    def session_rules(self) -> SessionRules:
+        """Returns how long sessions of staff live."""
+        return SessionRules(
+            life=datetime.timedelta(seconds=self.session_seconds),
+            grace=datetime.timedelta(seconds=self.refresh_grace_seconds),
+        )
+
+    @property
     def anchors(self) -> Path:
-        """Folder of the audit trail's anchors."""
+        """Returns the folder of the audit trail's anchors."""
         return self.audit_anchors or self.home / "anchors"

@@ -31,6 +31,11 @@ class AccessScope:
             return cls(institution_id=who.institution_id)
         return cls(account_id=who.subject)
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Returns whether nothing is out of scope."""
+        return self == AccessScope()
+
     def covers(self, institution_id: str, account_id: str) -> bool:
         """Returns whether something of a facility and an account exists for the caller."""
         return self.institution_id in (None, institution_id) and self.account_id in (

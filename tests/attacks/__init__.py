@@ -8,7 +8,7 @@
 | patient login | attacks/test_logins.py; throttle, words of refusals: user_svc/test_logins.py |
 | staff login | attacks/test_logins.py, user_svc/test_logins.py, user_svc/test_password_rules.py |
 | new passwords, staff by staff | attacks/test_passwords.py, user_svc/test_passwords.py |
-| locking the owner out | attacks/test_lockout.py, user_svc/test_login_places.py |
+| locking the owner out | attacks/test_lockout.py, user_svc/test_known_networks.py |
 | one-time codes | attacks/test_one_time_codes.py, user_svc/test_totp_logins.py |
 | tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
 | key rotation | mesh/test_keys.py |

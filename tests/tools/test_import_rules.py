@@ -61,6 +61,11 @@ def broken(folder: Path) -> list[str]:
             "Servicers translate: they know neither SQL nor tables",
         ),
         (
+            "user_svc/servicers/audit.py",
+            "from user_svc.audit.queries import entries",
+            "Servicers translate: they know neither SQL nor tables",
+        ),
+        (
             "queue_svc/servicers/tickets.py",
             "from ops.supervisor import Supervisor",
             "Neither kit nor services know Envoy's generator or operations",

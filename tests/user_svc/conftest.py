@@ -22,10 +22,10 @@ from sqlalchemy import Engine, text
 
 from mesh.clock import utc_now
 from mesh.persistence.database import make_engine
+from mesh.rpc.server import Server
 from tests.support.mesh import Mesh
 from tests.user_svc.trail import Trail
-from user_svc.__main__ import build
-from user_svc.servicers import auth
+from user_svc.__main__ import wire
 from user_svc.settings import UserSettings
 
 if TYPE_CHECKING:
@@ -54,14 +54,30 @@ def bearer(token: str) -> Metadata:
 
 
 class Clock:
-    """A clock of the logins that stands still until it is moved."""
+    """What the account service takes for the time: it runs until it is stopped."""
 
     def __init__(self) -> None:
-        self.now = utc_now()
+        self._stopped: datetime.datetime | None = None
+
+    def __call__(self) -> datetime.datetime:
+        return self._stopped or utc_now()
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The time."""
+        return self()
+
+    async def build(self, server: Server) -> None:
+        """Wires a service that takes this clock."""
+        wire(server, self)
+
+    def stop(self) -> None:
+        """Lets it stand still until it is moved."""
+        self._stopped = self.now
 
     def move(self, by: datetime.timedelta) -> None:
-        """Moves it on."""
-        self.now += by
+        """Moves it on; from then on it stands still."""
+        self._stopped = self.now + by
 
 
 @dataclass
@@ -181,10 +197,18 @@ def engine(settings: UserSettings) -> Iterator[Engine]:
 
 
 @pytest.fixture
-async def world(mesh: Mesh, settings: UserSettings, engine: Engine) -> AsyncIterator[World]:
+def running_clock() -> Clock:
+    """The clock of the account service, which runs."""
+    return Clock()
+
+
+@pytest.fixture
+async def world(
+    mesh: Mesh, settings: UserSettings, engine: Engine, running_clock: Clock
+) -> AsyncIterator[World]:
     """A running account service."""
     async with (
-        mesh.serve(settings, build),
+        mesh.serve(settings, running_clock.build),
         mesh.channel("user_svc") as edge,
         mesh.channel("user_svc", "ocr_svc") as ocr,
     ):
@@ -201,11 +225,10 @@ async def world(mesh: Mesh, settings: UserSettings, engine: Engine) -> AsyncIter
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the logins of the account service take for the time."""
-    clock = Clock()
-    monkeypatch.setattr(auth, "utc_now", lambda: clock.now)
-    return clock
+def clock(running_clock: Clock) -> Clock:
+    """The clock of the account service, which stands still."""
+    running_clock.stop()
+    return running_clock
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ async def test_only_listed_services_call(world: World) -> None:
     ensure = messages.EnsurePatientRequest(
         request_id=str(uuid4()), identity=PatientIdentity(nik=new_nik(), nama=NAME)
     )
-    narrow = logins.IssueNarrowSessionRequest(
+    session = logins.IssueNarrowSessionRequest(
         scope=Scope.SCOPE_REGISTRATION, subject_id=str(uuid4())
     )
     login = logins.LoginAdminRequest(email=new_email(), password=PASSWORD)
@@ -72,7 +72,7 @@ async def test_only_listed_services_call(world: World) -> None:
         async with world.mesh.channel("user_svc", identity) as channel:
             if identity != "ocr_svc":
                 assert await problem(UserServiceStub(channel).EnsurePatient(ensure)) == denied
-                assert await problem(AuthServiceStub(channel).IssueNarrowSession(narrow)) == denied
+                assert await problem(AuthServiceStub(channel).IssueNarrowSession(session)) == denied
             if identity != "edge":
                 assert await problem(AuthServiceStub(channel).LoginAdmin(login)) == denied
                 listing = UserServiceStub(channel).ListUsers(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from mesh.clock import utc_now
 from mesh.persistence.database import Database
 from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
@@ -30,7 +31,7 @@ from user_svc.audit.anchors import (
     parse_head,
     show_mac,
 )
-from user_svc.audit.chain import Head
+from user_svc.domain.audit_trail import Head
 from user_svc.settings import UserSettings
 
 MAC = "0123456789abcdef" * 4
@@ -173,7 +174,7 @@ class TestWriter:
     async def test_an_anchor_whenever_the_head_has_moved(
         self, trail: Trail, database: Database, tmp_path: Path
     ) -> None:
-        anchors = Anchors(database, tmp_path / "anchors")
+        anchors = Anchors(database, tmp_path / "anchors", utc_now)
         assert anchors.file.name == f"{socket.gethostname()}.jsonl"
         await anchors.write()
         assert not anchors.file.exists()
@@ -196,7 +197,7 @@ class TestWriter:
     async def test_a_trail_that_goes_back_is_logged_at_once(
         self, trail: Trail, database: Database, tmp_path: Path
     ) -> None:
-        anchors = Anchors(database, tmp_path)
+        anchors = Anchors(database, tmp_path, utc_now)
         trail.fill(3)
         before = trail.head()
         await anchors.write()
@@ -211,7 +212,7 @@ class TestWriter:
         self, trail: Trail, database: Database, tmp_path: Path
     ) -> None:
         (tmp_path / "file").touch()
-        anchors = Anchors(database, tmp_path / "file" / "anchors")
+        anchors = Anchors(database, tmp_path / "file" / "anchors", utc_now)
         trail.fill(1)
         with structlog.testing.capture_logs() as logs:
             await anchors.write()

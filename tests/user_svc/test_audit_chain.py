@@ -20,8 +20,9 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, Trail, event, ids
-from user_svc.audit.chain import FIRST_MAC, AuditChain, Head
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.audit.chain import AuditChain
+from user_svc.domain.audit_trail import FIRST_MAC, Head
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 POSITIONS = "SELECT position FROM audit_entries ORDER BY position"
 
@@ -159,10 +160,10 @@ def test_sealing_anew_keeps_the_chain(trail: Trail) -> None:
     events = trail.fill(3)
     new = FieldCipher("n", {"k": DATA_KEY, "n": bytes(32)}, bytes(32))
     for event_id, payload in trail.sql("SELECT event_id, payload FROM audit_entries"):
-        place = f"audit/{event_id}"
+        associated_data = f"audit/{event_id}"
         trail.sql(
             "UPDATE audit_entries SET payload = :p WHERE event_id = :e",
-            p=new.encrypt(new.decrypt(bytes(payload), place), place),
+            p=new.encrypt(new.decrypt(bytes(payload), associated_data), associated_data),
             e=event_id,
         )
     # The old key is thrown away.
@@ -192,17 +193,17 @@ while True:
 
 
 def test_killed_writers_leave_a_whole_trail(trail: Trail) -> None:
-    """SIGKILL at any moment: what was told as done is there, and nothing is there by half."""
+    """SIGKILL at any moment: what was reported as done is there, and nothing is there by half."""
     for life in range(4):
         command = [sys.executable, "-c", APPENDER, trail.url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            told = [int(process.stdout.readline()) for _ in range(3 + life)][-1]
+            reported = [int(process.stdout.readline()) for _ in range(3 + life)][-1]
             time.sleep(random.uniform(0, 0.02))
             process.kill()
         report = trail.verify()
         assert (report.whole, report.last) == (True, trail.head()), report.shown
-        assert report.entries >= told
+        assert report.entries >= reported
         assert report.entries % 20 == 0
         trail.fill(20)
     assert trail.faults() == {}

@@ -50,7 +50,7 @@ def last_event(trail: Trail) -> AuditEntry:
     """The newest entry, as the trail keeps it."""
     shown = run("list", "--limit", "2", "--json")
     assert shown.exit_code == 0, shown.output
-    # The newest one at the time of the look is the one before the look itself.
+    # The newest one at that time is the one before the command itself.
     return Parse(shown.stdout.splitlines()[0], AuditEntry())
 
 
@@ -213,13 +213,13 @@ class TestList:
             f"1  2026-03-01T08:00:00.123456Z  ACCESS  queue_svc/GetTicket  OPERATOR  {actor}  "
             f"persons={person},{other}  reason=a\\n\\u001b[m",
         ]
-        look = last_event(kept)
-        assert look.position == 4
-        assert (look.event.service, look.event.method) == ("user_svc", "audit list")
-        assert look.event.act == AuditAct.AUDIT_ACT_ACCESS
-        assert look.event.actor == AuditActor(peer="command", login=getpass.getuser())
-        assert list(look.event.person_ids) == sorted([person, other])
-        assert look.event.reason == "laporan warga"
+        recorded = last_event(kept)
+        assert recorded.position == 4
+        assert (recorded.event.service, recorded.event.method) == ("user_svc", "audit list")
+        assert recorded.event.act == AuditAct.AUDIT_ACT_ACCESS
+        assert recorded.event.actor == AuditActor(peer="command", login=getpass.getuser())
+        assert list(recorded.event.person_ids) == sorted([person, other])
+        assert recorded.event.reason == "laporan warga"
         assert kept.faults() == {}
 
     def test_filters_and_json(self, kept: Trail) -> None:
@@ -291,9 +291,9 @@ class TestTouched:
             ),
             TouchedPerson(user_id=persons[3], changes=1, first_time=time, last_time=time),
         ]
-        looks = [json.loads(line) for line in run("list", "--json").stdout.splitlines()][:2]
-        assert [look["event"]["method"] for look in looks] == ["audit touched"] * 2
-        assert looks[1]["event"]["personIds"] + looks[0]["event"]["personIds"] == persons
+        events = [json.loads(line) for line in run("list", "--json").stdout.splitlines()][:2]
+        assert [one["event"]["method"] for one in events] == ["audit touched"] * 2
+        assert events[1]["event"]["personIds"] + events[0]["event"]["personIds"] == persons
         done = run("touched", *FROM, *TO, "--actor", actor)
         assert done.stdout.splitlines() == [
             f"{persons[3]}  accesses=0  changes=1  2026-03-01T08:00:00.123456Z  "

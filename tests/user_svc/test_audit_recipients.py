@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import getpass
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,9 +25,11 @@ from user_svc.audit.chain import AuditChain
 from user_svc.cli import audit, audit_support
 from user_svc.domain.accounts import Person
 from user_svc.domain.accounts import Role as AccountRole
-from user_svc.persistence.patient_repository import Patients
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.patient_repository import PatientRepository
 from user_svc.settings import UserSettings
 
+Patients = Callable[[Session], PatientRepository]
 FROM = ("--from", "2026-03-01T15:00:00+07:00")
 TO = ("--to", "2026-03-01T08:30:00Z")
 
@@ -50,14 +53,15 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def patients(settings: UserSettings) -> Patients:
     """The accounts, with the keys of the service."""
-    return Patients(FieldCipher.load(settings.keys, settings.service))
+    cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
+    return lambda session: PatientRepository(session, cipher)
 
 
 def patient(kept: Trail, patients: Patients, nama: str, alamat: str = "JL. MAWAR 1") -> str:
     """The account of a new patient."""
     person = Person(role=AccountRole.PASIEN, nama=nama, nik=new_nik(), alamat=alamat)
     with Session(kept.engine) as session, session.begin():
-        return patients.create(session, person, None, NOW).id
+        return patients(session).create(person, None, NOW).id
 
 
 def touched(kept: Trail, *persons: str, **fields: object) -> None:
@@ -75,7 +79,7 @@ def written(file: Path) -> list[list[str]]:
         return list(csv.reader(content))
 
 
-def looks(kept: Trail) -> list[AuditEvent]:
+def own_events(kept: Trail) -> list[AuditEvent]:
     """What the trail has of the command, oldest first."""
     arguments = ["list", "--limit", "100", "--json"]
     done = CliRunner().invoke(audit.app, arguments)
@@ -86,7 +90,7 @@ def looks(kept: Trail) -> list[AuditEvent]:
 def test_everyone_with_an_open_account(kept: Trail, patients: Patients, file: Path) -> None:
     siti = patient(kept, patients, 'SITI, "IBU" RAHMAWATI', "JL. KENANGA 1\nRT 002")
     budi = patient(kept, patients, "BUDI", "")
-    patient(kept, patients, "NOBODY LOOKED")
+    patient(kept, patients, "NOBODY ASKED")
     touched(kept, siti, budi)
     touched(kept, siti, act=AuditAct.AUDIT_ACT_CHANGE)
     done = run(file, *FROM, *TO, "--reason", "insiden 2026-03, Pasal 46")
@@ -103,11 +107,11 @@ def test_everyone_with_an_open_account(kept: Trail, patients: Patients, file: Pa
     }
     assert rows == [[one, *expected[one]] for one in sorted(expected)]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    (look,) = looks(kept)
-    assert (look.service, look.act) == ("user_svc", AuditAct.AUDIT_ACT_ACCESS)
-    assert look.actor == AuditActor(peer="command", login=getpass.getuser())
-    assert list(look.person_ids) == sorted(expected)
-    assert look.reason == "insiden 2026-03, Pasal 46"
+    (recorded,) = own_events(kept)
+    assert (recorded.service, recorded.act) == ("user_svc", AuditAct.AUDIT_ACT_ACCESS)
+    assert recorded.actor == AuditActor(peer="command", login=getpass.getuser())
+    assert list(recorded.person_ids) == sorted(expected)
+    assert recorded.reason == "insiden 2026-03, Pasal 46"
     assert kept.faults() == {}
 
 
@@ -129,7 +133,7 @@ def test_the_same_persons_as_touched(kept: Trail, patients: Patients, file: Path
         target = file.with_name(f"{number}.csv")
         assert run(target, *FROM, *options).exit_code == 0
         assert {row[0] for row in written(target)[1:]} == expected
-    assert looks(kept)[2].institution_id == facility
+    assert own_events(kept)[2].institution_id == facility
 
 
 def test_who_has_no_open_account_is_named_by_the_identifier_alone(
@@ -139,8 +143,8 @@ def test_who_has_no_open_account_is_named_by_the_identifier_alone(
         patient(kept, patients, nama) for nama in ("TERBUKA", "TERTUTUP", "TERHAPUS")
     )
     with Session(kept.engine) as session, session.begin():
-        patients.retire(session, closed, NOW)
-        patients.erase(session, erased, NOW)
+        patients(session).retire(closed, NOW)
+        patients(session).erase(erased, NOW)
     unknown = ids(1)[0]
     touched(kept, open_one, closed, erased, unknown)
     done = run(file, *FROM, *TO)
@@ -163,7 +167,7 @@ def test_pages(
     touched(kept, *persons)
     assert run(file, *FROM, *TO).exit_code == 0
     assert [row[0] for row in written(file)[1:]] == persons
-    assert [list(one.person_ids) for one in looks(kept)] == [
+    assert [list(one.person_ids) for one in own_events(kept)] == [
         persons[:2],
         persons[2:4],
         persons[4:],
@@ -174,7 +178,7 @@ def test_nobody(kept: Trail, file: Path) -> None:
     done = run(file, *FROM, *TO)
     assert done.exit_code == 0, done.output
     assert written(file) == [["id", "nama", "alamat"]]
-    assert [list(one.person_ids) for one in looks(kept)] == [[]]
+    assert [list(one.person_ids) for one in own_events(kept)] == [[]]
 
 
 def test_a_name_is_no_formula(kept: Trail, patients: Patients, file: Path) -> None:
@@ -196,7 +200,7 @@ def test_one_who_is_damaged_does_not_stop_the_rest(
     assert done.stderr == f"mediq: the data of {persons[1]} are damaged\n"
     assert done.stdout.splitlines()[-1] == "damaged: 1"
     assert [row[0] for row in written(file)[1:]] == [persons[0], persons[2]]
-    assert [list(one.person_ids) for one in looks(kept)] == [persons]
+    assert [list(one.person_ids) for one in own_events(kept)] == [persons]
 
 
 class TestRefused:
@@ -211,7 +215,7 @@ class TestRefused:
         assert run(link, *FROM, *TO).exit_code == 2
         assert not link.exists()
         assert run(file.parent / "missing" / "letters.csv", *FROM, *TO).exit_code == 2
-        assert looks(kept) == []
+        assert own_events(kept) == []
 
     def test_what_cannot_be_kept_is_not_shown(
         self, kept: Trail, patients: Patients, file: Path

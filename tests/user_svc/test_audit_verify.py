@@ -15,8 +15,10 @@ from tests.support.databases import on_sqlite_only
 from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, plain
 from user_svc.audit import verification
 from user_svc.audit.anchors import append_anchor
-from user_svc.audit.chain import EMPTY, AuditChain, Head
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.audit.chain import AuditChain
+from user_svc.audit.report import SHOWN
+from user_svc.domain.audit_trail import EMPTY, Head
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 COUNT = 9
 
@@ -34,7 +36,7 @@ def filled(trail: Trail) -> Trail:
 
 
 def rewrite(trail: Trail, last: int) -> None:
-    """Makes the trail anew up to a position, with the keys: their thief has the database too."""
+    """Makes the trail again up to a position, with the keys: their thief has the database too."""
     with trail.engine.connect() as connection:
         rows = connection.execute(
             select(AUDIT_ENTRIES)
@@ -57,7 +59,7 @@ def put_head_back(trail: Trail) -> None:
 
 
 def cut(trail: Trail, last: int) -> None:
-    """Cuts the end off so that nothing in the database tells of it."""
+    """Cuts the end off so that nothing in the database shows it."""
     for table in ("audit_entries", "audit_persons"):
         trail.sql(f"DELETE FROM {table} WHERE position > :last", last=last)
     put_head_back(trail)
@@ -329,7 +331,7 @@ def test_an_event_twice(filled: Trail) -> None:
     )
     columns = "event_id, record_time, occur_time, act, actor_id, institution_id, payload"
     head = filled.head()
-    mac = filled.chain.mac(10, NOW, filled.chain.unseal(event_id, bytes(payload)), head.mac)
+    mac = filled.chain.mac(10, NOW, filled.chain.decrypt(event_id, bytes(payload)), head.mac)
     filled.sql(
         f"INSERT INTO audit_entries (position, mac, {columns}) "
         f"SELECT 10, :mac, {columns} FROM audit_entries WHERE position = 3",
@@ -357,11 +359,11 @@ def test_a_position_twice(filled: Trail) -> None:
 
 
 def test_what_is_not_shown_is_counted(trail: Trail) -> None:
-    trail.fill(verification.SHOWN + 5)
+    trail.fill(SHOWN + 5)
     trail.sql("UPDATE audit_entries SET act = 2")
     report = trail.verify()
-    assert len(report.shown) == verification.SHOWN
-    assert plain(report.counts) == {"COLUMN": verification.SHOWN + 5}
+    assert len(report.shown) == SHOWN
+    assert plain(report.counts) == {"COLUMN": SHOWN + 5}
 
 
 def test_verification_changes_nothing(filled: Trail) -> None:

@@ -20,8 +20,8 @@ from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import PASSWORD, new_email
 from user_svc.__main__ import build
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
 from user_svc.cli.admin import app
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 from user_svc.settings import UserSettings
 
 
@@ -252,11 +252,11 @@ async def events(settings: UserSettings) -> list[AuditEvent]:
 async def test_commands_are_in_the_trail(
     mesh: Mesh, settings: UserSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("user_svc.cli.admin.MAX_IDENTIFIERS", 2)
+    monkeypatch.setattr("user_svc.cli.administration.MAX_IDENTIFIERS", 2)
     emails, facility, accounts = [new_email() for _ in range(3)], str(uuid4()), []
     for email in emails:
-        place = ("--email", email, "--institution", facility, "--json")
-        made = json.loads((await asyncio.to_thread(create, *place)).stdout)
+        options = ("--email", email, "--institution", facility, "--json")
+        made = json.loads((await asyncio.to_thread(create, *options)).stdout)
         accounts.append((await login(mesh, settings, email, made["password"])).user.id)
     for arguments in (
         ("end-sessions", "--all"),
@@ -265,13 +265,13 @@ async def test_commands_are_in_the_trail(
         ("reset-password", "--email", emails[0]),
     ):
         assert (await asyncio.to_thread(run, *arguments)).exit_code == 0
-    told = [
+    recorded = [
         (one.method, list(one.person_ids), one.institution_id)
         for one in await events(settings)
         if one.actor.peer == "command"
     ]
     ended = sorted(accounts)
-    assert told[len(emails) :] == [
+    assert recorded[len(emails) :] == [
         ("admin end-sessions", ended[:2], ""),
         ("admin end-sessions", ended[2:], ""),
         ("admin end-sessions", [], ""),

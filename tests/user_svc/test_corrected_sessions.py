@@ -1,4 +1,4 @@
-"""Narrow sessions end when NIK or name are corrected: somebody else may have opened them."""
+"""Scoped sessions end when NIK or name are corrected: somebody else may have opened them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mesh.contract.status import from_rpc_error
 from mesh.persistence.database import Database
 from tests.user_svc.conftest import NAME, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.persistence import session_queries
+from user_svc.persistence import ended_sessions
 
 REVOKED = ("UNAUTHENTICATED", "TOKEN_REVOKED")
 DENIED = ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
@@ -29,7 +29,7 @@ def counter(world: World) -> Counter:
 
 
 async def answer(world: World, opened: logins.NarrowSession) -> tuple[str, str]:
-    """What a session is told that asks for the profile."""
+    """What a session is answered that asks for the profile."""
     call = world.users.GetProfile(users.GetProfileRequest(), metadata=bearer(opened.access_token))
     try:
         await call
@@ -108,18 +108,18 @@ async def test_what_is_told_and_until_when(counter: Counter) -> None:
     start = utc_now()
     await counter.correct(patient.id, nama="SITI RAHAYU")
     database = Database(counter.world.settings.database, 1)
-    (told,) = await database.read(
-        lambda session: session_queries.ended_since(session, start - SECOND, utc_now())
+    (revocation,) = await database.read(
+        lambda session: ended_sessions.ended_since(session, start - SECOND, utc_now())
     )
-    assert told.subject == patient.id
-    assert SECOND.total_seconds() <= told.issued_before - start.timestamp() <= 3
+    assert revocation.subject == patient.id
+    assert SECOND.total_seconds() <= revocation.issued_before - start.timestamp() <= 3
     assert (
-        told.ends - told.issued_before
-        == (session_queries.TOKEN_LIFE + session_queries.LEEWAY).total_seconds()
+        revocation.ends - revocation.issued_before
+        == (ended_sessions.TOKEN_LIFE + ended_sessions.LEEWAY).total_seconds()
     )
     later = utc_now() + SECOND
     assert not await database.read(
-        lambda session: session_queries.ended_since(session, later, later)
+        lambda session: ended_sessions.ended_since(session, later, later)
     )
     await database.close()
 
@@ -127,6 +127,6 @@ async def test_what_is_told_and_until_when(counter: Counter) -> None:
 @pytest.mark.parametrize("microsecond", [0, 1, 300_000, 999_999])
 def test_tokens_are_good_from_the_beginning_of_a_second(microsecond: int) -> None:
     corrected = datetime.datetime(2026, 3, 1, 8, 0, 10, microsecond, tzinfo=datetime.UTC)
-    good = session_queries.good_from(corrected)
+    good = ended_sessions.good_from(corrected)
     assert good.microsecond == 0
     assert SECOND <= good - corrected <= 2 * SECOND

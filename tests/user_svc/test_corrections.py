@@ -133,10 +133,10 @@ class TestFields:
     async def test_every_field_is_sealed_for_its_row(self, counter: Counter) -> None:
         first, second = await counter.patient(), await counter.patient(nama="BUDI SANTOSO")
         await counter.correct(first.id, alamat="JL. KENANGA 1")
-        ((sealed,),) = counter.world.sql("SELECT alamat FROM users WHERE id = :id", id=first.id)
-        assert b"KENANGA" not in sealed
+        ((encrypted,),) = counter.world.sql("SELECT alamat FROM users WHERE id = :id", id=first.id)
+        assert b"KENANGA" not in encrypted
         counter.world.sql(
-            "UPDATE users SET alamat = :sealed WHERE id = :id", sealed=sealed, id=second.id
+            "UPDATE users SET alamat = :encrypted WHERE id = :id", encrypted=encrypted, id=second.id
         )
         assert await problem(counter.record(second.id)) == ("INTERNAL", "INTERNAL")
 

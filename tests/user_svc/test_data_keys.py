@@ -10,8 +10,7 @@ from tests.support.encrypted import rotate_while_it_serves, undeclared_binaries
 from tests.support.mesh import Mesh
 from tests.user_svc.conftest import NAME, Clock, World, new_email, new_nik
 from tests.user_svc.staff import STEP, hire
-from user_svc.persistence.account_repository import Base
-from user_svc.servicers import auth
+from user_svc.persistence.models import Base
 
 
 @pytest.fixture
@@ -24,11 +23,7 @@ def test_every_binary_column_is_declared() -> None:
     assert undeclared_binaries("user_svc", Base.metadata) == set()
 
 
-async def test_everything_works_after_a_rotation(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr(auth, "utc_now", lambda: clock.now)
+async def test_everything_works_after_a_rotation(world: World, clock: Clock) -> None:
     protected, enrolling = await hire(world, clock), await hire(world, clock)
     recovery = await protected.enrol()
     enrolling.secret = (await enrolling.begin()).secret

@@ -5,9 +5,9 @@ import datetime
 import pytest
 
 from mesh.errors import MeshError
-from user_svc.domain import accounts
-from user_svc.domain.accounts import Refresh
-from user_svc.persistence import login_throttle
+from user_svc.domain import identity, login_throttle, sessions
+from user_svc.domain.accounts import Person, Role
+from user_svc.domain.sessions import Refresh
 
 TODAY = datetime.date(2026, 3, 1)
 NOW = datetime.datetime(2026, 3, 1, 8, tzinfo=datetime.UTC)
@@ -36,12 +36,12 @@ GRACE = 10 * SECOND
     ],
 )
 def test_nik(nik: str, valid: bool) -> None:
-    assert accounts.is_nik(nik, TODAY) is valid
+    assert identity.is_nik(nik, TODAY) is valid
 
 
 def test_mask() -> None:
-    assert accounts.mask_nik("3201011508900001") == "3201********0001"
-    assert accounts.mask_nik("") == ""
+    assert identity.mask_nik("3201011508900001") == "3201********0001"
+    assert identity.mask_nik("") == ""
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_mask() -> None:
     ],
 )
 def test_same_person(name: str, other: str, same: bool) -> None:
-    assert accounts.same_person(name, other) is same
+    assert identity.same_person(name, other) is same
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_same_person(name: str, other: str, same: bool) -> None:
 def test_judge(
     is_open: bool, life: int, used_ago: int | None, successor_used: bool, verdict: Refresh
 ) -> None:
-    shown = accounts.Shown(
+    shown = sessions.Shown(
         session_open=is_open,
         session_expire_time=NOW + life * SECOND,
         use_time=None if used_ago is None else NOW - used_ago * SECOND,
         successor_used=successor_used,
     )
-    assert accounts.judge(shown, NOW, GRACE) is verdict
+    assert sessions.judge(shown, NOW, GRACE) is verdict
 
 
 def test_throttle_doubles_up_to_a_minute() -> None:
@@ -111,7 +111,7 @@ def test_a_guesser_who_never_stops_gets_a_try_a_minute() -> None:
 
 
 def test_free_tries_at_the_same_moment_pass_in_any_order() -> None:
-    """Each looks at its clock before it waits for the others' count."""
+    """Each reads its clock before it waits for the others' count."""
     known = login_throttle.charged(None, NOW)
     for earlier in range(1, login_throttle.FREE_TRIES):
         known = login_throttle.charged(known, NOW - earlier * SECOND / 1000)
@@ -121,6 +121,6 @@ def test_free_tries_at_the_same_moment_pass_in_any_order() -> None:
 
 
 def test_people_do_not_show() -> None:
-    person = accounts.Person(role=accounts.Role.PASIEN, nama="SITI", nik="3201011508900001")
+    person = Person(role=Role.PASIEN, nama="SITI", nik="3201011508900001")
     assert "SITI" not in repr(person)
     assert "3201" not in repr(person)

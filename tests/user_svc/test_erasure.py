@@ -17,8 +17,9 @@ from mesh.encryption.field_cipher import FieldCipher
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, World, new_nik
 from tests.user_svc.counter import DETAILS, UNKNOWN, Counter
-from user_svc.domain import accounts
-from user_svc.persistence.account_repository import PERSONAL, Accounts
+from user_svc.domain.identity import mask_nik
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.models import PERSONAL_COLUMNS
 
 REUSED = ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
 
@@ -41,13 +42,15 @@ def opened(world: World, *names: str) -> str:
             for row in connection.execute(select(tables.tables[name])).mappings():
                 owner = row.get("id") or row.get("user_id")
                 for column, value in row.items():
-                    place = f"{name}/{owner}/{column}"
+                    associated_data = f"{name}/{owner}/{column}"
                     if name == "idempotency":
-                        place = f"{row['scope']}/{row['request_id']}"
+                        associated_data = f"{row['scope']}/{row['request_id']}"
                     elif "event_id" in row:
-                        place = f"audit/{row['event_id']}"
-                    sealed = isinstance(value, bytes)
-                    found.append(repr(cipher.decrypt(value, place) if sealed else value))
+                        associated_data = f"audit/{row['event_id']}"
+                    encrypted = isinstance(value, bytes)
+                    found.append(
+                        repr(cipher.decrypt(value, associated_data) if encrypted else value)
+                    )
     return "\n".join(found)
 
 
@@ -67,9 +70,9 @@ async def lived(counter: Counter, nik: str) -> tuple[User, list[str]]:
     return patient, [
         nik,
         name,
-        accounts.mask_nik(first),
-        accounts.mask_nik(nik),
-        Accounts(cipher_of(counter.world)).nik_index(nik),
+        mask_nik(first),
+        mask_nik(nik),
+        AccountCipher(cipher_of(counter.world)).nik_index(nik),
         "JL. KENANGA 1",
         DETAILS["tempat_lahir"],
         DETAILS["tanggal_lahir"],
@@ -87,7 +90,7 @@ class TestErased:
         after = opened(counter.world)
         for trace in traces:
             assert trace not in after, trace
-        columns = ", ".join((*PERSONAL, "nik_index", "email_index", "password_hash"))
+        columns = ", ".join((*PERSONAL_COLUMNS, "nik_index", "email_index", "password_hash"))
         ((*row,),) = counter.world.sql(f"SELECT {columns} FROM users WHERE id = :id", id=patient.id)
         assert row == [None] * 10
         assert counter.world.sql("SELECT COUNT(*) FROM patient_institutions") == [(0,)]
@@ -167,22 +170,22 @@ class TestRetained:
         nik, erasure = new_nik(), str(uuid4())
         patient, traces = await lived(counter, nik)
         await counter.erase(patient.id, retained=True, request_id=erasure)
-        ((sealed, index, closed, erased),) = counter.world.sql(
+        ((encrypted, index, closed, erased),) = counter.world.sql(
             "SELECT nik, nik_index, close_time, erase_time FROM users WHERE id = :id",
             id=patient.id,
         )
-        opened_nik = cipher_of(counter.world).decrypt(sealed, f"users/{patient.id}/nik")
+        opened_nik = cipher_of(counter.world).decrypt(encrypted, f"users/{patient.id}/nik")
         assert opened_nik.decode() == nik
         assert (index, erased) == (None, None)
         assert closed is not None
         assert counter.world.sql("SELECT COUNT(*) FROM patient_institutions") == [(2,)]
         for call in (counter.record(patient.id), counter.reveal(patient.id)):
             assert await problem(call) == UNKNOWN
-        anew = await counter.patient(nik)
-        assert anew.id != patient.id
+        second = await counter.patient(nik)
+        assert second.id != patient.id
         # The erasure that closed it is the one that erases it, when its time has come.
         await counter.erase(patient.id, request_id=erasure)
-        await counter.erase(anew.id)
+        await counter.erase(second.id)
         after = opened(counter.world)
         for trace in traces:
             assert trace not in after, trace

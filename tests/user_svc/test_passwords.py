@@ -32,10 +32,10 @@ from tests.user_svc.conftest import (
     new_nik,
     retry_seconds,
 )
-from tests.user_svc.noted import trail_of
+from tests.user_svc.recorded import events_of
 from user_svc.application.password_hashing import Passwords
 from user_svc.domain import totp
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 
 Result = TypeVar("Result")
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
@@ -265,7 +265,7 @@ class TestChange:
         made = await world.create()
         await problem(change(world, made.email, password=WRONG))
         await change(world, made.email)
-        refused, done = await trail_of(world, "ChangePassword", 2)
+        refused, done = await events_of(world, "ChangePassword", 2)
         assert (refused.act, refused.refusal) == (REFUSED, "INVALID_CREDENTIALS")
         assert done.act == CHANGE
         for event in (refused, done):
@@ -365,7 +365,7 @@ class TestReset:
     async def test_it_is_in_the_trail(self, world: World) -> None:
         made = await world.create()
         password = await reset(world, made.id)
-        (event,) = await trail_of(world, "ResetPassword")
+        (event,) = await events_of(world, "ResetPassword")
         assert (event.act, list(event.person_ids)) == (CHANGE, [made.id])
         assert event.actor.role == ADMIN
         assert password not in str(event)

@@ -22,6 +22,7 @@ from mediq.user.v1 import user_service_pb2 as users
 import institution_svc.__main__
 import queue_svc.__main__
 from institution_svc.settings import InstitutionSettings
+from mesh.clock import utc_now
 from mesh.identity.revocations import FileRevocations
 from mesh.identity.tokens import TokenVerifier
 from mesh.persistence.database import Database
@@ -31,8 +32,8 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.cli import admin
-from user_svc.persistence import revocation_publisher
+from user_svc.application.revocation_publisher import RevocationPublisher
+from user_svc.cli import administration
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
 UNKNOWN = ("NOT_FOUND", "SESSION_NOT_FOUND")
@@ -282,15 +283,15 @@ async def _password_reset(world: World, pair: logins.TokenPair) -> None:
 
 
 async def _reset_command(world: World, pair: logins.TokenPair) -> None:
-    await admin.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
+    await administration.reset_password(world.settings, pair.user.email, PASSWORD[::-1])
 
 
 async def _end_command(world: World, pair: logins.TokenPair) -> None:
-    await admin.end_sessions(world.settings, pair.user.email)
+    await administration.end_sessions(world.settings, pair.user.email)
 
 
 async def _end_all_command(world: World, pair: logins.TokenPair) -> None:
-    assert await admin.end_all_sessions(world.settings) == 1
+    assert await administration.end_all_sessions(world.settings) == 1
 
 
 ONE = (_logout, _end_session, _reuse)
@@ -354,15 +355,15 @@ class TestEverywhere:
         for one in issued:
             assert await others.refuse(one.access_token)
 
-    async def test_what_ended_before_a_start_is_told_after_it(
+    async def test_what_ended_before_a_start_is_published_after_it(
         self, world: World, tmp_path: Path
     ) -> None:
-        """A service that stops between the commit and the telling tells when it starts again."""
+        """A service that stops after the commit publishes when it starts again."""
         pair = await world.login((await world.create()).email)
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
-        database, place = Database(world.settings.database, 1), FileRevocations(tmp_path)
-        telling = asyncio.create_task(revocation_publisher.keep_telling(database, place))
-        await eventually(lambda: place.revoked(principal))
-        telling.cancel()
+        database, published = Database(world.settings.database, 1), FileRevocations(tmp_path)
+        publishing = asyncio.create_task(RevocationPublisher(database, published, utc_now).run())
+        await eventually(lambda: published.revoked(principal))
+        publishing.cancel()
         await database.close()

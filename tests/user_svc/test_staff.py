@@ -189,7 +189,7 @@ async def test_deleted_accounts_are_gone(world: World) -> None:
     login = world.login(made.email)
     assert await problem(login) == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
     profile = world.users.GetProfile(users.GetProfileRequest(), metadata=bearer(pair.access_token))
-    # Whichever is first: what ended is told to every service a moment later.
+    # Whichever is first: what ended is published to every service a moment later.
     gone = [("NOT_FOUND", "USER_NOT_FOUND"), ("UNAUTHENTICATED", "TOKEN_REVOKED")]
     assert await problem(profile) in gone
     again = await world.create(email=made.email)

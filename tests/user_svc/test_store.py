@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from alembic import command
@@ -19,20 +19,25 @@ from mesh.errors import MeshError
 from mesh.persistence.database import Database, make_engine
 from mesh.persistence.migrations import config_for, upgrade
 from tests.support.databases import on_empty
-from user_svc.domain.accounts import Account, End, Person, Refresh, Role
-from user_svc.persistence import login_throttle
-from user_svc.persistence.account_repository import Accounts, Base, write_with_retry
-from user_svc.persistence.session_repository import Opened, Sessions
+from user_svc.domain import login_throttle
+from user_svc.domain.accounts import Account, Person, Role
+from user_svc.domain.sessions import End, Refresh, SessionRules
+from user_svc.persistence import attempt_counters
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.models import Base
+from user_svc.persistence.session_repository import Opened, SessionRepository
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
+Sessions = Callable[[Session], SessionRepository]
 PATIENT = Person(role=Role.PASIEN, nama="SITI RAHMAWATI", nik="3201015508900001", alamat="JL. A 1")
 STAFF = Person(role=Role.ADMIN_FASKES, nama="Budi", email="budi@contoh.example")
 OLD_ROWS = (
     "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
-    "VALUES ('a', 'PASIEN', '', 'sealed a', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "VALUES ('a', 'PASIEN', '', 'encrypted a', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
     "INSERT INTO users (id, role, institution_id, nama, create_time, update_time) "
-    "VALUES ('b', 'OPERATOR', 'f', 'sealed b', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
+    "VALUES ('b', 'OPERATOR', 'f', 'encrypted b', '2026-03-01 08:00:00', '2026-03-01 08:00:00')",
     "INSERT INTO sessions (id, user_id, create_time, expire_time) "
     "VALUES ('s', 'b', '2026-03-01 08:00:00', '2026-03-01 20:00:00')",
 )
@@ -48,6 +53,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def cipher() -> FieldCipher:
     return FieldCipher("k", {"k": bytes(32)}, bytes(range(32)))
+
+
+def repository_of(cipher: FieldCipher) -> Callable[[Session], AccountRepository]:
+    return lambda session: AccountRepository(session, AccountCipher(cipher))
 
 
 class TestMigrations:
@@ -94,19 +103,19 @@ class TestMigrations:
 
 class TestAccounts:
     async def test_what_is_stored_comes_back(self, database: Database, cipher: FieldCipher) -> None:
-        accounts = Accounts(cipher)
-        made = await database.write(lambda s: accounts.create(s, PATIENT, None, NOW))
+        accounts = repository_of(cipher)
+        made = await database.write(lambda s: accounts(s).create(PATIENT, None, NOW))
         assert (made.create_time, made.alamat) == (NOW, "JL. A 1")
-        assert await database.read(lambda s: accounts.get(s, made.id)) == made
-        assert await database.read(lambda s: accounts.by_nik(s, PATIENT.nik)) == made
+        assert await database.read(lambda s: accounts(s).get(made.id)) == made
+        assert await database.read(lambda s: accounts(s).find_by_nik(PATIENT.nik)) == made
 
     async def test_the_second_of_two_writers_finds_the_first(
         self, database: Database, cipher: FieldCipher
     ) -> None:
-        accounts = Accounts(cipher)
+        accounts = repository_of(cipher)
 
         def ensure(session: Session) -> tuple[Account, bool]:
-            return accounts.ensure_patient(session, PATIENT, NOW)
+            return accounts(session).ensure_patient(PATIENT, NOW)
 
         found = await asyncio.gather(*(write_with_retry(database, ensure) for _ in range(8)))
         assert len({account.id for account, _ in found}) == 1
@@ -115,39 +124,39 @@ class TestAccounts:
     async def test_logins_are_unique_and_free_after_closing(
         self, database: Database, cipher: FieldCipher
     ) -> None:
-        accounts = Accounts(cipher)
+        accounts = repository_of(cipher)
         for person, reason in ((PATIENT, "NIK_TAKEN"), (STAFF, "EMAIL_TAKEN")):
 
             def create(session: Session, person: Person = person) -> Account:
-                return accounts.create(session, person, "hash", NOW)
+                return accounts(session).create(person, "hash", NOW)
 
             made = await write_with_retry(database, create)
             with pytest.raises(MeshError) as caught:
                 await write_with_retry(database, create)
             assert caught.value.reason == reason
             if person is PATIENT:
-                await database.write(lambda s: accounts.close(s, made, NOW))  # noqa: B023 - awaited at once
+                await database.write(lambda s: accounts(s).close(made, NOW))  # noqa: B023 - awaited at once
                 assert (await write_with_retry(database, create)).id != made.id
 
 
 class TestSessions:
     @pytest.fixture
     def sessions(self, cipher: FieldCipher) -> Sessions:
-        return Sessions(cipher, life=60 * SECOND, grace=10 * SECOND)
+        rules = SessionRules(life=60 * SECOND, grace=10 * SECOND)
+        return lambda session: SessionRepository(session, cipher, rules)
 
     @pytest.fixture
     async def opened(self, database: Database, cipher: FieldCipher, sessions: Sessions) -> Opened:
         def begin(session: Session) -> Opened:
-            return sessions.open(
-                session, Accounts(cipher).create(session, STAFF, "hash", NOW).id, NOW
-            )
+            account = repository_of(cipher)(session).create(STAFF, "hash", NOW)
+            return sessions(session).open(account.id, NOW)
 
         return await database.write(begin)
 
     async def test_one_chain(self, database: Database, sessions: Sessions, opened: Opened) -> None:
         async def show(token: str, after: int) -> tuple[Refresh, str]:
             verdict, found = await database.write(
-                lambda s: sessions.refresh(s, token, NOW + after * SECOND)
+                lambda s: sessions(s).refresh(token, NOW + after * SECOND)
             )
             return verdict, "" if found is None else found.refresh_token
 
@@ -164,9 +173,9 @@ class TestSessions:
     async def test_purge_keeps_what_lives(
         self, database: Database, sessions: Sessions, opened: Opened
     ) -> None:
-        await database.write(lambda s: sessions.refresh(s, opened.refresh_token, NOW))
+        await database.write(lambda s: sessions(s).refresh(opened.refresh_token, NOW))
         for after, left in ((60, (1, 2)), (61, (0, 0))):
-            await database.write(lambda s: sessions.purge(s, NOW + after * SECOND))  # noqa: B023 - awaited at once
+            await database.write(lambda s: sessions(s).purge(NOW + after * SECOND))  # noqa: B023 - awaited at once
             counts = await database.read(
                 lambda s: tuple(
                     s.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one()
@@ -178,11 +187,11 @@ class TestSessions:
     async def test_all_sessions_of_an_account_end(
         self, database: Database, sessions: Sessions, opened: Opened
     ) -> None:
-        more = await database.write(lambda s: sessions.open(s, opened.user_id, NOW))
-        await database.write(lambda s: sessions.end_all(s, opened.user_id, End.LOGOUT, NOW))
+        more = await database.write(lambda s: sessions(s).open(opened.user_id, NOW))
+        await database.write(lambda s: sessions(s).end_all_of(opened.user_id, End.LOGOUT, NOW))
         for one in (opened, more):
             verdict, _ = await database.write(
-                lambda s: sessions.refresh(s, one.refresh_token, NOW)  # noqa: B023 - awaited at once
+                lambda s: sessions(s).refresh(one.refresh_token, NOW)  # noqa: B023 - awaited at once
             )
             assert verdict is Refresh.ENDED
 
@@ -191,7 +200,9 @@ class TestThrottle:
     async def test_parallel_tries_all_count(self, database: Database) -> None:
         async def attempt(when: datetime.datetime) -> bool:
             try:
-                await write_with_retry(database, lambda s: login_throttle.charge(s, "a" * 64, when))
+                await write_with_retry(
+                    database, lambda s: attempt_counters.charge(s, "a" * 64, when)
+                )
             except MeshError as error:
                 assert error.reason == "LOGIN_THROTTLED"  # noqa: PT017 - one of many calls
                 return False
@@ -200,14 +211,14 @@ class TestThrottle:
         found = await asyncio.gather(*(attempt(NOW) for _ in range(12)))
         assert found.count(True) == login_throttle.FREE_TRIES
         assert await attempt(NOW + SECOND)
-        await database.write(lambda s: login_throttle.clear(s, "a" * 64))
+        await database.write(lambda s: attempt_counters.clear(s, "a" * 64))
         assert await attempt(NOW + SECOND)
 
     async def test_purge(self, database: Database) -> None:
-        await database.write(lambda s: login_throttle.charge(s, "b" * 64, NOW))
+        await database.write(lambda s: attempt_counters.charge(s, "b" * 64, NOW))
         for after, left in ((0 * SECOND, 1), (SECOND, 0)):
             when = NOW + login_throttle.FORGOTTEN_AFTER + after
-            await database.write(lambda s: login_throttle.purge(s, when))  # noqa: B023 - awaited at once
+            await database.write(lambda s: attempt_counters.purge(s, when))  # noqa: B023 - awaited at once
             count = await database.read(
                 lambda s: s.execute(text("SELECT COUNT(*) FROM login_attempts")).scalar_one()
             )

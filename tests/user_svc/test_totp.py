@@ -20,9 +20,9 @@ from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from user_svc.domain import totp
 from user_svc.domain.accounts import Person, Role
-from user_svc.persistence import totp_repository
-from user_svc.persistence.account_repository import Accounts
-from user_svc.persistence.totp_repository import SecondFactors
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository
+from user_svc.persistence.second_factor_repository import SecondFactorRepository
 
 Result = TypeVar("Result")
 RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()
@@ -147,26 +147,32 @@ class Login:
 
     def __init__(self, database: Database, cipher: FieldCipher, email: str) -> None:
         self.database, self.email = database, email
-        self.accounts, self.factors = Accounts(cipher), SecondFactors(cipher)
+        self.cipher = cipher
         self.secret = totp.new_secret()
+
+    def accounts(self, session: Session) -> AccountRepository:
+        return AccountRepository(session, AccountCipher(self.cipher))
+
+    def factors(self, session: Session) -> SecondFactorRepository:
+        return SecondFactorRepository(session, self.cipher)
 
     async def create(self) -> None:
         person = Person(role=Role.OPERATOR, nama="Budi", email=self.email)
-        await self.database.write(lambda s: self.accounts.create(s, person, "hash", NOW))
+        await self.database.write(lambda s: self.accounts(s).create(person, "hash", NOW))
 
     async def locked(self, work: Callable[[Session, str], Result]) -> Result:
         def run(session: Session) -> Result:
-            known = self.accounts.credentials(session, self.email)
+            known = self.accounts(session).find_credentials(self.email)
             assert known is not None
             return work(session, known[0].id)
 
         return await self.database.write(run)
 
     async def begin(self, now: datetime.datetime = NOW) -> datetime.datetime:
-        return await self.locked(lambda s, who: self.factors.begin(s, who, self.secret, now))
+        return await self.locked(lambda s, who: self.factors(s).begin(who, self.secret, now))
 
     async def confirm(self, typed: str, now: datetime.datetime = NOW) -> list[str]:
-        return await self.locked(lambda s, who: self.factors.confirm(s, who, typed, now))
+        return await self.locked(lambda s, who: self.factors(s).confirm(who, typed, now))
 
     async def prove(
         self, typed: str = "", recovery: str = "", now: datetime.datetime = NOW
@@ -174,7 +180,7 @@ class Login:
         """Whether the login is protected, or the reason of the refusal."""
 
         def use(session: Session, who: str) -> bool:
-            return self.factors.prove(session, who, typed, recovery, now)
+            return self.factors(session).prove(who, typed, recovery, now)
 
         try:
             return await self.locked(use)
@@ -299,7 +305,7 @@ class TestSecondFactors:
     @pytest.mark.usefixtures("codes")
     async def test_removal(self, login: Login, database: Database) -> None:
         await login.begin()
-        await login.locked(totp_repository.remove)
+        await login.locked(lambda s, who: login.factors(s).remove(who))
         assert await login.prove() is False
         late = login.confirm(code(login.secret, NOW))
         assert await refusal(late) == "TOTP_ENROLMENT_NOT_OPEN"

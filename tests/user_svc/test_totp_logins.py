@@ -26,10 +26,9 @@ from mesh.persistence.database import Database
 from tests.support.mesh import Mesh, problem
 from tests.user_svc.conftest import Clock, World, new_email
 from tests.user_svc.staff import STEP, Staff, hire
-from user_svc.__main__ import build
 from user_svc.application.password_hashing import Passwords
 from user_svc.domain import totp
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 from user_svc.settings import UserSettings
 
 Result = TypeVar("Result")
@@ -47,10 +46,10 @@ async def staff(world: World, clock: Clock) -> Staff:
 
 
 @pytest.fixture
-async def strict(world: World, mesh: Mesh) -> AsyncIterator[World]:
+async def strict(world: World, mesh: Mesh, clock: Clock) -> AsyncIterator[World]:
     """The same world, whose administrators need one-time codes."""
     settings = world.settings.model_copy(update={"require_admin_totp": True})
-    async with mesh.serve(settings, build), mesh.channel("user_svc") as edge:
+    async with mesh.serve(settings, clock.build), mesh.channel("user_svc") as edge:
         world.auth = AuthServiceStub(edge)
         yield world
 

@@ -1,4 +1,4 @@
-"""An audit trail that tests write to, look at and damage."""
+"""An audit trail that tests write to, read and damage."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from mesh.clock import timestamp
 from mesh.encryption.field_cipher import FieldCipher
-from user_svc.audit.chain import AuditChain, Head, read_head
-from user_svc.audit.verification import Report, verify
+from user_svc.audit.chain import AuditChain, read_head
+from user_svc.audit.report import Report
+from user_svc.audit.verification import verify
+from user_svc.domain.audit_trail import Head
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)

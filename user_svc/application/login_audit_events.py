@@ -1,4 +1,4 @@
-"""What logins tell the audit trail. Who signs in stands in no token yet."""
+"""The audit events of logins. Who signs in stands in no token yet."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from mediq.policy.v1.policy_pb2 import Scope
 from mesh.audit_trail.recorder import call_event
 from mesh.contract.call import Call
 from user_svc.domain.accounts import Account
-from user_svc.messages import role_message
+from user_svc.messages.accounts import role_message
 
 
-def by_account(
+def account_event(
     call: Call, account: Account, session_id: str = "", *, refusal: str = ""
 ) -> AuditEvent:
-    """What staff did with their own account before a token said who they are.
+    """Returns what staff did with their own account before a token said who they are.
 
     Args:
         call: The call.
@@ -30,16 +30,16 @@ def by_account(
     return event
 
 
-def patient_entered(call: Call, account_id: str, session_id: str) -> AuditEvent:
-    """A patient signed in."""
+def patient_login_event(call: Call, account_id: str, session_id: str) -> AuditEvent:
+    """Returns that a patient signed in."""
     event = call_event(call, AuditAct.AUDIT_ACT_CHANGE, (), persons=[account_id])
     event.actor.id, event.actor.session_id = account_id, session_id
     event.actor.scope = Scope.SCOPE_TICKETS
     return event
 
 
-def nobody_entered(call: Call, refusal: str, persons: Sequence[str] = ()) -> AuditEvent:
-    """Somebody tried to sign in and was refused.
+def refused_login_event(call: Call, refusal: str, persons: Sequence[str] = ()) -> AuditEvent:
+    """Returns that somebody tried to sign in and was refused.
 
     Args:
         call: The call.

@@ -17,8 +17,8 @@ GENERATED_BYTES = 18
 """Of a generated password: 24 characters."""
 
 
-def generate() -> str:
-    """A random password."""
+def generate_password() -> str:
+    """Returns a random password."""
     return secrets.token_urlsafe(GENERATED_BYTES)
 
 
@@ -39,18 +39,18 @@ class Passwords:
         self._nobody = self._hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
-        """The hash to store."""
+        """Returns the hash to store."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._hash, password)
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether this is the password. It never is without a stored hash, in the same time."""
+        """Returns whether this is the password: in the same time never, without a stored hash."""
         same = await asyncio.get_running_loop().run_in_executor(
             self._pool, self._matches, password, stored or self._nobody
         )
         return same and stored is not None
 
-    def outdated(self, stored: str) -> bool:
-        """Whether the hash was made with fewer rounds than wanted now."""
+    def is_outdated(self, stored: str) -> bool:
+        """Returns whether the hash was made with fewer rounds than wanted now."""
         return int(stored.split("$")[2]) < self._cost
 
     async def close(self) -> None:

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.clock import utc_now
+from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
-from user_svc.audit.chain import EMPTY, MAX_POSITION, Head, read_head
+from user_svc.audit.chain import read_head
+from user_svc.domain.audit_trail import EMPTY, MAX_POSITION, Head
 
 ENDING = ".jsonl"
 MAX_LINE_BYTES = 1024
@@ -30,7 +31,7 @@ _GROUP = 8
 
 @dataclass(frozen=True)
 class Anchor:
-    """The head of the trail at a time."""
+    """Holds the head of the trail at a time."""
 
     head: Head
     time: datetime.datetime
@@ -40,7 +41,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A line that is no anchor."""
+    """Names a line that is no anchor."""
 
     line: int
     """Number of the line, from 1."""
@@ -49,12 +50,12 @@ class Damaged:
 
 
 def show_mac(mac: str) -> str:
-    """The HMAC in groups of 8 digits: logs hide longer numbers."""
+    """Returns the HMAC in groups of 8 digits: logs hide longer numbers."""
     return "-".join(mac[at : at + _GROUP] for at in range(0, len(mac), _GROUP))
 
 
 def parse_head(text: str) -> Head:
-    """The head in POSITION:MAC, as logs and commands show it.
+    """Parses a head in POSITION:MAC, as logs and commands show it.
 
     Raises:
         ValueError: It is no such text.
@@ -70,7 +71,7 @@ def parse_head(text: str) -> Head:
 
 
 def anchor_text(anchor: Anchor) -> str:
-    """The line of an anchor, without its end."""
+    """Returns the line of an anchor, without its end."""
     fields = {
         "position": anchor.head.position,
         "mac": anchor.head.mac,
@@ -107,7 +108,7 @@ def append_anchor(file: Path, head: Head, time: datetime.datetime) -> None:
 
 
 def _torn_bytes(file: Path) -> int:
-    """How many bytes stand behind the last end of a line."""
+    """Returns how many bytes stand behind the last end of a line."""
     with file.open("rb") as content:
         size = content.seek(0, os.SEEK_END)
         content.seek(max(0, size - MAX_LINE_BYTES))
@@ -116,14 +117,14 @@ def _torn_bytes(file: Path) -> int:
 
 @dataclass(frozen=True)
 class AnchorFile:
-    """A file of anchors as it was at one time: what was added later is not read."""
+    """Reads a file of anchors as it was at one time: what was added later is not read."""
 
     path: Path
     size: int
     """Bytes that the file had."""
 
     def lines(self) -> Iterator[Anchor | Damaged]:
-        """The anchors, and the lines that are none.
+        """Yields the anchors, and the lines that are none.
 
         Raises:
             OSError: The file cannot be read.
@@ -148,7 +149,7 @@ class AnchorFile:
 
 
 def find_files(paths: Sequence[Path]) -> list[AnchorFile]:
-    """The files of anchors at some paths, with what is in them now.
+    """Finds the files of anchors at some paths, with what is in them now.
 
     Args:
         paths: Files, and folders of them.
@@ -164,7 +165,7 @@ def find_files(paths: Sequence[Path]) -> list[AnchorFile]:
 
 
 def has_anchor(path: Path) -> bool:
-    """Whether there is an anchor in a file, or in a folder of files.
+    """Returns whether there is an anchor in a file, or in a folder of files.
 
     Raises:
         OSError: A file cannot be read.
@@ -188,12 +189,19 @@ def _parse(line: bytes) -> Anchor | None:
 class Anchors:
     """Writes the head of the trail to a file and to the log whenever it has moved."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
-        """Writes to the file of this host in `folder`."""
+    def __init__(self, database: Database, folder: Path, clock: Clock) -> None:
+        """Writes to the file of this host.
+
+        Args:
+            database: Holds the trail.
+            folder: Folder of the file.
+            clock: Gives the time.
+        """
         host = re.sub(r"[^\w.-]", "_", socket.gethostname())
         self.file = folder / f"{host}{ENDING}"
         """The file of this host."""
         self._database = database
+        self._clock = clock
         self._last = EMPTY
 
     async def write(self) -> None:
@@ -211,13 +219,7 @@ class Anchors:
                 )
             logger().info("audit head", position=head.position, mac=show_mac(head.mac))
             if head.position:
-                await asyncio.to_thread(append_anchor, self.file, head, utc_now())
+                await asyncio.to_thread(append_anchor, self.file, head, self._clock())
             self._last = head
         except (MeshError, OSError) as error:
             logger().error("no audit anchor was written", detail=str(error))
-
-    async def keep(self, seconds: float) -> None:
-        """Writes anchors for ever, one in so many seconds at most."""
-        while True:
-            await self.write()
-            await asyncio.sleep(seconds)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.audit.v1.audit_pb2 import AuditEntry, AuditEvent
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
@@ -22,53 +21,26 @@ from mesh.audit_trail.key import load_audit_key
 from mesh.audit_trail.recorder import event_associated_data
 from mesh.clock import timestamp
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import MeshError, invalid
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
+from mesh.errors import MeshError
+from user_svc.domain.audit_trail import Head
+from user_svc.messages.audit import time_of
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 FORMAT = b"mediq.audit.v1\n"
 """What every HMAC begins with: another form would have another name."""
-FIRST_MAC = "0" * 64
-"""What stands before the first entry."""
-MAX_POSITION = 2**63 - 1
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
-_LAST_SECOND = 253_402_300_799
-"""The end of the year 9999, in seconds since the epoch: the last one that a Timestamp may name."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """The end of the trail."""
-
-    position: int
-    """Place of the last entry; 0 while there is none."""
-    mac: str
-    """HMAC of the last entry; FIRST_MAC while there is none."""
-
-
-EMPTY = Head(0, FIRST_MAC)
-
-
-def moment(stamp: Timestamp, field: str) -> datetime.datetime:
-    """A Timestamp as an aware time; what is finer than a microsecond is cut off.
-
-    Raises:
-        MeshError: INVALID_ARGUMENT with reason TIME_INVALID: before 1970 or after 9999.
-    """
-    if not (0 <= stamp.seconds <= _LAST_SECOND and 0 <= stamp.nanos < 10**9):
-        raise invalid(field, "not a time from 1970 to 9999", "TIME_INVALID")
-    return _EPOCH + datetime.timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def columns_of(event: AuditEvent) -> dict[str, Any]:
-    """What the plain columns of an entry repeat of its event.
+    """Returns what the plain columns of an entry repeat of its event.
 
     Raises:
         MeshError: INVALID_ARGUMENT with reason TIME_INVALID.
     """
     return {
         "event_id": event.id.lower(),
-        "occur_time": moment(event.occur_time, "occur_time"),
+        "occur_time": time_of(event.occur_time, "occur_time"),
         "act": int(event.act),
         "actor_id": event.actor.id.lower(),
         "institution_id": event.institution_id.lower(),
@@ -76,12 +48,12 @@ def columns_of(event: AuditEvent) -> dict[str, Any]:
 
 
 def persons_of(event: AuditEvent) -> list[str]:
-    """The persons of an event, each once."""
+    """Returns the persons of an event, each once."""
     return list(dict.fromkeys(person.lower() for person in event.person_ids))
 
 
 def read_head(session: Session) -> Head:
-    """The end of the trail, as the last append left it.
+    """Returns the end of the trail, as the last append left it.
 
     Raises:
         MeshError: INTERNAL with reason AUDIT_HEAD_LOST.
@@ -100,7 +72,7 @@ def _head(session: Session, *, lock: bool) -> Head:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An event that has no position yet."""
+    """Holds an event that has no position yet."""
 
     columns: dict[str, Any]
     persons: list[str]
@@ -115,7 +87,7 @@ class AuditChain:
         """Takes the keys.
 
         Args:
-            cipher: Seals the events.
+            cipher: Encrypts the events.
             key: Key of the HMACs, 32 bytes.
         """
         self._cipher = cipher
@@ -123,7 +95,7 @@ class AuditChain:
 
     @classmethod
     def load(cls, folder: Path, service: str) -> "AuditChain":
-        """The chain with the keys in the key folder.
+        """Loads the chain with the keys in the key folder.
 
         Raises:
             FileNotFoundError: A key does not exist.
@@ -149,21 +121,21 @@ class AuditChain:
             MeshError: INVALID_ARGUMENT with reason TIME_INVALID; INTERNAL with AUDIT_HEAD_LOST.
         """
         # Everything that needs no position is done before the lock.
-        fresh = self._prepare(events)
-        if not fresh:
+        new = self._prepare(events)
+        if not new:
             return 0
         head = _head(session, lock=True)
-        known = select(AUDIT_ENTRIES.c.event_id).where(AUDIT_ENTRIES.c.event_id.in_(fresh))
+        known = select(AUDIT_ENTRIES.c.event_id).where(AUDIT_ENTRIES.c.event_id.in_(new))
         for event_id in session.scalars(known).all():
-            del fresh[event_id]
-        if not fresh:
+            del new[event_id]
+        if not new:
             return 0
         entries, persons = [], []
-        for one in fresh.values():
+        for one in new.values():
             position = head.position + 1
             mac = self.mac(position, now, one.plain, head.mac)
-            place = {"position": position, "record_time": now, "mac": mac}
-            entries.append({**one.columns, "payload": one.payload, **place})
+            link = {"position": position, "record_time": now, "mac": mac}
+            entries.append({**one.columns, "payload": one.payload, **link})
             persons += [{"person_id": person, "position": position} for person in one.persons]
             head = Head(position, mac)
         session.execute(insert(AUDIT_ENTRIES), entries)
@@ -191,20 +163,20 @@ class AuditChain:
     def mac(
         self, position: int, record_time: datetime.datetime, event: bytes, mac_before: str
     ) -> str:
-        """The HMAC of an entry, 64 hexadecimal digits.
+        """Returns the HMAC of an entry, 64 hexadecimal digits.
 
         Args:
-            position: Place in the trail.
+            position: Position in the trail.
             record_time: When it came into the trail; counts to the microsecond.
-            event: The serialized event, not sealed.
+            event: The serialized event, not encrypted.
             mac_before: HMAC of the entry before; FIRST_MAC for the first one.
         """
         numbers = (position, (record_time - _EPOCH) // _MICROSECOND, len(event))
         text = FORMAT + struct.pack(">qqq", *numbers) + event + mac_before.encode()
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
 
-    def unseal(self, event_id: str, payload: bytes) -> bytes:
-        """The serialized event of an entry.
+    def decrypt(self, event_id: str, payload: bytes) -> bytes:
+        """Decrypts the serialized event of an entry.
 
         Raises:
             DecryptionError: Damaged, of another entry, or the data key is gone.
@@ -212,13 +184,13 @@ class AuditChain:
         return self._cipher.decrypt(payload, event_associated_data(event_id))
 
     def entry(self, row: Row[Any]) -> AuditEntry:
-        """The entry of a row of AUDIT_ENTRIES.
+        """Returns the entry of a row of AUDIT_ENTRIES.
 
         Raises:
             MeshError: INTERNAL with reason AUDIT_ENTRY_DAMAGED.
         """
         try:
-            event = AuditEvent.FromString(self.unseal(row.event_id, row.payload))
+            event = AuditEvent.FromString(self.decrypt(row.event_id, row.payload))
         except (DecryptionError, DecodeError) as error:
             raise MeshError(
                 "an entry of the audit trail cannot be read: run mediq audit verify",

@@ -1,8 +1,7 @@
-"""What is asked of the audit trail: entries, and the persons who were touched."""
+"""The queries of the audit trail: entries, and the persons who were touched."""
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mediq.audit.v1.audit_pb2 import AuditAct
@@ -10,56 +9,22 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import ACCESS_SECONDS
-from mesh.errors import invalid
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
+from user_svc.domain.audit_trail import Filter, Touched, TouchedFilter
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_PERSONS, TIME_INDEX
 
 ACCESS_WINDOW = datetime.timedelta(seconds=ACCESS_SECONDS)
-"""How much repeated looking one event of act ACCESS stands for, after its time. A service that
+"""How many repeated accesses one event of act ACCESS stands for, after its time. A service that
 shows the same data to the same person again within this time writes no further event, so whom
-somebody looked at during a window may be in an event from before the window."""
+somebody accessed during a window may be in an event from before the window."""
 _ENTRY = AUDIT_ENTRIES.c
 _PERSON = AUDIT_PERSONS.c
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which entries are asked for. What is empty does not matter; what is given must all hold."""
-
-    person_id: str = ""
-    actor_id: str = ""
-    institution_id: str = ""
-    start: datetime.datetime | None = None
-    """Not before this time."""
-    end: datetime.datetime | None = None
-    """Before this time."""
-
-
-@dataclass(frozen=True)
-class Touched:
-    """A person whose data were seen or changed."""
-
-    person_id: str
-    accesses: int
-    changes: int
-    first: datetime.datetime
-    last: datetime.datetime
-
-
-def require_order(start: datetime.datetime | None, end: datetime.datetime | None) -> None:
-    """Refuses a window that ends before it begins.
-
-    Raises:
-        MeshError: INVALID_ARGUMENT with reason TIME_RANGE_INVALID.
-    """
-    if start is not None and end is not None and end < start:
-        raise invalid("end_time", "before start_time", "TIME_RANGE_INVALID")
-
-
 def entries(session: Session, wanted: Filter, before: int | None, limit: int) -> Sequence[Row[Any]]:
-    """Rows of AUDIT_ENTRIES, newest first.
+    """Reads rows of AUDIT_ENTRIES, newest first.
 
     Args:
-        session: Where to look.
+        session: The unit of work.
         wanted: Which ones.
         before: Position that the page stays below; None for the first page.
         limit: Most rows.
@@ -85,28 +50,17 @@ def entries(session: Session, wanted: Filter, before: int | None, limit: int) ->
     return session.execute(rows.order_by(_ENTRY.position.desc())).all()
 
 
-def touched(
-    session: Session,
-    start: datetime.datetime,
-    end: datetime.datetime,
-    after: str,
-    limit: int,
-    actor_id: str = "",
-    institution_id: str = "",
-) -> list[Touched]:
-    """The persons whose data were seen or changed in a window, by identifier.
+def touched(session: Session, wanted: TouchedFilter, after: str, limit: int) -> list[Touched]:
+    """Reads the persons whose data were seen or changed in a window, by identifier.
 
-    An access counts when any of the looking that it stands for may have been in the window
+    An access counts when any of those that it stands for may have been in the window
     (ACCESS_WINDOW). Who was refused has touched nobody.
 
     Args:
-        session: Where to look.
-        start: Not before this time.
-        end: Before this time.
+        session: The unit of work.
+        wanted: Which window, and by whom.
         after: The person after whom the page begins; empty for the first page.
         limit: Most persons.
-        actor_id: Only what this account did; empty: everybody.
-        institution_id: Only what belongs to this facility; empty: everything.
     """
     access, change = (
         _ENTRY.act == act for act in (AuditAct.AUDIT_ACT_ACCESS, AuditAct.AUDIT_ACT_CHANGE)
@@ -121,10 +75,10 @@ def touched(
         )
         .join(AUDIT_ENTRIES, _PERSON.position == _ENTRY.position)
         .where(
-            *_who(actor_id, institution_id),
-            _ENTRY.occur_time > start - ACCESS_WINDOW,
-            _ENTRY.occur_time < end,
-            or_(access, and_(change, _ENTRY.occur_time >= start)),
+            *_who(wanted.actor_id, wanted.institution_id),
+            _ENTRY.occur_time > wanted.start - ACCESS_WINDOW,
+            _ENTRY.occur_time < wanted.end,
+            or_(access, and_(change, _ENTRY.occur_time >= wanted.start)),
         )
     )
     if after:
@@ -134,6 +88,11 @@ def touched(
         Touched(row.person_id, int(row.accesses), int(row.changes), row.first, row.last)
         for row in session.execute(query)
     ]
+
+
+def record_time(session: Session, position: int) -> datetime.datetime | None:
+    """Returns when the entry at a position came into the trail; None when there is none."""
+    return session.scalar(select(_ENTRY.record_time).where(_ENTRY.position == position))
 
 
 def _who(actor_id: str, institution_id: str) -> list[ColumnElement[bool]]:

@@ -4,11 +4,9 @@ Reads one snapshot in pieces, so its memory does not grow with the trail, and ch
 """
 
 import datetime
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,99 +19,19 @@ from sqlalchemy.types import NullType
 from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import MeshError
 from user_svc.audit.anchors import Anchor, AnchorFile, find_files
-from user_svc.audit.chain import EMPTY, MAX_POSITION, AuditChain, Head, columns_of, persons_of
-from user_svc.audit.models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
+from user_svc.audit.chain import AuditChain, columns_of, persons_of
+from user_svc.audit.report import Fault, Report
+from user_svc.domain.audit_trail import EMPTY, MAX_POSITION, Head
+from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_HEAD, AUDIT_PERSONS, HEAD_ID
 
 PIECE = 500
 """Positions, and anchors, that are read at once."""
-SHOWN = 20
-"""Findings that a report names one by one; the others are counted."""
 _ENTRY = AUDIT_ENTRIES.c
 _PERSON = AUDIT_PERSONS.c
 # As the driver gives them: SQLite keeps anything in any column, and SQLAlchemy would stop at it.
 _RAW: list[ColumnElement[Any]] = [
     type_coerce(column, NullType()).label(column.name) for column in AUDIT_ENTRIES.c
 ]
-
-
-class Fault(StrEnum):
-    """What is wrong."""
-
-    GAP = "GAP"
-    """Positions are missing."""
-    POSITION = "POSITION"
-    """A position is there twice, or is below 1."""
-    DOUBLE = "DOUBLE"
-    """One event stands at several positions."""
-    MAC = "MAC"
-    """The HMAC does not belong to the place, the time, the event and the entry before."""
-    PAYLOAD = "PAYLOAD"
-    """The event cannot be decrypted or read."""
-    COLUMN = "COLUMN"
-    """A plain column says something else than the event."""
-    PERSON_MISSING = "PERSON_MISSING"
-    """A person of the event is not in audit_persons."""
-    PERSON_EXTRA = "PERSON_EXTRA"
-    """A row of audit_persons belongs to no event."""
-    HEAD = "HEAD"
-    """The head row does not name the last entry."""
-    SHORT = "SHORT"
-    """An anchor is newer than the last entry: the end of the trail was cut off."""
-    ANCHOR = "ANCHOR"
-    """The entry of an anchor is missing or has another HMAC: the trail was written anew."""
-    ANCHOR_LINE = "ANCHOR_LINE"
-    """A line of a file of anchors is damaged, and no crash explains it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong."""
-
-    fault: Fault
-    position: int | None
-    """Where in the trail; None: a file of anchors."""
-    detail: str
-    """For an operator; names nobody."""
-
-
-@dataclass
-class Report:
-    """What a verification has found."""
-
-    entries: int = 0
-    """Entries that were read."""
-    last: Head = EMPTY
-    """The last entry that was read."""
-    anchors: int = 0
-    """Anchors that were compared."""
-    newest_anchor: Anchor | None = None
-    """The anchor with the highest position."""
-    counts: Counter[Fault] = field(default_factory=Counter)
-    """How often each fault was found."""
-    first: Finding | None = None
-    """The finding at the lowest position."""
-    shown: list[Finding] = field(default_factory=list)
-    """The findings that were met first, at most SHOWN."""
-    warnings: list[str] = field(default_factory=list)
-    """What an operator should look at, though nothing is wrong with the trail."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.counts
-
-    def add(self, fault: Fault, position: int | None, detail: str) -> None:
-        """Something is wrong."""
-        finding = Finding(fault, position, detail)
-        self.counts[fault] += 1
-        if len(self.shown) < SHOWN:
-            self.shown.append(finding)
-        if self.first is None or _place(finding) < _place(self.first):
-            self.first = finding
-
-
-def _place(finding: Finding) -> float:
-    return float("inf") if finding.position is None else finding.position
 
 
 def verify(
@@ -125,7 +43,7 @@ def verify(
         engine: The service's database.
         chain: Has the keys.
         paths: Files of anchors, and folders of them.
-        heads: Anchors that were noted elsewhere.
+        heads: Anchors that were kept elsewhere.
 
     Raises:
         FileNotFoundError: A path does not exist.
@@ -136,7 +54,7 @@ def verify(
     files = find_files(paths)
     report = Report()
     with _snapshot(engine) as connection:
-        _Walk(connection, chain, report).all()
+        _Walk(connection, chain, report).run()
         _doubles(connection, report)
         _head(connection, report)
         _compare_files(connection, files, report)
@@ -146,7 +64,7 @@ def verify(
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """One state of the database, whatever is appended meanwhile."""
+    """Opens one state of the database, whatever is appended meanwhile."""
     with engine.connect() as connection:
         connection.execution_options(mediq_read=True)
         if engine.dialect.name != "sqlite":
@@ -168,8 +86,8 @@ class _Walk:
         self._report = report
         self._before = EMPTY
 
-    def all(self) -> None:
-        """Every entry and every row of audit_persons."""
+    def run(self) -> None:
+        """Verifies every entry and every row of audit_persons."""
         done: int | None = None
         while (low := self._next(done)) is not None:
             high = min(low + PIECE - 1, MAX_POSITION)
@@ -188,7 +106,7 @@ class _Walk:
         self._report.last = self._before
 
     def _next(self, done: int | None) -> int | None:
-        """The first position behind `done`."""
+        """Returns the first position behind `done`."""
         query = select(func.min(_ENTRY.position))
         if done is not None:
             query = query.where(_ENTRY.position > done)
@@ -196,7 +114,7 @@ class _Walk:
         return found
 
     def _persons(self, done: int | None, high: int) -> dict[int, set[str]]:
-        """Persons by position, behind `done` and up to `high`."""
+        """Reads persons by position, behind `done` and up to `high`."""
         query = select(_PERSON.position, _PERSON.person_id).where(_PERSON.position <= high)
         if done is not None:
             query = query.where(_PERSON.position > done)
@@ -215,7 +133,7 @@ class _Walk:
         self._report.entries += 1
         mac_before, self._before = self._before.mac, Head(position, str(row.mac))
         try:
-            plain = self._chain.unseal(row.event_id, row.payload)
+            plain = self._chain.decrypt(row.event_id, row.payload)
         except (DecryptionError, TypeError, AttributeError):
             self._report.add(Fault.PAYLOAD, position, "the event does not decrypt")
             return
@@ -247,7 +165,7 @@ class _Walk:
 
 
 def _time(raw: object) -> datetime.datetime | None:
-    """A time as UtcDateTime stores it: SQLite's driver gives a text. None: it is none."""
+    """Returns a time of the driver, which for SQLite is a text; None when it is none."""
     try:
         found = datetime.datetime.fromisoformat(raw) if isinstance(raw, str) else raw
     except ValueError:

@@ -1,40 +1,27 @@
 """The `mediq admin` command: administrators are made here, no account exists by itself."""
 
 import asyncio
-import datetime
 import json
 import sys
-from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from mediq.audit.v1.audit_pb2 import AuditAct
-from mediq.user.v1.user_service_pb2 import CreateUserRequest
-from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import command_event
-from mesh.clock import utc_now
-from mesh.contract.audit_fields import MAX_IDENTIFIERS
-from mesh.contract.validation import validate
 from mesh.data_dir import prepare
-from mesh.encryption.field_cipher import FieldCipher
-from mesh.errors import MeshError, not_found
-from mesh.persistence.database import Database
+from mesh.errors import MeshError
 from mesh.persistence.migrations import upgrade
-from user_svc.application import password_hashing
-from user_svc.audit.chain import AuditChain
-from user_svc.domain import accounts
-from user_svc.domain.accounts import Account, End, Role
-from user_svc.domain.password_policy import check_password
-from user_svc.messages import role_message
-from user_svc.persistence import session_queries, totp_repository
-from user_svc.persistence.account_repository import Accounts, write_with_retry
-from user_svc.persistence.session_repository import Sessions
+from user_svc.application.password_hashing import generate_password
+from user_svc.cli.administration import (
+    create_administrator,
+    end_all_sessions,
+    end_sessions,
+    reset_password,
+    reset_second_factor,
+)
 from user_svc.settings import UserSettings
 
 app = typer.Typer(help="Administrators of facilities and of the network.")
 DEFAULT_NAME = "Administrator"
-END_SESSIONS = "admin end-sessions"
 
 
 @app.callback()
@@ -42,164 +29,8 @@ def admin() -> None:
     """Administrators of facilities and of the network."""
 
 
-async def create_administrator(
-    settings: UserSettings, nama: str, email: str, password: str, institution_id: str
-) -> Account:
-    """Adds an administrator to the service's database, by the rules of the service.
-
-    Raises:
-        MeshError: A field is wrong, the e-mail address is taken, or the database does not answer.
-    """
-    request = CreateUserRequest(
-        nama=nama,
-        role=role_message(Role.ADMIN_FASKES),
-        email=email,
-        password=password,
-        institution_id=institution_id,
-    )
-    validate(request)
-    person = accounts.new_staff(Role.ADMIN_FASKES, nama, email, password, "", institution_id)
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
-    database = Database(settings.database, 1)
-    try:
-        hashed = await hasher.hash(password)
-
-        def create(session: Session) -> Account:
-            account = Accounts(cipher).create(session, person, hashed, utc_now())
-            _record(session, settings, "admin create", [account.id], account.institution_id)
-            return account
-
-        return await write_with_retry(database, create)
-    finally:
-        await database.close()
-        await hasher.close()
-
-
-async def reset_second_factor(settings: UserSettings, email: str) -> None:
-    """Takes the second factor of a staff account away and ends its sessions.
-
-    Raises:
-        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
-    """
-
-    def reset(session: Session, account: Account) -> End:
-        totp_repository.remove(session, account.id)
-        return End.TOTP_RESET
-
-    await _on_staff(settings, "admin reset-totp", email, reset)
-
-
-async def reset_password(settings: UserSettings, email: str, password: str) -> None:
-    """Gives a staff account another password and ends its sessions. Its one-time codes stay.
-
-    Raises:
-        MeshError: The password is not one that the service takes, NOT_FOUND with reason
-            USER_NOT_FOUND, or the database does not answer.
-    """
-    check_password(password, accounts.fold_email(email))
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    hasher = password_hashing.Passwords(cipher, settings.bcrypt_cost, 1)
-    try:
-        hashed = await hasher.hash(password)
-    finally:
-        await hasher.close()
-
-    def reset(session: Session, account: Account) -> End:
-        Accounts(cipher).set_password(session, account.id, hashed)
-        return End.PASSWORD_RESET
-
-    await _on_staff(settings, "admin reset-password", email, reset)
-
-
-async def end_sessions(settings: UserSettings, email: str) -> None:
-    """Ends the sessions of a staff account.
-
-    Raises:
-        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
-    """
-    await _on_staff(settings, END_SESSIONS, email, lambda session, account: End.END_SESSION)
-
-
-async def end_all_sessions(settings: UserSettings) -> int:
-    """Ends every open session of staff, and gives the number of accounts that had one.
-
-    Raises:
-        MeshError: The database does not answer.
-    """
-    database = Database(settings.database, 1)
-
-    def end(session: Session) -> int:
-        ended = session_queries.end_of_all(session, End.END_SESSION, utc_now())
-        _record(session, settings, END_SESSIONS, ended)
-        return len(ended)
-
-    try:
-        return await database.write(end)
-    finally:
-        await database.close()
-
-
-async def _on_staff(
-    settings: UserSettings, command: str, email: str, work: Callable[[Session, Account], End]
-) -> None:
-    """Does something to a staff account, ends its sessions and writes that down.
-
-    Args:
-        settings: The service's settings.
-        command: Its words, for the audit trail.
-        email: Login of the account, which is locked.
-        work: What else is done. Says why the sessions end.
-
-    Raises:
-        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
-    """
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    opened = Sessions(
-        cipher,
-        life=datetime.timedelta(seconds=settings.session_seconds),
-        grace=datetime.timedelta(seconds=settings.refresh_grace_seconds),
-    )
-    database = Database(settings.database, 1)
-
-    def run(session: Session) -> None:
-        known = Accounts(cipher).credentials(session, email)
-        if known is None:
-            raise not_found("user", "")
-        account = known[0]
-        opened.end_all(session, account.id, work(session, account), utc_now())
-        _record(session, settings, command, [account.id], account.institution_id)
-
-    try:
-        await database.write(run)
-    finally:
-        await database.close()
-
-
-def _record(
-    session: Session,
-    settings: UserSettings,
-    command: str,
-    persons: Sequence[str],
-    institution_id: str = "",
-) -> None:
-    """Puts into the audit trail, with its effect, what a command did to these accounts."""
-    pieces = range(0, max(1, len(persons)), MAX_IDENTIFIERS)
-    events = [
-        command_event(
-            settings.service,
-            command,
-            AuditAct.AUDIT_ACT_CHANGE,
-            persons=persons[start : start + MAX_IDENTIFIERS],
-            institution_id=institution_id,
-        )
-        for start in pieces
-    ]
-    AuditChain.load(settings.keys, settings.service).append(session, events, utc_now())
-
-
 def _ready() -> UserSettings:
-    """The service's settings, once its keys and its tables are there."""
+    """Returns the service's settings, once its keys and its tables are there."""
     settings = UserSettings()
     if settings.keys_folder is None:
         prepare(settings.home)
@@ -209,8 +40,8 @@ def _ready() -> UserSettings:
 
 
 def _password(typed: bool) -> str:
-    """The password from standard input, or a new one."""
-    return sys.stdin.readline().rstrip("\r\n") if typed else password_hashing.generate()
+    """Returns the password from standard input, or a new one."""
+    return sys.stdin.readline().rstrip("\r\n") if typed else generate_password()
 
 
 @app.command()

@@ -36,10 +36,10 @@ from user_svc.audit.anchors import (
     parse_head,
     show_mac,
 )
-from user_svc.audit.chain import AuditChain, Head
-from user_svc.audit.queries import Filter, require_order
-from user_svc.audit.verification import Report, verify
-from user_svc.cli import audit_recipients, audit_support
+from user_svc.audit.chain import AuditChain
+from user_svc.audit.report import Report
+from user_svc.audit.verification import verify
+from user_svc.cli import audit_recipients
 from user_svc.cli.audit_support import (
     FAILED,
     Actor,
@@ -53,8 +53,10 @@ from user_svc.cli.audit_support import (
     put_on_record,
     text_of,
     time_of,
+    touched_pages,
 )
-from user_svc.servicers.audit import touched_message
+from user_svc.domain.audit_trail import Filter, Head, TouchedFilter, require_order
+from user_svc.messages.audit import touched_message
 from user_svc.settings import UserSettings
 
 BROKEN = 1
@@ -150,7 +152,6 @@ def list_command(
 
     async def show(database: Database, chain: AuditChain) -> None:
         require_order(wanted.start, wanted.end)
-
         found = await database.read(
             lambda session: [
                 chain.entry(row) for row in queries.entries(session, wanted, None, limit)
@@ -178,28 +179,17 @@ def touched_command(
     start, end = time_of(since, "--from"), time_of(until, "--to") or utc_now()
     if start is None:
         raise typer.BadParameter("say from when", param_hint="--from")
+    wanted = TouchedFilter(start, end, text_of(actor), text_of(institution))
 
     async def show(database: Database, chain: AuditChain) -> None:
-        require_order(start, end)
-        after, more = "", True
-        while more:
-            page = await database.read(
-                lambda session: queries.touched(
-                    *(session, start, end, after, audit_support.MOST_PERSONS),  # noqa: B023 - awaited at once
-                    text_of(actor),
-                    text_of(institution),
-                )
-            )
+        async for page in touched_pages(database, wanted):
             persons = [one.person_id for one in page]
-            if page or not after:
-                await put_on_record(
-                    database, chain, "audit touched", persons, text_of(institution), reason
-                )
+            await put_on_record(
+                database, chain, "audit touched", persons, wanted.institution_id, reason
+            )
             for one in page:
                 message = touched_message(one)
                 _print(message, _person_line(message), as_json=as_json)
-            more = len(page) == audit_support.MOST_PERSONS
-            after = persons[-1] if more else ""
 
     on_trail(show)
 
@@ -269,7 +259,7 @@ def _person_line(person: TouchedPerson) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without what a terminal would obey."""
+    """Returns the text without what a terminal would obey."""
     return json.dumps(text)[1:-1]
 
 

@@ -5,7 +5,7 @@ It asks for the same persons as `mediq audit touched`, page by page.
 
 import csv
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +19,7 @@ from sqlalchemy.orm import Session
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.persistence.database import Database
-from user_svc.audit import queries
 from user_svc.audit.chain import AuditChain
-from user_svc.cli import audit_support
 from user_svc.cli.audit_support import (
     Actor,
     Institution,
@@ -32,8 +30,11 @@ from user_svc.cli.audit_support import (
     put_on_record,
     text_of,
     time_of,
+    touched_pages,
 )
-from user_svc.persistence.account_repository import Accounts, UserRow
+from user_svc.domain.audit_trail import TouchedFilter, require_order
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.models import UserRow
 from user_svc.settings import UserSettings
 
 COLUMNS = ("id", "nama", "alamat")
@@ -76,29 +77,23 @@ def recipients(
     if start is None:
         raise typer.BadParameter("say from when", param_hint="--from")
     end = time_of(until, "--to") or utc_now()
-    facility = text_of(institution)
-    ask = partial(
-        queries.touched,
-        start=start,
-        end=end,
-        actor_id=text_of(actor),
-        institution_id=facility,
-    )
+    wanted = TouchedFilter(start, end, text_of(actor), text_of(institution))
     counts = _Counts()
 
     async def work(database: Database, chain: AuditChain) -> None:
-        queries.require_order(start, end)
+        require_order(start, end)
         settings = UserSettings()
-        accounts = Accounts(FieldCipher.load(settings.keys, settings.service))
+        cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
         with _new_file(output) as file:
             table = csv.writer(file)
             table.writerow(COLUMNS)
-            async for persons in _pages(database, ask):
+            async for page in touched_pages(database, wanted):
+                persons = [one.person_id for one in page]
                 # What cannot be recorded is not shown.
                 await put_on_record(
-                    *(database, chain, "audit recipients", persons, facility, reason)
+                    *(database, chain, "audit recipients", persons, wanted.institution_id, reason)
                 )
-                known = await database.read(partial(_known, accounts=accounts, persons=persons))
+                known = await database.read(partial(_known, cipher=cipher, persons=persons))
                 table.writerows(_rows(persons, known, counts))
 
     on_trail(work)
@@ -109,24 +104,10 @@ def recipients(
         raise typer.Exit(INCOMPLETE)
 
 
-async def _pages(
-    database: Database, ask: "partial[list[queries.Touched]]"
-) -> AsyncIterator[list[str]]:
-    """The identifiers of the persons; one empty page when there is nobody."""
-    after, most = "", audit_support.MOST_PERSONS
-    while True:
-        page = await database.read(partial(ask, after=after, limit=most))
-        if page or not after:
-            yield [one.person_id for one in page]
-        if len(page) < most:
-            return
-        after = page[-1].person_id
-
-
 def _known(
-    session: Session, accounts: Accounts, persons: Sequence[str]
+    session: Session, cipher: AccountCipher, persons: Sequence[str]
 ) -> dict[str, _Recipient | None]:
-    """Of persons those with an open account; None for one whose data are damaged."""
+    """Reads of persons those with an open account; None for one whose data are damaged."""
     query = select(UserRow.id, UserRow.nama, UserRow.alamat).where(
         UserRow.id.in_(persons), UserRow.close_time.is_(None)
     )
@@ -134,8 +115,8 @@ def _known(
     for row in session.execute(query):
         try:
             found[row.id] = _Recipient(
-                accounts.unseal(row.id, "nama", row.nama),
-                accounts.unseal(row.id, "alamat", row.alamat),
+                cipher.decrypt(row.id, "nama", row.nama),
+                cipher.decrypt(row.id, "alamat", row.alamat),
             )
         except DecryptionError:
             found[row.id] = None
@@ -145,7 +126,7 @@ def _known(
 def _rows(
     persons: Sequence[str], known: Mapping[str, _Recipient | None], counts: _Counts
 ) -> Iterator[tuple[str, str, str]]:
-    """The rows of the file. Counts, and prints who has none."""
+    """Yields the rows of the file. Counts, and prints who has none."""
     for person in persons:
         if person not in known:
             counts.closed += 1
@@ -160,13 +141,13 @@ def _rows(
 
 
 def _cell(text: str) -> str:
-    """The text, so that a spreadsheet takes it for one."""
+    """Returns the text, so that a spreadsheet takes it for one."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
-    """A file for its owner alone. When the work fails it goes: half a list looks like a whole one.
+    """Opens a file for its owner alone. When the work fails it goes: half looks whole.
 
     Raises:
         OSError: It exists, or cannot be made or written.

@@ -2,8 +2,9 @@
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +22,10 @@ from mesh.errors import MeshError, StatusCode
 from mesh.identity.certificates import IdentityError
 from mesh.identity.signing_keys import KeyFolderError
 from mesh.persistence.database import Database
+from user_svc.audit import queries
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.domain.audit_trail import Touched, TouchedFilter, require_order
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 from user_svc.settings import UserSettings
 
 FAILED = 2
@@ -76,7 +79,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def open_trail(settings: UserSettings) -> Database:
-    """The service's database. Nothing is made: what reads a trail must not begin one.
+    """Opens the service's database. Nothing is made: what reads a trail must not begin one.
 
     Raises:
         MeshError: FAILED_PRECONDITION with reason NO_AUDIT_TRAIL.
@@ -109,7 +112,7 @@ async def put_on_record(
     institution_id: str,
     reason: str,
 ) -> None:
-    """Puts into the trail that a command shows the data of persons.
+    """Records in the trail that a command shows the data of persons.
 
     Raises:
         MeshError: INVALID_REQUEST: the reason is too long. Or the trail cannot be written.
@@ -131,13 +134,34 @@ async def put_on_record(
     await database.write(lambda session: chain.append(session, events, utc_now()))
 
 
+async def touched_pages(
+    database: Database, wanted: TouchedFilter
+) -> AsyncIterator[Sequence[Touched]]:
+    """Yields the persons who were touched, page by page; one empty page when there is nobody.
+
+    Raises:
+        MeshError: TIME_RANGE_INVALID, or the database does not answer.
+    """
+    require_order(wanted.start, wanted.end)
+    after = ""
+    while True:
+        page = await database.read(
+            partial(queries.touched, wanted=wanted, after=after, limit=MOST_PERSONS)
+        )
+        if page or not after:
+            yield page
+        if len(page) < MOST_PERSONS:
+            return
+        after = page[-1].person_id
+
+
 def text_of(identifier: UUID | None) -> str:
-    """The identifier that an option gives; empty without one."""
+    """Returns the identifier that an option gives; empty without one."""
     return "" if identifier is None else str(identifier)
 
 
 def time_of(text: str, option: str) -> datetime.datetime | None:
-    """The time that an option gives; None without one.
+    """Returns the time that an option gives; None without one.
 
     Raises:
         typer.BadParameter: It is no time, or says no zone.

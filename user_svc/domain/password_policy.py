@@ -103,7 +103,7 @@ def check_new_password(new: str, old: str, email: str) -> None:
 
 
 def typed_form(password: str) -> str:
-    """The form in which passwords are compared: however a keyboard composes the same characters.
+    """Returns the form in which passwords are compared, however a keyboard composes them.
 
     NIST SP 800-63B-4 section 3.1.1.2.
     """

@@ -1,11 +1,11 @@
-"""Patients: whom staff may reach, and what may be corrected of what is known of them."""
+"""Patients: what may be corrected of what is known of them."""
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mesh.errors import MeshError, StatusCode, failed_precondition, invalid
-from user_svc.domain.accounts import Account, fold_name, is_nik, required_name, tidy
+from user_svc.domain.accounts import Account
+from user_svc.domain.identity import fold_name, is_nik, required_name, tidy
 
 CORRECTABLE = ("nik", "nama", "tempat_lahir", "tanggal_lahir", "jenis_kelamin", "alamat")
 """What a card says, and staff may correct."""
@@ -13,30 +13,20 @@ EARLIEST_BIRTH = datetime.date(1900, 1, 1)
 """The two digits of the year in a NIK mean this century or the next one."""
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The patients whom a member of staff may reach."""
-
-    institution_id: str
-    """Facility of the caller: those who registered there."""
-    everywhere: bool
-    """Whether it is every patient, of any facility or of none."""
-
-
 def nothing_to_correct() -> MeshError:
-    """The error for a correction without any field."""
+    """Returns the error for a correction without any field."""
     return MeshError(
         "at least one field is corrected", StatusCode.INVALID_ARGUMENT, "NOTHING_TO_CORRECT"
     )
 
 
 def nik_unknown() -> MeshError:
-    """The error for showing a NIK that is not known."""
+    """Returns the error for showing a NIK that is not known."""
     return failed_precondition("the NIK of this patient is not known", "NIK_UNKNOWN")
 
 
 def checked(changes: Mapping[str, str], today: datetime.date) -> dict[str, str]:
-    """The corrections in tidy form, by the field that they correct.
+    """Returns the corrections in tidy form, by the field that they correct.
 
     Args:
         changes: New values by field, of CORRECTABLE.
@@ -77,7 +67,7 @@ def _checked_birth(value: str, today: datetime.date) -> str:
 
 
 def is_other_identity(account: Account, changes: Mapping[str, str]) -> bool:
-    """Whether a correction names somebody else than those who proved NIK and name before it."""
+    """Returns whether a correction makes NIK or name those of another person."""
     return changes.get("nik", account.nik) != account.nik or fold_name(
         changes.get("nama", account.nama)
     ) != fold_name(account.nama)

@@ -32,12 +32,12 @@ RECOVERY_GROUP = 4
 
 
 def new_secret() -> str:
-    """A random secret in base 32, 32 characters."""
+    """Returns a random secret in base 32, 32 characters."""
     return base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def key_uri(secret: str, email: str) -> str:
-    """The secret as authenticators read it: otpauth://totp/MediQ:...
+    """Returns the secret as authenticators read it: otpauth://totp/MediQ:...
 
     Args:
         secret: In base 32.
@@ -47,19 +47,19 @@ def key_uri(secret: str, email: str) -> str:
 
 
 def qr_svg(text: str) -> str:
-    """The text as a QR code, an SVG document in black on white."""
+    """Returns the text as a QR code, an SVG document in black on white."""
     drawn = io.BytesIO()
     segno.make_qr(text).save(drawn, kind="svg", scale=4, light="#fff", xmldecl=False)
     return drawn.getvalue().decode().strip()
 
 
 def step_of(now: datetime.datetime) -> int:
-    """The time step: whole periods of 30 seconds since 1970 (RFC 6238 section 4.2)."""
+    """Returns the time step: whole periods of 30 seconds since 1970 (RFC 6238 section 4.2)."""
     return int(now.timestamp()) // STEP_SECONDS
 
 
 def used_step(secret: str, code: str, now: datetime.datetime, last_step: int) -> int | None:
-    """The step of a code that is good now, None when it is not.
+    """Returns the step of a code that is good now, None when it is not.
 
     Args:
         secret: In base 32.
@@ -79,7 +79,7 @@ def used_step(secret: str, code: str, now: datetime.datetime, last_step: int) ->
 
 
 def new_recovery_codes() -> list[str]:
-    """Random recovery codes as they are shown, such as ABCD-EFGH-IJKL-MNOP."""
+    """Returns random recovery codes as they are shown, such as ABCD-EFGH-IJKL-MNOP."""
     return [_new_recovery_code() for _ in range(RECOVERY_CODES)]
 
 
@@ -90,12 +90,12 @@ def _new_recovery_code() -> str:
 
 
 def fold_recovery_code(typed: str) -> str:
-    """The form in which recovery codes are compared: case, blanks and hyphens do not matter."""
+    """Returns the form in which recovery codes are compared: without case, blanks, hyphens."""
     return "".join(typed.replace("-", " ").split()).upper()
 
 
 def code_required() -> MeshError:
-    """The error for a login that stops after the right password, for want of a code."""
+    """Returns the error for a login that stops after the right password, for want of a code."""
     return MeshError(
         "this login needs a one-time code or a recovery code",
         StatusCode.UNAUTHENTICATED,
@@ -104,14 +104,14 @@ def code_required() -> MeshError:
 
 
 def enrolment_required() -> MeshError:
-    """The error for an administrator who must set up one-time codes before the first login."""
+    """Returns the error for an administrator who must set up one-time codes first."""
     return failed_precondition(
         "set up one-time codes before you sign in", "TOTP_ENROLMENT_REQUIRED"
     )
 
 
 def no_open_enrolment() -> MeshError:
-    """The error for a confirmation of nothing: never begun, done already, or too late."""
+    """Returns the error for a confirmation of nothing: never begun, done already, or too late."""
     return failed_precondition(
         "no enrolment waits to be confirmed, begin one", "TOTP_ENROLMENT_NOT_OPEN"
     )

@@ -1,126 +1,24 @@
-"""The tables of the account service, and the repository of accounts, sealed."""
+"""The repository of accounts, encrypted."""
 
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import (
-    ForeignKey,
-    Index,
-    LargeBinary,
-    String,
-    UniqueConstraint,
-    select,
-)
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from mesh.encryption.field_cipher import FieldCipher
+from mesh.contract.access_scope import AccessScope
 from mesh.errors import not_found
-from mesh.idempotency import idempotency_table
-from mesh.persistence.database import Database, UtcDateTime
+from mesh.persistence.database import Database
 from user_svc.domain import accounts
-from user_svc.domain.accounts import Account, Person, Role, Viewer
+from user_svc.domain.accounts import Account, Person, Role
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.models import PERSONAL_COLUMNS, UserRow
 
 Result = TypeVar("Result")
-PERSONAL = (
-    "nama",
-    "nik",
-    "email",
-    "tempat_lahir",
-    "tanggal_lahir",
-    "jenis_kelamin",
-    "alamat",
-)
-"""Columns that are sealed."""
-SEALED_BYTES = 1024
-"""Room for 200 characters with nonce, tag and key identifier."""
 ATTEMPTS = 3
-
-
-class Base(DeclarativeBase):
-    """Models of the account service."""
-
-
-IDEMPOTENCY = idempotency_table(Base.metadata)
-
-
-class UserRow(Base):
-    """An account. A closed one stays, without its logins, for the records that name it.
-
-    Of an erased one only the identifier, the role and the times are left.
-    """
-
-    __tablename__ = "users"
-    __table_args__ = (
-        UniqueConstraint("nik_index", name="uq_users_nik_index"),
-        UniqueConstraint("email_index", name="uq_users_email_index"),
-        Index("ix_users_newest", "create_time", "id"),
-        Index("ix_users_institution", "institution_id", "create_time"),
-        Index("ix_users_closed", "close_time"),
-        Index("ix_users_identity", "identity_time"),
-    )
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    role: Mapped[str] = mapped_column(String(16))
-    institution_id: Mapped[str] = mapped_column(String(36))
-    nama: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    nik: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    email: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    tempat_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    tanggal_lahir: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    jenis_kelamin: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    alamat: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    nik_index: Mapped[str | None] = mapped_column(String(64))
-    email_index: Mapped[str | None] = mapped_column(String(64))
-    password_hash: Mapped[str | None] = mapped_column(String(60))
-    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    update_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    close_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    identity_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    erase_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-
-
-class SessionRow(Base):
-    """A signed-in session of staff: a family of refresh tokens, of which one is good."""
-
-    __tablename__ = "sessions"
-
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
-    create_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime())
-    expire_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
-    end_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime(), index=True)
-    end_reason: Mapped[str | None] = mapped_column(String(16))
-
-
-class RefreshTokenRow(Base):
-    """A refresh token: its SHA-256, and what its successor is derived from."""
-
-    __tablename__ = "refresh_tokens"
-
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    session_id: Mapped[str] = mapped_column(
-        ForeignKey("sessions.id", ondelete="CASCADE"), index=True
-    )
-    use_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-    successor_salt: Mapped[str | None] = mapped_column(String(64))
-
-
-class LoginAttemptRow(Base):
-    """Failed tries of one login, by its blind index or by that of a place of its own."""
-
-    __tablename__ = "login_attempts"
-
-    login_index: Mapped[str] = mapped_column(String(64), primary_key=True)
-    failures: Mapped[int]
-    last_time: Mapped[datetime.datetime] = mapped_column(UtcDateTime(), index=True)
-
-
-def personal_place(account_id: str, name: str) -> str:
-    """What a personal column is bound to, so that it cannot be moved to another account."""
-    return f"users/{account_id}/{name}"
 
 
 async def write_with_retry(database: Database, work: Callable[[Session], Result]) -> Result:
@@ -133,104 +31,82 @@ async def write_with_retry(database: Database, work: Callable[[Session], Result]
     return await database.write(work)
 
 
-class Accounts:
-    """Accounts, sealed by a cipher.
+class AccountRepository:
+    """Reads and writes accounts in one unit of work.
 
     Two units of work may write the same login at once: the unique index refuses the second one
     with IntegrityError, its unit runs again and then finds the account.
     """
 
-    def __init__(self, cipher: FieldCipher) -> None:
-        """Seals with `cipher`."""
+    def __init__(self, session: Session, cipher: AccountCipher) -> None:
+        """Works in `session`; `cipher` encrypts."""
+        self._session = session
         self._cipher = cipher
 
-    def nik_index(self, nik: str) -> str:
-        """The blind index of a NIK."""
-        return self._cipher.blind_index(nik, "nik")
-
-    def email_index(self, email: str) -> str:
-        """The blind index of an e-mail address."""
-        return self._cipher.blind_index(accounts.fold_email(email), "email")
-
-    def place_index(self, email: str, network: str) -> str:
-        """The blind index of an e-mail address at a network address."""
-        return self._cipher.blind_index(f"{network} {accounts.fold_email(email)}", "place")
-
-    def unseal(self, account_id: str, column: str, sealed: bytes | None) -> str:
-        """The text of a sealed column of an account; empty without one.
-
-        Raises:
-            DecryptionError: It is damaged, from another place, or its key is unknown.
-        """
-        if sealed is None:
-            return ""
-        return self._cipher.decrypt(sealed, personal_place(account_id, column)).decode()
-
-    def create(
-        self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
-    ) -> Account:
+    def create(self, person: Person, password_hash: str | None, now: datetime.datetime) -> Account:
         """Adds an account.
 
         Raises:
             MeshError: ALREADY_EXISTS with reason EMAIL_TAKEN or NIK_TAKEN.
         """
-        if person.email and self._find(session, email_index=self.email_index(person.email)):
+        if person.email and self._find(email_index=self._cipher.email_index(person.email)):
             raise accounts.taken("email")
-        if person.nik and self._find(session, nik_index=self.nik_index(person.nik)):
+        if person.nik and self._find(nik_index=self._cipher.nik_index(person.nik)):
             raise accounts.taken("nik")
-        return self._insert(session, person, password_hash, now)
+        return self._insert(person, password_hash, now)
 
-    def ensure_patient(
-        self, session: Session, person: Person, now: datetime.datetime
-    ) -> tuple[Account, bool]:
-        """The patient's account, locked, and whether it was made now. What is known stays as it is.
+    def ensure_patient(self, person: Person, now: datetime.datetime) -> tuple[Account, bool]:
+        """Finds or adds a patient's account, and locks it. What is known stays as it is.
+
+        Returns:
+            The account, and whether it is new.
 
         Raises:
             MeshError: FAILED_PRECONDITION with reason NIK_NAME_MISMATCH.
         """
-        row = self._find(session, lock=True, nik_index=self.nik_index(person.nik))
+        row = self._find(lock=True, nik_index=self._cipher.nik_index(person.nik))
         if row is None:
-            return self._insert(session, person, None, now), True
+            return self._insert(person, None, now), True
         known = self._account(row)
         accounts.require_same_person(known, person.nama)
         return known, False
 
-    def get(self, session: Session, account_id: str) -> Account:
-        """An open account.
+    def get(self, account_id: str) -> Account:
+        """Returns an open account.
 
         Raises:
             MeshError: USER_NOT_FOUND.
         """
-        return self._account(self._open(session, account_id))
+        return self._account(self._open(account_id))
 
-    def get_including_closed(self, session: Session, account_id: str) -> Account | None:
-        """An account, open or closed."""
-        row = session.get(UserRow, account_id)
+    def get_including_closed(self, account_id: str) -> Account | None:
+        """Returns an account, open or closed."""
+        row = self._session.get(UserRow, account_id)
         return None if row is None else self._account(row)
 
-    def visible(
-        self, session: Session, account_id: str, viewer: Viewer, *, lock: bool = False
+    def get_administered(
+        self, account_id: str, scope: AccessScope, *, lock: bool = False
     ) -> Account:
-        """An open account that an administrator may see.
+        """Returns an open account that exists for an administrator.
 
         Raises:
             MeshError: USER_NOT_FOUND.
         """
-        account = self._account(self._open(session, account_id, lock=lock))
-        if not viewer.sees(account):
+        account = self._account(self._open(account_id, lock=lock))
+        if not accounts.is_administered(account, scope):
             raise not_found("user", account_id)
         return account
 
-    def by_nik(self, session: Session, nik: str) -> Account | None:
-        """The patient with this NIK."""
-        row = self._find(session, nik_index=self.nik_index(nik))
+    def find_by_nik(self, nik: str) -> Account | None:
+        """Finds the patient with this NIK."""
+        row = self._find(nik_index=self._cipher.nik_index(nik))
         return None if row is None else self._account(row)
 
-    def credentials(self, session: Session, email: str) -> tuple[Account, str] | None:
-        """The staff account with this login, and the hash of its password. Locks the account."""
-        row = session.scalars(
+    def find_credentials(self, email: str) -> tuple[Account, str] | None:
+        """Finds and locks the staff account with this login, with the hash of its password."""
+        row = self._session.scalars(
             select(UserRow)
-            .where(UserRow.email_index == self.email_index(email))
+            .where(UserRow.email_index == self._cipher.email_index(email))
             .with_for_update()
             .execution_options(populate_existing=True)
         ).one_or_none()
@@ -240,17 +116,23 @@ class Accounts:
 
     def page(
         self,
-        session: Session,
-        viewer: Viewer,
+        scope: AccessScope,
         role: Role | None,
         after: tuple[datetime.datetime, str] | None,
         limit: int,
-    ) -> list[Account]:
-        """Open accounts, newest first, from the one after `after` (create time, id)."""
+    ) -> Sequence[Account]:
+        """Lists open accounts that exist for an administrator, newest first.
+
+        Args:
+            scope: What exists for the administrator, see `accounts.is_administered`.
+            role: Only accounts of this role. None: of every role.
+            after: Create time and identifier after which the page begins. None: the first page.
+            limit: Most accounts.
+        """
         query = select(UserRow).where(UserRow.close_time.is_(None))
-        if viewer.institution_id:
+        if not scope.is_unlimited:
             query = query.where(
-                UserRow.institution_id == viewer.institution_id, UserRow.role.in_(accounts.STAFF)
+                UserRow.institution_id == scope.institution_id, UserRow.role.in_(accounts.STAFF)
             )
         if role is not None:
             query = query.where(UserRow.role == role)
@@ -261,32 +143,34 @@ class Accounts:
                 | ((UserRow.create_time == time) & (UserRow.id < identifier))
             )
         query = query.order_by(UserRow.create_time.desc(), UserRow.id.desc()).limit(limit)
-        return [self._account(row) for row in session.scalars(query)]
+        return [self._account(row) for row in self._session.scalars(query)]
 
-    def set_role(
-        self, session: Session, account_id: str, role: Role, now: datetime.datetime
-    ) -> Account:
+    def set_role(self, account_id: str, role: Role, now: datetime.datetime) -> Account:
         """Changes the role of an account.
 
         Raises:
             MeshError: USER_NOT_FOUND.
         """
-        row = self._open(session, account_id)
+        row = self._open(account_id)
         row.role, row.update_time = role, now
         return self._account(row)
 
-    def set_password(self, session: Session, account_id: str, password_hash: str) -> None:
-        """Stores the hash of a password anew."""
-        self._open(session, account_id).password_hash = password_hash
+    def set_password(self, account_id: str, password_hash: str) -> None:
+        """Stores the hash of another password.
 
-    def close(self, session: Session, account: Account, now: datetime.datetime) -> None:
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        self._open(account_id).password_hash = password_hash
+
+    def close(self, account: Account, now: datetime.datetime) -> None:
         """Closes an account: its e-mail address or NIK is free for a new one.
 
         Raises:
             MeshError: FAILED_PRECONDITION with reason LAST_NETWORK_ADMIN.
         """
         if account.is_network_admin:
-            others = session.scalars(
+            others = self._session.scalars(
                 select(UserRow.id)
                 .where(
                     UserRow.institution_id == "",
@@ -298,7 +182,7 @@ class Accounts:
             ).all()
             if not others:
                 raise accounts.last_network_admin()
-        self._end(self._open(session, account.id), now)
+        self._end(self._open(account.id), now)
 
     def _end(self, row: UserRow, now: datetime.datetime) -> None:
         """Closes an account, unless it is closed."""
@@ -306,39 +190,40 @@ class Accounts:
             row.close_time = row.update_time = now
             row.nik_index = row.email_index = row.password_hash = None
 
-    def _insert(
-        self, session: Session, person: Person, password_hash: str | None, now: datetime.datetime
-    ) -> Account:
+    def _insert(self, person: Person, password_hash: str | None, now: datetime.datetime) -> Account:
         row = UserRow(
             id=str(uuid.uuid4()),
             role=person.role,
             institution_id=person.institution_id,
-            nik_index=self.nik_index(person.nik) if person.nik else None,
-            email_index=self.email_index(person.email) if person.email else None,
+            nik_index=self._cipher.nik_index(person.nik) if person.nik else None,
+            email_index=self._cipher.email_index(person.email) if person.email else None,
             password_hash=password_hash,
             create_time=now,
             update_time=now,
         )
-        for name in PERSONAL:
+        for name in PERSONAL_COLUMNS:
             value: str = getattr(person, name)
             if value:
-                self._seal(row, name, value)
-        session.add(row)
-        session.flush()
+                self._encrypt(row, name, value)
+        self._session.add(row)
+        self._session.flush()
         return self._account(row)
 
-    def _find(self, session: Session, *, lock: bool = False, **index: str) -> UserRow | None:
+    def _find(self, *, lock: bool = False, **index: str) -> UserRow | None:
         query = select(UserRow).filter_by(**index)
-        return session.scalars(query.with_for_update() if lock else query).one_or_none()
+        return self._session.scalars(query.with_for_update() if lock else query).one_or_none()
 
-    def _open(self, session: Session, account_id: str, *, lock: bool = False) -> UserRow:
-        row = session.get(UserRow, account_id, with_for_update=lock)
+    def _open(self, account_id: str, *, lock: bool = False) -> UserRow:
+        row = self._session.get(UserRow, account_id, with_for_update=lock)
         if row is None or row.close_time is not None:
             raise not_found("user", account_id)
         return row
 
     def _account(self, row: UserRow) -> Account:
-        personal = {name: self.unseal(row.id, name, getattr(row, name)) for name in PERSONAL}
+        personal = {
+            name: self._cipher.decrypt(row.id, name, getattr(row, name))
+            for name in PERSONAL_COLUMNS
+        }
         return Account(
             id=row.id,
             role=Role(row.role),
@@ -349,6 +234,5 @@ class Accounts:
             **personal,
         )
 
-    def _seal(self, row: UserRow, name: str, value: str) -> None:
-        place = personal_place(row.id, name)
-        setattr(row, name, self._cipher.encrypt(value.encode(), place))
+    def _encrypt(self, row: UserRow, name: str, value: str) -> None:
+        setattr(row, name, self._cipher.encrypt(row.id, name, value))

@@ -1,4 +1,4 @@
-"""Lanes for work that costs a database far less together than one by one."""
+"""Batches of work that costs a database far less together than one by one."""
 
 from collections.abc import Hashable
 from typing import TypeVar
@@ -8,16 +8,16 @@ from mesh.persistence.batching import ENOUGH, KeyedBatcher
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 LINGER_SECONDS = 0.006
-"""How long a batch waits for a crowd. A transaction costs 0.3 to 0.6 ms of a processor however
+"""How long a batch waits for others. A transaction costs 0.3 to 0.6 ms of a processor however
 little it does: at 32 connections waiting made batches of 8 on average where there were 3."""
 
 
 class CrowdBatcher(KeyedBatcher[Item, Answer]):
-    """Lanes that wait for a crowd once several have come at one moment.
+    """Batches items by key, waiting for many once several have come at one moment.
 
-    Plain lanes wait for as many as came before, so small batches stay small: each ends before many
-    calls have been read from their connections. Who comes alone waits for nobody.
+    A plain batcher waits for as many as came before, so small batches stay small: each ends before
+    many calls have been read from their connections. Who comes alone waits for nobody.
     """
 
-    def _record_size(self, lane: Hashable, size: int) -> None:
-        super()._record_size(lane, ENOUGH if size > 1 else size)
+    def _record_size(self, key: Hashable, size: int) -> None:
+        super()._record_size(key, ENOUGH if size > 1 else size)

@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 from mesh.errors import not_found
 from mesh.persistence.database import Database
 from user_svc.domain.accounts import Account, Role
-from user_svc.persistence.account_repository import Accounts, Base, UserRow
+from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
+from user_svc.persistence.models import Base, UserRow
 
 BATCH = 64
 """Most profiles of one query."""
-_LANE = "profiles"
+_KEY = "profiles"
 # The table, not the model, and made once: a third less work for a query.
 _USERS = Base.metadata.tables[UserRow.__tablename__]
 _SHOWN = select(
@@ -23,22 +24,22 @@ _SHOWN = select(
 ).where(_USERS.c.close_time.is_(None), _USERS.c.id.in_(bindparam("ids", expanding=True)))
 
 
-class Profiles:
+class ProfileLoader:
     """Reads accounts as their owners see them. Nothing is kept: a read sees what is committed."""
 
-    def __init__(self, database: Database, accounts: Accounts) -> None:
-        """Reads from `database`; `accounts` unseals."""
+    def __init__(self, database: Database, cipher: AccountCipher) -> None:
+        """Reads from `database`; `cipher` decrypts."""
         self._database = database
-        self._accounts = accounts
+        self._cipher = cipher
         self._reads = CrowdBatcher(self._read_all, BATCH, LINGER_SECONDS)
 
     async def get(self, account_id: str) -> Account:
-        """An open account, without birth and address.
+        """Returns an open account, without birth and address.
 
         Raises:
             MeshError: USER_NOT_FOUND, or UNAVAILABLE with reason DATABASE_UNAVAILABLE.
         """
-        return await self._reads.submit(_LANE, account_id)
+        return await self._reads.submit(_KEY, account_id)
 
     async def _read_all(self, asked: Sequence[str]) -> Sequence[Account | Exception]:
         return await self._database.read(lambda session: self._found(session, asked))
@@ -49,7 +50,7 @@ class Profiles:
         for row in session.execute(_SHOWN, {"ids": list(set(asked))}).all():
             try:
                 nama, nik, email = (
-                    self._accounts.unseal(row.id, column, getattr(row, column))
+                    self._cipher.decrypt(row.id, column, getattr(row, column))
                     for column in ("nama", "nik", "email")
                 )
             except Exception as error:

@@ -1,205 +1,139 @@
-"""UserService: accounts of patients and staff."""
+"""UserService: accounts of patients and staff, and the rights of patients."""
 
 from google.protobuf.empty_pb2 import Empty
 from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1 import user_service_pb2 as messages
+from mediq.user.v1.auth_service_pb2 import NarrowSession
 from mediq.user.v1.user_pb2 import User
-from sqlalchemy.orm import Session
+from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 
-from mesh.audit_trail.recorder import AuditRecorder, annotate
-from mesh.clock import utc_now
+from mesh.audit_trail.recorder import annotate
 from mesh.contract import pagination
-from mesh.contract.call import current_call, principal
+from mesh.contract.call import principal
 from mesh.errors import not_found
-from mesh.idempotency import Idempotency
-from mesh.identity.tokens import TokenSigner
-from mesh.persistence.database import Database
 from mesh.rpc.pipeline import Context
-from user_svc.application import password_hashing as passwords
-from user_svc.application.password_hashing import Passwords
-from user_svc.domain import accounts
-from user_svc.domain.accounts import End, Person
-from user_svc.messages import calling_service, current_viewer, position_of, role_of, user_message
-from user_svc.persistence import totp_repository
-from user_svc.persistence.account_repository import Accounts
-from user_svc.persistence.patient_repository import Patients
-from user_svc.persistence.profile_loader import Profiles
-from user_svc.persistence.session_repository import Sessions
-from user_svc.servicers.patients import PatientsServicer
+from user_svc.application.accounts import CreateUser, DeleteUser, ResetPassword, UpdateUserRole
+from user_svc.application.patients import CorrectPatient, EnsurePatient, ErasePatient
+from user_svc.domain.patients import CORRECTABLE
+from user_svc.messages.accounts import (
+    identity_message,
+    person_of_card,
+    role_of,
+    user_message,
+)
+from user_svc.servicers.callers import caller_scope, calling_service
+from user_svc.servicers.dependencies import Dependencies
+from user_svc.servicers.page_tokens import time_position, time_token
 
 
-class UserServicer(PatientsServicer):
-    """Accounts of patients and staff."""
+class UserServicer(UserServiceServicer):
+    """Serves accounts of patients and staff, and the rights of patients."""
 
-    def __init__(
-        self,
-        database: Database,
-        idempotency: Idempotency,
-        trail: AuditRecorder,
-        accounts: Accounts,
-        patients: Patients,
-        sessions: Sessions,
-        passwords: Passwords,
-        signer: TokenSigner,
-    ) -> None:
-        """Serves from `database`."""
-        self._database = database
-        self._idempotency = idempotency
-        self._trail = trail
-        self._accounts = accounts
-        self._patients = patients
-        self._sessions = sessions
-        self._passwords = passwords
-        self._signer = signer
-        self._profiles = Profiles(database, accounts)
+    def __init__(self, dependencies: Dependencies) -> None:
+        """Serves with the use cases of accounts and patients."""
+        self._accounts = dependencies.accounts
+        self._patients = dependencies.patients
+        self._scoped_sessions = dependencies.scoped_sessions
 
     async def CreateUser(self, request: messages.CreateUserRequest, context: Context) -> User:
-        role = role_of(request.role)
-        accounts.require_may_create(role_of(principal().role), role)
-        if role is accounts.Role.PASIEN:
-            # The facility says where the counter is: it may reach the patient, who belongs to none.
-            person = accounts.new_patient(
-                request.nama, request.email, request.password, request.nik, utc_now().date()
-            )
-        else:
-            person = accounts.new_staff(
-                role,
-                request.nama,
-                request.email,
-                request.password,
-                request.nik,
-                request.institution_id,
-            )
-        hashed = await self._passwords.hash(request.password) if request.password else None
-
-        def create(session: Session) -> User:
-            account = self._accounts.create(session, person, hashed, utc_now())
-            if role is accounts.Role.PASIEN:
-                self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
-            return user_message(account)
-
-        return await self._with_nik(request, create)
+        who = principal()
+        command = CreateUser(
+            creator=role_of(who.role),
+            role=role_of(request.role),
+            nama=request.nama,
+            email=request.email,
+            password=request.password,
+            nik=request.nik,
+            institution_id=request.institution_id,
+        )
+        return await self._accounts.create(who.subject, request, command)
 
     async def CheckNikExists(
         self, request: messages.CheckNikExistsRequest, context: Context
     ) -> messages.CheckNikExistsResponse:
-        found = await self._database.read(
-            lambda session: self._accounts.by_nik(session, request.nik)
-        )
+        found = await self._accounts.find_by_nik(request.nik)
         annotate(persons=[] if found is None else [found.id])
         return messages.CheckNikExistsResponse(exists=found is not None)
 
     async def GetUserByNik(self, request: messages.GetUserByNikRequest, context: Context) -> User:
-        found = await self._database.read(
-            lambda session: self._accounts.by_nik(session, request.nik)
-        )
+        found = await self._accounts.find_by_nik(request.nik)
         if found is None:
             raise not_found("user", "")
         return user_message(found)
 
     async def GetProfile(self, request: messages.GetProfileRequest, context: Context) -> User:
-        return user_message(await self._profiles.get(principal().subject))
+        return user_message(await self._accounts.profile(principal().subject))
 
     async def GetUser(self, request: messages.GetUserRequest, context: Context) -> User:
-        return user_message(
-            await self._database.read(
-                lambda session: self._accounts.visible(
-                    session, request.id.lower(), current_viewer()
-                )
-            )
-        )
+        return user_message(await self._accounts.get(request.id, caller_scope()))
 
     async def ListUsers(
         self, request: messages.ListUsersRequest, context: Context
     ) -> messages.ListUsersResponse:
         size = pagination.page_size(request.page_size)
-        after = position_of(request.page_token)
         role = None if request.role == Role.ROLE_UNSPECIFIED else role_of(request.role)
-        found = await self._database.read(
-            lambda session: self._accounts.page(session, current_viewer(), role, after, size + 1)
+        found = await self._accounts.page(
+            caller_scope(), role, time_position(request.page_token), size + 1
         )
         last = found[size - 1] if len(found) > size else None
         return messages.ListUsersResponse(
-            users=[user_message(one) for one in found[:size]],
-            next_page_token=(
-                pagination.encode_token(last.create_time.isoformat(), last.id) if last else ""
-            ),
+            users=map(user_message, found[:size]),
+            next_page_token="" if last is None else time_token(last.create_time, last.id),
         )
 
     async def UpdateUserRole(
         self, request: messages.UpdateUserRoleRequest, context: Context
     ) -> User:
-        viewer, account_id, role = current_viewer(), request.id.lower(), role_of(request.role)
-
-        def change(session: Session) -> User:
-            accounts.require_other_account(viewer, account_id)
-            account = self._accounts.visible(session, account_id, viewer, lock=True)
-            accounts.require_role_fits(account, role)
-            self._sessions.end_all(session, account_id, End.ROLE_CHANGED, utc_now())
-            return user_message(self._accounts.set_role(session, account_id, role, utc_now()))
-
-        return await self._idempotency.once(viewer.account_id, request, User, change)
+        command = UpdateUserRole(
+            principal().subject, caller_scope(), request.id, role_of(request.role)
+        )
+        return await self._accounts.update_role(request, command)
 
     async def ResetPassword(
         self, request: messages.ResetPasswordRequest, context: Context
     ) -> messages.ResetPasswordResponse:
-        viewer, account_id = current_viewer(), request.id.lower()
-        # One's own needs the password until now: a stolen token must not change it.
-        accounts.require_other_account(viewer, account_id)
-
-        def require_resettable(session: Session, lock: bool = False) -> None:
-            accounts.require_staff(self._accounts.visible(session, account_id, viewer, lock=lock))
-
-        # Before the hash, which takes long: others wait for it to sign in.
-        await self._database.read(require_resettable)
-        password = passwords.generate()
-        hashed = await self._passwords.hash(password)
-
-        def reset(session: Session) -> None:
-            require_resettable(session, lock=True)
-            self._accounts.set_password(session, account_id, hashed)
-            self._sessions.end_all(session, account_id, End.PASSWORD_RESET, utc_now())
-            self._trail.record_change(session, current_call(), request)
-
-        # Not remembered for repetitions: a password that is shown once is kept nowhere.
-        await self._database.write(reset)
-        return messages.ResetPasswordResponse(password=password)
+        command = ResetPassword(principal().subject, caller_scope(), request.id, request)
+        return messages.ResetPasswordResponse(password=await self._accounts.reset_password(command))
 
     async def DeleteUser(self, request: messages.DeleteUserRequest, context: Context) -> Empty:
-        viewer, account_id = current_viewer(), request.id.lower()
-
-        def close(session: Session) -> Empty:
-            accounts.require_other_account(viewer, account_id)
-            account = self._accounts.visible(session, account_id, viewer, lock=True)
-            self._accounts.close(session, account, utc_now())
-            totp_repository.remove(session, account_id)
-            self._sessions.end_all(session, account_id, End.ACCOUNT_CLOSED, utc_now())
-            return Empty()
-
-        return await self._idempotency.once(viewer.account_id, request, Empty, close)
+        command = DeleteUser(principal().subject, caller_scope(), request.id)
+        return await self._accounts.delete(request, command)
 
     async def EnsurePatient(
         self, request: messages.EnsurePatientRequest, context: Context
     ) -> messages.EnsurePatientResponse:
-        identity = request.identity
-        person = accounts.patient_of_card(
-            Person(
-                role=accounts.Role.PASIEN,
-                nama=identity.nama,
-                nik=identity.nik,
-                tempat_lahir=identity.tempat_lahir,
-                tanggal_lahir=identity.tanggal_lahir,
-                jenis_kelamin=identity.jenis_kelamin,
-                alamat=identity.alamat,
-            ),
-            utc_now().date(),
+        command = EnsurePatient(person_of_card(request.identity), request.institution_id)
+        return await self._patients.ensure(calling_service(), request, command)
+
+    async def RevealNik(
+        self, request: messages.RevealNikRequest, context: Context
+    ) -> messages.RevealNikResponse:
+        nik = await self._patients.reveal_nik(request.id, caller_scope())
+        return messages.RevealNikResponse(nik=nik)
+
+    async def CorrectPatient(
+        self, request: messages.CorrectPatientRequest, context: Context
+    ) -> User:
+        given = {field.name: value for field, value in request.ListFields()}
+        changes = {name: given[name] for name in CORRECTABLE if name in given}
+        command = CorrectPatient(request.id, caller_scope(), changes)
+        return await self._patients.correct(principal().subject, request, command)
+
+    async def OpenDataRights(
+        self, request: messages.OpenDataRightsRequest, context: Context
+    ) -> NarrowSession:
+        return await self._scoped_sessions.open_data_rights(request.id, caller_scope())
+
+    async def GetPatientRecord(
+        self, request: messages.GetPatientRecordRequest, context: Context
+    ) -> messages.PatientRecord:
+        account, facilities = await self._patients.record(request.id)
+        return messages.PatientRecord(
+            user=user_message(account),
+            identity=identity_message(account),
+            institution_ids=facilities,
         )
 
-        def ensure(session: Session) -> messages.EnsurePatientResponse:
-            account, created = self._accounts.ensure_patient(session, person, utc_now())
-            self._patients.join(session, account.id, request.institution_id.lower(), utc_now())
-            return messages.EnsurePatientResponse(user=user_message(account), created=created)
-
-        return await self._idempotency.once(
-            calling_service(), request, messages.EnsurePatientResponse, ensure
-        )
+    async def ErasePatient(self, request: messages.ErasePatientRequest, context: Context) -> Empty:
+        command = ErasePatient(request.id, retains=request.HasField("retain_time"))
+        return await self._patients.erase(calling_service(), request, command)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 
 from mesh.audit_trail.recorder import audit_table
 from mesh.persistence.database import UtcDateTime
-from user_svc.persistence.account_repository import Base
+from user_svc.persistence.models import Base
 
 TIME_INDEX = "ix_audit_entries_time"
 HEAD_ID = 1
@@ -39,11 +39,11 @@ AUDIT_ENTRIES = Table(
     Column("mac", CHAR(64), nullable=False),
     Index("ix_audit_entries_actor", "actor_id", "position"),
     Index("ix_audit_entries_institution", "institution_id", "position"),
-    # All that a query by time looks at, so that it reads no payload.
+    # All that a query by time needs, so that it reads no payload.
     Index(TIME_INDEX, "occur_time", "act", "institution_id", "actor_id"),
 )
-"""What happened. `payload` is the serialized AuditEvent, sealed for `audit/EVENT_ID`; the columns
-beside it repeat what is looked up, with identifiers in lower case."""
+"""What happened. `payload` is the serialized AuditEvent, encrypted for `audit/EVENT_ID`; the other
+columns repeat what is looked up, with identifiers in lower case."""
 
 AUDIT_PERSONS = Table(
     "audit_persons",
@@ -54,7 +54,7 @@ AUDIT_PERSONS = Table(
 """The persons of each entry."""
 
 AUDIT_OUTBOX = audit_table(Base.metadata)
-"""What the account service itself saw and did, on its way into the trail."""
+"""What the account service itself showed and did, on its way into the trail."""
 
 AUDIT_HEAD = Table(
     "audit_head",

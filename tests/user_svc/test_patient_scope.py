@@ -49,8 +49,8 @@ def counter(world: World) -> Counter:
     return Counter(world)
 
 
-async def told(call: Awaitable[object], identifier: str) -> list[bytes]:
-    """All that a refused caller is told, but for the identifier that they named and the trace."""
+async def refusal_of(call: Awaitable[object], identifier: str) -> list[bytes]:
+    """All that a refused caller gets, but for the identifier that they named and the trace."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     status = rpc_status.from_call(caught.value)
@@ -67,7 +67,7 @@ async def told(call: Awaitable[object], identifier: str) -> list[bytes]:
     return found
 
 
-class TestReach:
+class TestScope:
     @CALLS
     async def test_staff_of_the_facility_and_the_network(
         self, counter: Counter, call: Call
@@ -84,12 +84,12 @@ class TestReach:
         patient, other = await counter.patient(), Counter(counter.world)
         await other.patient()
         nobody = str(uuid4())
-        unknown = await told(call(counter, nobody, counter.operator), nobody)
+        unknown = await refusal_of(call(counter, nobody, counter.operator), nobody)
         admin = counter.mesh.token(Role.ROLE_ADMIN_FASKES, institution_id=other.institution_id)
         # An operator without a facility is a network administrator to nobody.
         homeless = counter.mesh.token(Role.ROLE_OPERATOR)
         for metadata in (other.operator, admin, homeless):
-            assert await told(call(counter, patient.id, metadata), patient.id) == unknown
+            assert await refusal_of(call(counter, patient.id, metadata), patient.id) == unknown
 
     @CALLS
     async def test_patients_may_not(self, counter: Counter, call: Call) -> None:

@@ -10,25 +10,32 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, make_url, select, text, update
+from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, StatusCode
+from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.user_svc.conftest import new_nik
 from user_svc.application.patient_logins import Entered, PatientLogins
-from user_svc.audit.models import AUDIT_OUTBOX
+from user_svc.application.unit_of_work import UnitsOfWork
 from user_svc.domain.accounts import Account, Person, Role
-from user_svc.persistence.account_repository import Accounts, UserRow
+from user_svc.domain.login_throttle import FREE_TRIES
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository
+from user_svc.persistence.audit_models import AUDIT_OUTBOX
 from user_svc.persistence.crowd_batcher import CrowdBatcher
-from user_svc.persistence.login_throttle import FREE_TRIES
-from user_svc.persistence.profile_loader import Profiles
+from user_svc.persistence.models import IDEMPOTENCY, UserRow
+from user_svc.persistence.profile_loader import ProfileLoader
+from user_svc.settings import UserSettings
 
 NAME = "SITI RAHMAWATI"
 REFUSED, THROTTLED = "INVALID_CREDENTIALS", "LOGIN_THROTTLED"
 CIPHER = FieldCipher("k", {"k": bytes(32)}, bytes(range(32)))
+ACCOUNT_CIPHER = AccountCipher(CIPHER)
 GONE = (StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
 
 
@@ -37,19 +44,21 @@ class Clinic:
     """A database with patients, without a server around it."""
 
     database: Database
-    accounts: Accounts
+
+    def accounts(self, session: Session) -> AccountRepository:
+        return AccountRepository(session, ACCOUNT_CIPHER)
 
     async def patients(self, count: int) -> list[Account]:
         people = [Person(role=Role.PASIEN, nama=NAME, nik=new_nik()) for _ in range(count)]
         return await self.database.write(
-            lambda s: [self.accounts.ensure_patient(s, one, utc_now())[0] for one in people]
+            lambda s: [self.accounts(s).ensure_patient(one, utc_now())[0] for one in people]
         )
 
     async def close(self, account: Account) -> None:
-        await self.database.write(lambda s: self.accounts.close(s, account, utc_now()))
+        await self.database.write(lambda s: self.accounts(s).close(account, utc_now()))
 
     async def damage(self, account: Account, other: Account) -> None:
-        """Puts another account's sealed name in the place of its own: it does not decrypt there."""
+        """Puts another account's encrypted name instead of its own: it does not decrypt there."""
         name = select(UserRow.nama).where(UserRow.id == other.id)
         await self.database.write(
             lambda s: s.execute(
@@ -65,22 +74,20 @@ class Clinic:
         return {row.login_index: row.failures for row in rows}
 
     def logins(self) -> PatientLogins:
-        return PatientLogins(self.database, trail_of(self.database), self.accounts)
+        return logins_of(self.database)
 
 
-def trail_of(database: Database) -> AuditRecorder:
-    return AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
+def logins_of(database: Database) -> PatientLogins:
+    recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
+    idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder)
+    units = UnitsOfWork(database, CIPHER, UserSettings().session_rules, idempotency, utc_now)
+    return PatientLogins(units, ACCOUNT_CIPHER, recorder)
 
 
 @pytest.fixture
-def accounts() -> Accounts:
-    return Accounts(CIPHER)
-
-
-@pytest.fixture
-async def clinic(database_url: str, accounts: Accounts) -> AsyncIterator[Clinic]:
+async def clinic(database_url: str) -> AsyncIterator[Clinic]:
     database = Database(database_url)
-    yield Clinic(database, accounts)
+    yield Clinic(database)
     await database.close()
 
 
@@ -127,7 +134,7 @@ class TestLogins:
         for nik in (known.nik, unknown):
             found = await settled([logins.sign_in(nik, f"TEBAKAN {n}") for n in range(20)])
             assert found == [REFUSED] * FREE_TRIES + [THROTTLED] * (20 - FREE_TRIES)
-            assert (await clinic.failures())[clinic.accounts.nik_index(nik)] == FREE_TRIES
+            assert (await clinic.failures())[ACCOUNT_CIPHER.nik_index(nik)] == FREE_TRIES
         assert await settled([logins.sign_in(known.nik, NAME)]) == [THROTTLED]
 
     async def test_replicas_count_together(self, clinic: Clinic) -> None:
@@ -137,7 +144,7 @@ class TestLogins:
         for nik in (known.nik, unknown):
             found = await settled([replicas[n % 4].sign_in(nik, f"TEBAKAN {n}") for n in range(40)])
             assert Counter(found) == {REFUSED: FREE_TRIES, THROTTLED: 40 - FREE_TRIES}
-            assert (await clinic.failures())[clinic.accounts.nik_index(nik)] == FREE_TRIES
+            assert (await clinic.failures())[ACCOUNT_CIPHER.nik_index(nik)] == FREE_TRIES
 
     async def test_no_replica_overwrites_the_count_of_another(self, clinic: Clinic) -> None:
         patients = await clinic.patients(20)
@@ -163,7 +170,7 @@ class TestLogins:
         await settled([logins.sign_in(one.nik, "A") for one in (first, second, second)])
         found = await settled([logins.sign_in(first.nik, NAME), logins.sign_in(second.nik, "A")])
         assert found == [first.id, REFUSED]
-        assert await clinic.failures() == {clinic.accounts.nik_index(second.nik): 3}
+        assert await clinic.failures() == {ACCOUNT_CIPHER.nik_index(second.nik): 3}
 
     async def test_one_who_fails_fails_alone(self, clinic: Clinic) -> None:
         good, closed, damaged, guessed = await clinic.patients(4)
@@ -175,7 +182,7 @@ class TestLogins:
         found = await settled([logins.sign_in(nik, NAME) for nik in asked])
         assert isinstance(found.pop(1), DecryptionError)
         assert found == [THROTTLED, REFUSED, REFUSED, good.id]
-        index = clinic.accounts.nik_index
+        index = ACCOUNT_CIPHER.nik_index
         assert await clinic.failures() == {
             index(guessed.nik): FREE_TRIES,
             index(closed.nik): 1,
@@ -184,7 +191,7 @@ class TestLogins:
 
     async def test_what_fails_the_batch_fails_only_its_cause(self, clinic: Clinic) -> None:
         good, bad = (await clinic.patients(2)), new_nik()
-        index = clinic.accounts.nik_index(bad)
+        index = ACCOUNT_CIPHER.nik_index(bad)
         refuse = (
             f"BEGIN SELECT RAISE(ABORT, 'no') WHERE NEW.login_index = '{index}'; END"
             if clinic.database.engine.dialect.name == "sqlite"
@@ -198,12 +205,10 @@ class TestLogins:
         found = await settled([logins.sign_in(*one) for one in asked])
         assert found[::2] == [good[0].id, REFUSED]
         assert type(found[1]).__name__ == "IntegrityError"
-        assert await clinic.failures() == {clinic.accounts.nik_index(good[1].nik): 1}
+        assert await clinic.failures() == {ACCOUNT_CIPHER.nik_index(good[1].nik): 1}
 
-    async def test_without_a_database_nobody_gets_in(
-        self, gone: Database, accounts: Accounts
-    ) -> None:
-        logins = PatientLogins(gone, trail_of(gone), accounts)
+    async def test_without_a_database_nobody_gets_in(self, gone: Database) -> None:
+        logins = logins_of(gone)
         calls = [logins.sign_in(new_nik(), NAME) for _ in range(5)]
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert [(one.kind, one.reason) for one in found if isinstance(one, MeshError)] == [GONE] * 5
@@ -215,10 +220,10 @@ class TestProfiles:
         staff = Person(role=Role.OPERATOR, nama="Budi", email="budi@x.id", institution_id="f")
         patients.append(
             await clinic.database.write(
-                lambda s: clinic.accounts.create(s, staff, "hash", utc_now())
+                lambda s: clinic.accounts(s).create(staff, "hash", utc_now())
             )
         )
-        reads = Profiles(clinic.database, clinic.accounts)
+        reads = ProfileLoader(clinic.database, ACCOUNT_CIPHER)
         begun: list[object] = []
         event.listen(clinic.database.engine, "begin", begun.append)
         found = await settled([reads.get(one.id) for one in [*patients, *patients[:5]]])
@@ -229,7 +234,7 @@ class TestProfiles:
         good, closed, damaged = await clinic.patients(3)
         await clinic.close(closed)
         await clinic.damage(damaged, good)
-        reads = Profiles(clinic.database, clinic.accounts)
+        reads = ProfileLoader(clinic.database, ACCOUNT_CIPHER)
         asked = [damaged.id, closed.id, "nobody", good.id]
         found = await settled([reads.get(one) for one in asked])
         assert isinstance(found[0], DecryptionError)
@@ -237,26 +242,24 @@ class TestProfiles:
 
     async def test_a_change_counts_for_the_next_read(self, clinic: Clinic) -> None:
         one, other = await clinic.patients(2)
-        reads = Profiles(clinic.database, clinic.accounts)
+        reads = ProfileLoader(clinic.database, ACCOUNT_CIPHER)
         assert await settled([reads.get(one.id), reads.get(other.id)]) == [one, other]
         changed = await clinic.database.write(
-            lambda s: clinic.accounts.set_role(s, one.id, Role.OPERATOR, utc_now())
+            lambda s: clinic.accounts(s).set_role(one.id, Role.OPERATOR, utc_now())
         )
         await clinic.close(other)
         found = await settled([reads.get(one.id), reads.get(other.id)])
         assert found == [changed, "USER_NOT_FOUND"]
 
-    async def test_without_a_database_each_gets_the_error(
-        self, gone: Database, accounts: Accounts
-    ) -> None:
-        reads = Profiles(gone, accounts)
+    async def test_without_a_database_each_gets_the_error(self, gone: Database) -> None:
+        reads = ProfileLoader(gone, ACCOUNT_CIPHER)
         found = await asyncio.gather(*(reads.get(f"{n}") for n in range(5)), return_exceptions=True)
         assert [(one.kind, one.reason) for one in found if isinstance(one, MeshError)] == [GONE] * 5
 
 
 class TestWaiting:
     @staticmethod
-    def crowds(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
+    def batcher(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
         async def run(items: Sequence[str]) -> Sequence[str | Exception]:
             batches.append(list(items))
             return list(items)
@@ -265,17 +268,17 @@ class TestWaiting:
 
     async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
         batches: list[list[str]] = []
-        crowds = self.crowds(batches, 0.5)
-        await asyncio.gather(*(crowds.submit("lane", one) for one in "ab"))
-        early = [asyncio.create_task(crowds.submit("lane", one)) for one in "cd"]
+        batcher = self.batcher(batches, 0.5)
+        await asyncio.gather(*(batcher.submit("key", one) for one in "ab"))
+        early = [asyncio.create_task(batcher.submit("key", one)) for one in "cd"]
         await asyncio.sleep(0.05)
-        await asyncio.gather(*early, *(crowds.submit("lane", one) for one in "ef"))
+        await asyncio.gather(*early, *(batcher.submit("key", one) for one in "ef"))
         assert batches == [["a", "b"], ["c", "d", "e", "f"]]
 
     async def test_who_comes_alone_waits_for_nobody(self) -> None:
         batches: list[list[str]] = []
-        crowds = self.crowds(batches, 60)
+        batcher = self.batcher(batches, 60)
         async with asyncio.timeout(60):
             for one in "abc":
-                await crowds.submit("lane", one)
+                await batcher.submit("key", one)
         assert batches == [["a"], ["b"], ["c"]]

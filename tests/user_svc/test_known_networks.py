@@ -22,15 +22,16 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Clock, World, new_email
 from user_svc.__main__ import build
-from user_svc.persistence.account_repository import Accounts
+from user_svc.domain.login_throttle import FREE_TRIES
+from user_svc.persistence.account_cipher import AccountCipher
+from user_svc.persistence.account_repository import AccountRepository
 from user_svc.persistence.known_networks import (
     FORGOTTEN_AFTER,
-    MOST_PLACES,
-    Place,
+    MAX_NETWORKS,
+    login_origin,
     network_of,
     remember,
 )
-from user_svc.persistence.login_throttle import FREE_TRIES
 
 HOME, NEW, GUESSER = "203.0.113.7", "203.0.113.8", "198.51.100.9"
 WRONG = "wrong-but-long-enough"
@@ -66,7 +67,7 @@ async def hire(world: World, *addresses: str) -> str:
     return email
 
 
-def places(world: World) -> int:
+def networks(world: World) -> int:
     ((count,),) = world.sql("SELECT COUNT(*) FROM login_places")
     return int(count)
 
@@ -106,7 +107,7 @@ async def test_a_place_is_one_login_at_one_address(world: World) -> None:
     assert await problem(login(world, other, HOME)) == THROTTLED
     await login(world, other, NEW)
     await login(world, f"{email[0].upper()}{email[1:]}", HOME)
-    assert places(world) == 2
+    assert networks(world) == 2
 
 
 async def test_a_login_that_did_not_succeed_makes_no_place(world: World, clock: Clock) -> None:
@@ -123,10 +124,10 @@ async def test_a_login_that_did_not_succeed_makes_no_place(world: World, clock: 
     await world.auth.ConfirmTotpEnrolment(confirm, metadata=where)
     assert await problem(login(world, email, HOME)) == ("UNAUTHENTICATED", "TOTP_REQUIRED")
     assert await problem(login(world, email, HOME, code=codes.at(clock.now))) == REFUSED
-    assert places(world) == 0
+    assert networks(world) == 0
     clock.move(datetime.timedelta(seconds=60))
     await login(world, email, HOME, code=codes.at(clock.now))
-    assert places(world) == 1
+    assert networks(world) == 1
     # All calls with a password count where they come from.
     await exhaust(world, email, GUESSER)
     begin = logins.BeginTotpEnrolmentRequest(email=email, password=WRONG)
@@ -137,12 +138,12 @@ async def test_a_login_that_did_not_succeed_makes_no_place(world: World, clock: 
 
 async def test_without_an_address_there_is_no_place(world: World) -> None:
     email = await hire(world, "", "unix:/somewhere")
-    assert places(world) == 0
+    assert networks(world) == 0
     await exhaust(world, email, "")
 
 
 async def test_the_newest_places_are_kept(world: World, clock: Clock) -> None:
-    half = MOST_PLACES // 2 + 2
+    half = MAX_NETWORKS // 2 + 2
     email = await hire(world, HOME)
     ((first,),) = world.sql("SELECT last_time FROM login_places")
     clock.move(DAY / 2)
@@ -156,12 +157,12 @@ async def test_the_newest_places_are_kept(world: World, clock: Clock) -> None:
     for number in range(half, 2 * half):
         clock.move(datetime.timedelta(seconds=1))
         await login(world, email, f"192.0.2.{number}")
-    assert places(world) == MOST_PLACES
+    assert networks(world) == MAX_NETWORKS
     await exhaust(world, email, GUESSER)
     await login(world, email, HOME)
     await login(world, email, f"192.0.2.{2 * half - 1}")
     assert await problem(login(world, email, "192.0.2.0")) == THROTTLED
-    assert places(world) == MOST_PLACES
+    assert networks(world) == MAX_NETWORKS
 
 
 async def test_places_that_nobody_uses_are_cleaned_away(world: World, mesh: Mesh) -> None:
@@ -170,8 +171,8 @@ async def test_places_that_nobody_uses_are_cleaned_away(world: World, mesh: Mesh
     await hire(world, HOME)
     world.age("login_places", "last_time", 2 * DAY)
     async with mesh.serve(world.settings, build):
-        await eventually(lambda: places(world) != 2)
-    assert places(world) == 1
+        await eventually(lambda: networks(world) != 2)
+    assert networks(world) == 1
 
 
 async def test_logins_at_the_same_moment_from_a_new_place(world: World) -> None:
@@ -179,36 +180,36 @@ async def test_logins_at_the_same_moment_from_a_new_place(world: World) -> None:
     for address in (HOME, NEW):
         pairs = await asyncio.gather(*(login(world, email, address) for _ in range(FREE_TRIES)))
         assert len({pair.refresh_token for pair in pairs}) == FREE_TRIES
-    assert places(world) == 2
+    assert networks(world) == 2
 
 
 async def test_who_holds_the_account_may_remember_a_new_place(world: World) -> None:
     email = await hire(world)
-    accounts = Accounts(FieldCipher.load(world.settings.keys, "user_svc"))
-    place = Place(accounts.email_index(email), accounts.place_index(email, HOME))
+    cipher = AccountCipher(FieldCipher.load(world.settings.keys, "user_svc"))
+    origin = login_origin(cipher, email, HOME)
     database = Database(world.settings.database)
 
     def enter(session: Session) -> None:
-        assert accounts.credentials(session, email)
-        remember(session, place, utc_now())
+        assert AccountRepository(session, cipher).find_credentials(email)
+        remember(session, origin, utc_now())
 
     await asyncio.gather(*(database.write(enter) for _ in range(8)))
     await database.close()
-    assert places(world) == 1
+    assert networks(world) == 1
 
 
 async def test_addresses_are_stored_as_keyed_fingerprints(world: World) -> None:
     email = await hire(world, HOME)
     assert await problem(login(world, email, HOME, WRONG)) == REFUSED
-    accounts = Accounts(FieldCipher.load(world.settings.keys, "user_svc"))
-    login_index, place_index = accounts.email_index(email), accounts.place_index(email, HOME)
+    cipher = AccountCipher(FieldCipher.load(world.settings.keys, "user_svc"))
+    login_index, network_index = cipher.email_index(email), cipher.network_index(email, HOME)
     assert world.sql("SELECT place_index, login_index FROM login_places") == [
-        (place_index, login_index)
+        (network_index, login_index)
     ]
-    assert world.sql("SELECT login_index FROM login_attempts") == [(place_index,)]
-    assert re.fullmatch("[0-9a-f]{64}", place_index)
-    foreign = Accounts(FieldCipher("k", {"k": bytes(32)}, bytes(32)))
-    assert foreign.place_index(email, HOME) != place_index
+    assert world.sql("SELECT login_index FROM login_attempts") == [(network_index,)]
+    assert re.fullmatch("[0-9a-f]{64}", network_index)
+    foreign = AccountCipher(FieldCipher("k", {"k": bytes(32)}, bytes(32)))
+    assert foreign.network_index(email, HOME) != network_index
 
 
 @pytest.mark.parametrize(
@@ -235,15 +236,15 @@ def statements() -> Iterator[list[str]]:
     """What logins ask the database meanwhile."""
     seen: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def collect(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if re.search(r"login_attempts|login_places|email_index = ", statement):
             seen.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", collect)
     try:
         yield seen
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", collect)
 
 
 async def test_an_unknown_login_costs_the_same_statements(world: World) -> None:

@@ -9,10 +9,10 @@ from mesh.persistence.database import Database
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import World
 from user_svc.audit.chain import AuditChain
-from user_svc.audit.models import AUDIT_ENTRIES
+from user_svc.persistence.audit_models import AUDIT_ENTRIES
 
 
-async def trail_of(world: World, method: str, count: int = 1) -> list[AuditEvent]:
+async def events_of(world: World, method: str, count: int = 1) -> list[AuditEvent]:
     """Returns the events of a method in the trail itself, once there are so many.
 
     Raises:

@@ -6,54 +6,29 @@ code at the same moment the second one finds it used.
 
 import datetime
 
-from sqlalchemy import CursorResult, ForeignKey, LargeBinary, String, delete
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import CursorResult, delete
+from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
-from mesh.persistence.database import UtcDateTime
 from user_svc.domain import accounts, totp
-from user_svc.persistence.account_repository import SEALED_BYTES, Base
-
-SECRETS = ("secret", "pending_secret")
-"""Columns that are sealed."""
+from user_svc.persistence.models import RecoveryCodeRow, SecondFactorRow
 
 
-class SecondFactorRow(Base):
-    """The one-time codes of an account. Its login is protected once `secret` is there."""
-
-    __tablename__ = "second_factors"
-
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    secret: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    last_step: Mapped[int]
-    pending_secret: Mapped[bytes | None] = mapped_column(LargeBinary(SEALED_BYTES))
-    pending_expire_time: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime())
-
-
-class RecoveryCodeRow(Base):
-    """A recovery code that was not used yet, by its keyed hash."""
-
-    __tablename__ = "recovery_codes"
-
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    code_index: Mapped[str] = mapped_column(String(64), primary_key=True)
-
-
-def secret_place(user_id: str, column: str) -> str:
-    """What a secret is bound to, so that it cannot be moved to another account."""
+def secret_associated_data(user_id: str, column: str) -> str:
+    """Returns what a secret is bound to, so that it cannot be moved to another account."""
     return f"second_factors/{user_id}/{column}"
 
 
-class SecondFactors:
-    """Second factors, sealed by a cipher."""
+class SecondFactorRepository:
+    """Reads and writes second factors, encrypted, in one unit of work."""
 
-    def __init__(self, cipher: FieldCipher) -> None:
-        """Seals with `cipher`."""
+    def __init__(self, session: Session, cipher: FieldCipher) -> None:
+        """Works in `session`; `cipher` encrypts."""
+        self._session = session
         self._cipher = cipher
 
     def prove(
         self,
-        session: Session,
         user_id: str,
         totp_code: str,
         recovery_code: str,
@@ -68,28 +43,25 @@ class SecondFactors:
             MeshError: UNAUTHENTICATED with reason TOTP_REQUIRED without any code, and
                 INVALID_CREDENTIALS with a wrong or used one.
         """
-        row = session.get(SecondFactorRow, user_id)
+        row = self._session.get(SecondFactorRow, user_id)
         if row is None or row.secret is None:
             return False
         if totp_code:
-            secret = self._unseal(row, "secret", row.secret)
+            secret = self._decrypt(row, "secret", row.secret)
             step = totp.used_step(secret, totp_code, now, row.last_step)
             if step is None:
                 raise accounts.invalid_credentials()
             row.last_step = step
         elif recovery_code:
-            self._use_recovery_code(session, user_id, recovery_code)
+            self._use_recovery_code(user_id, recovery_code)
         else:
             raise totp.code_required()
         return True
 
-    def begin(
-        self, session: Session, user_id: str, secret: str, now: datetime.datetime
-    ) -> datetime.datetime:
+    def begin(self, user_id: str, secret: str, now: datetime.datetime) -> datetime.datetime:
         """Keeps a secret until it is confirmed, in place of an earlier one that was not.
 
         Args:
-            session: The unit of work.
             user_id: The account.
             secret: In base 32.
             now: The time.
@@ -97,17 +69,15 @@ class SecondFactors:
         Returns:
             When it can no longer be confirmed.
         """
-        row = session.get(SecondFactorRow, user_id)
+        row = self._session.get(SecondFactorRow, user_id)
         if row is None:
             row = SecondFactorRow(user_id=user_id, last_step=0)
-            session.add(row)
-        row.pending_secret = self._seal(row, "pending_secret", secret)
+            self._session.add(row)
+        row.pending_secret = self._encrypt(row, "pending_secret", secret)
         row.pending_expire_time = now + totp.ENROLMENT_LIFE
         return row.pending_expire_time
 
-    def confirm(
-        self, session: Session, user_id: str, totp_code: str, now: datetime.datetime
-    ) -> list[str]:
+    def confirm(self, user_id: str, totp_code: str, now: datetime.datetime) -> list[str]:
         """Protects the login with the secret that waits, and uses up the code.
 
         Returns:
@@ -117,7 +87,7 @@ class SecondFactors:
             MeshError: FAILED_PRECONDITION with reason TOTP_ENROLMENT_NOT_OPEN, or UNAUTHENTICATED
                 with reason INVALID_CREDENTIALS when the code is wrong.
         """
-        row = session.get(SecondFactorRow, user_id)
+        row = self._session.get(SecondFactorRow, user_id)
         if (
             row is None
             or row.pending_secret is None
@@ -125,22 +95,27 @@ class SecondFactors:
             or row.pending_expire_time <= now
         ):
             raise totp.no_open_enrolment()
-        secret = self._unseal(row, "pending_secret", row.pending_secret)
+        secret = self._decrypt(row, "pending_secret", row.pending_secret)
         step = totp.used_step(secret, totp_code, now, last_step=0)
         if step is None:
             raise accounts.invalid_credentials()
-        row.secret, row.last_step = self._seal(row, "secret", secret), step
+        row.secret, row.last_step = self._encrypt(row, "secret", secret), step
         row.pending_secret = row.pending_expire_time = None
         codes = totp.new_recovery_codes()
-        session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
-        session.add_all(
+        self._session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
+        self._session.add_all(
             RecoveryCodeRow(user_id=user_id, code_index=self._recovery_index(user_id, code))
             for code in codes
         )
         return codes
 
-    def _use_recovery_code(self, session: Session, user_id: str, code: str) -> None:
-        used = session.execute(
+    def remove(self, user_id: str) -> None:
+        """Takes the second factor of an account away, with an enrolment that waits."""
+        self._session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
+        self._session.execute(delete(SecondFactorRow).where(SecondFactorRow.user_id == user_id))
+
+    def _use_recovery_code(self, user_id: str, code: str) -> None:
+        used = self._session.execute(
             delete(RecoveryCodeRow).where(
                 RecoveryCodeRow.user_id == user_id,
                 RecoveryCodeRow.code_index == self._recovery_index(user_id, code),
@@ -153,14 +128,10 @@ class SecondFactors:
         # Bound to the account: a hash that is copied to another account opens nothing.
         return self._cipher.blind_index(f"{user_id}/{totp.fold_recovery_code(code)}", "recovery")
 
-    def _seal(self, row: SecondFactorRow, column: str, secret: str) -> bytes:
-        return self._cipher.encrypt(secret.encode(), secret_place(row.user_id, column))
+    def _encrypt(self, row: SecondFactorRow, column: str, secret: str) -> bytes:
+        return self._cipher.encrypt(secret.encode(), secret_associated_data(row.user_id, column))
 
-    def _unseal(self, row: SecondFactorRow, column: str, sealed: bytes) -> str:
-        return self._cipher.decrypt(sealed, secret_place(row.user_id, column)).decode()
-
-
-def remove(session: Session, user_id: str) -> None:
-    """Takes the second factor of an account away, with an enrolment that waits."""
-    session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
-    session.execute(delete(SecondFactorRow).where(SecondFactorRow.user_id == user_id))
+    def _decrypt(self, row: SecondFactorRow, column: str, ciphertext: bytes) -> str:
+        return self._cipher.decrypt(
+            ciphertext, secret_associated_data(row.user_id, column)
+        ).decode()

@@ -1,0 +1,1 @@
+"""Domain values as messages of the contracts."""
