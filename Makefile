@@ -62,7 +62,7 @@ coverage: $(DEV) $(THIRD) ## The same tests with the branches that they take: tw
 test-backends: $(DEV) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(PYTEST) -m backends
 
-check: $(DEV) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, links, unsafe code, secrets, advisories
+check: $(DEV) $(THIRD) ## Format, lint, types, import rules, contracts, generated code, links, words, unsafe code, secrets, advisories
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -73,6 +73,7 @@ check: $(DEV) $(THIRD) ## Format, lint, types, import rules, contracts, generate
 	$(BIN)/python -m tools.breaking
 	$(BIN)/python -m tools.generate --check
 	$(BIN)/python -m tools.doc_links
+	$(BIN)/python -m tools.words
 	$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
 	$(BIN)/python -m tools.secrets_scan
 	$(BIN)/python -m tools.advisories

@@ -31,7 +31,7 @@ Updates = AsyncIterator[WatchEventsResponse]
 
 @app.callback()
 def events() -> None:
-    """Events of the queues."""
+    """Show events of the queues."""
 
 
 def _line(event: TicketEvent) -> str:

@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 POLL_SECONDS = 0.0005
 ENOUGH = 24
-"""A batch of this size waits for nobody: half of a crowd is served while the other half comes."""
+"""A batch of this size waits for nobody: half of a burst is served while the other half comes."""
 MAX_KEYS_REMEMBERED = 1000
 
 

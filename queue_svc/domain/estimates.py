@@ -18,7 +18,7 @@ WINDOW = 20
 ARRIVAL_WINDOW_SECONDS = 3600.0
 """Arrivals of this time say how many more will come."""
 SHORTEST_WINDOW_SECONDS = 900.0
-"""A queue that has just begun is taken to be this old: two who come together are no crowd."""
+"""A queue that has just begun is taken to be this old: two who come together are no rush."""
 FADE_SECONDS = 5400.0
 """How fast the expected arrivals fade: a peak passes. Chosen by simulation (bench.queue_sim): a
 peak that lasts until closing tells LOW an hour too much, half an hour tells it too little."""

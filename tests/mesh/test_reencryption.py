@@ -84,10 +84,10 @@ class TestWalk:
         with capture_logs() as logs:
             work = asyncio.ensure_future(stored.reencryptor().run())
 
-            async def told() -> bool:
+            async def reported() -> bool:
                 return any(entry["event"] == "re-encrypted" for entry in logs)
 
-            await eventually(told)
+            await eventually(reported)
             work.cancel()
         assert {entry["event"] for entry in logs} >= {"re-encrypted"}
         assert any("associated_data" in entry for entry in logs)

@@ -34,7 +34,7 @@ from tests.support.mesh import Mesh
 SERVICE = "mediq.queue.v1.LiveService"
 
 
-class Watched:
+class Observed:
     """The one method of the service that the command calls, behind the pipeline of the kit."""
 
     def __init__(self, bus: EventBus, server: Server) -> None:
@@ -49,7 +49,7 @@ class Watched:
             yield message
 
 
-def register(servicer: Watched, server: grpc.aio.Server) -> None:
+def register(servicer: Observed, server: grpc.aio.Server) -> None:
     handler = grpc.unary_stream_rpc_method_handler(
         servicer.WatchEvents,
         WatchEventsRequest.FromString,
@@ -63,7 +63,7 @@ async def service(mesh: Mesh, bus: EventBus) -> AsyncIterator[dict[str, str]]:
     """The service; gives the variables that lead a command to it."""
 
     async def build(server: Server) -> None:
-        server.add(register, Watched(bus, server))
+        server.add(register, Observed(bus, server))
 
     async with mesh.serve(QueueSettings(home=mesh.home, port=0), build):
         yield {"MEDIQ_HOME": str(mesh.home), "MEDIQ_QUEUE_SVC_ADDRESS": mesh.addresses["queue_svc"]}

@@ -202,7 +202,7 @@ async def test_a_board_hears_everything_in_order(world: World, back: dict[str, f
 
 
 @pytest.mark.parametrize("back", BACK[2:], ids=str)
-async def test_a_board_of_another_day_begins_anew(world: World, back: dict[str, float]) -> None:
+async def test_a_board_of_another_day_begins_again(world: World, back: dict[str, float]) -> None:
     """The clock goes to another day and back: what the board shows then is right."""
     ticket = await world.take()
     async with board(world) as stream:

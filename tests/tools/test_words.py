@@ -9,7 +9,7 @@ from tools.words import banned, docstrings
 VOCABULARY = banned.Vocabulary(
     anywhere={"anew": "again", "login places": "known networks", "lanes": "KeyedBatcher"},
     names={"look": "query", "Reach": "AccessScope"},
-    wire=("OpenLoginPlaces",),
+    kept=("OpenLoginPlaces",),
     skipped=("old/*",),
     exceptions={"kept/*.py": ("anew",)},
 )
@@ -68,7 +68,7 @@ def test_skipped_files_and_exceptions_pass(tmp_path: Path) -> None:
 def test_an_exception_for_a_word_that_is_not_banned_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "banned.toml"
     path.write_text(
-        'skipped = []\nwire = []\n[anywhere]\n"anew" = "again"\n[names]\n'
+        'skipped = []\nkept = []\n[anywhere]\n"anew" = "again"\n[names]\n'
         '[[exception]]\nfiles = "*.py"\nwords = ["new"]\n'
     )
     with pytest.raises(ValueError, match="'new'"):

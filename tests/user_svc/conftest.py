@@ -24,7 +24,7 @@ from mesh.clock import utc_now
 from mesh.persistence.database import make_engine
 from mesh.rpc.server import Server
 from tests.support.mesh import Mesh
-from tests.user_svc.trail import Trail
+from tests.user_svc.audit_trail import AuditTrail
 from user_svc.__main__ import wire
 from user_svc.settings import UserSettings
 
@@ -232,9 +232,9 @@ def clock(running_clock: Clock) -> Clock:
 
 
 @pytest.fixture
-def trail(database_url: str) -> Iterator[Trail]:
+def trail(database_url: str) -> Iterator[AuditTrail]:
     """An empty audit trail without a server around it."""
-    trail = Trail(database_url, make_engine(database_url))
+    trail = AuditTrail(database_url, make_engine(database_url))
     yield trail
     trail.engine.dispose()
 

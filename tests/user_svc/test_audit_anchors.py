@@ -18,7 +18,7 @@ from mesh.clock import utc_now
 from mesh.persistence.database import Database
 from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
-from tests.user_svc.trail import NOW, Trail, event
+from tests.user_svc.audit_trail import NOW, AuditTrail, event
 from user_svc.__main__ import build
 from user_svc.audit.anchors import (
     Anchor,
@@ -166,13 +166,13 @@ def test_what_is_no_head(text: str) -> None:
 
 class TestWriter:
     @pytest.fixture
-    async def database(self, trail: Trail) -> AsyncIterator[Database]:
+    async def database(self, trail: AuditTrail) -> AsyncIterator[Database]:
         database = Database(trail.url)
         yield database
         await database.close()
 
     async def test_an_anchor_whenever_the_head_has_moved(
-        self, trail: Trail, database: Database, tmp_path: Path
+        self, trail: AuditTrail, database: Database, tmp_path: Path
     ) -> None:
         anchors = Anchors(database, tmp_path / "anchors", utc_now)
         assert anchors.file.name == f"{socket.gethostname()}.jsonl"
@@ -195,7 +195,7 @@ class TestWriter:
         assert trail.faults(tmp_path / "anchors") == {}
 
     async def test_a_trail_that_goes_back_is_logged_at_once(
-        self, trail: Trail, database: Database, tmp_path: Path
+        self, trail: AuditTrail, database: Database, tmp_path: Path
     ) -> None:
         anchors = Anchors(database, tmp_path, utc_now)
         trail.fill(3)
@@ -209,7 +209,7 @@ class TestWriter:
         assert trail.faults(tmp_path)["ANCHOR"] == 1
 
     async def test_a_folder_that_cannot_be_written(
-        self, trail: Trail, database: Database, tmp_path: Path
+        self, trail: AuditTrail, database: Database, tmp_path: Path
     ) -> None:
         (tmp_path / "file").touch()
         anchors = Anchors(database, tmp_path / "file" / "anchors", utc_now)
@@ -232,7 +232,7 @@ def test_logs_do_not_hide_an_hmac() -> None:
 
 
 async def test_the_service_anchors_what_it_has(
-    mesh: Mesh, settings: UserSettings, trail: Trail
+    mesh: Mesh, settings: UserSettings, trail: AuditTrail
 ) -> None:
     folder = settings.anchors
     quick = settings.model_copy(update={"audit_anchor_seconds": 0.05})

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
-from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, Trail, event, ids
+from tests.user_svc.audit_trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, AuditTrail, event, ids
 from user_svc.audit.chain import AuditChain
 from user_svc.domain.audit_trail import FIRST_MAC, Head
 from user_svc.persistence.audit_models import AUDIT_ENTRIES
@@ -27,20 +27,20 @@ from user_svc.persistence.audit_models import AUDIT_ENTRIES
 POSITIONS = "SELECT position FROM audit_entries ORDER BY position"
 
 
-def stored(trail: Trail) -> list[AuditEvent]:
+def stored(trail: AuditTrail) -> list[AuditEvent]:
     with trail.engine.connect() as connection:
         rows = connection.execute(select(AUDIT_ENTRIES).order_by(AUDIT_ENTRIES.c.position)).all()
     return [trail.chain.entry(row).event for row in rows]
 
 
-def crash(trail: Trail) -> None:
+def crash(trail: AuditTrail) -> None:
     """Appends, and dies before the commit."""
     with Session(trail.engine) as session, session.begin():
         trail.chain.append(session, [event(), event()], NOW)
         raise ZeroDivisionError
 
 
-def test_events_stand_in_the_order_in_which_they_came(trail: Trail) -> None:
+def test_events_stand_in_the_order_in_which_they_came(trail: AuditTrail) -> None:
     first, second = [event() for _ in range(3)], [event(reason="éü", persons=[])]
     assert (trail.append(*first), trail.append(*second), trail.append()) == (3, 1, 0)
     assert stored(trail) == [*first, *second]
@@ -48,12 +48,12 @@ def test_events_stand_in_the_order_in_which_they_came(trail: Trail) -> None:
     assert trail.head().position == 4
 
 
-def test_the_first_entry_follows_nothing(trail: Trail) -> None:
+def test_the_first_entry_follows_nothing(trail: AuditTrail) -> None:
     assert trail.head() == Head(0, "0" * 64)
     assert trail.faults() == {}
 
 
-def test_the_format_is_the_documented_one(trail: Trail) -> None:
+def test_the_format_is_the_documented_one(trail: AuditTrail) -> None:
     """Written from docs/compliance/audit.md alone, with nothing of the chain."""
     one, two = event(reason="a"), event(reason="b", institution_id=ids(1)[0])
     trail.append(one, two)
@@ -72,7 +72,7 @@ def test_the_format_is_the_documented_one(trail: Trail) -> None:
     assert trail.head() == Head(2, before)
 
 
-def test_an_event_comes_in_once(trail: Trail) -> None:
+def test_an_event_comes_in_once(trail: AuditTrail) -> None:
     one, two, three = event(), event(), event()
     assert trail.append(one, two, one) == 2
     assert trail.append(two, one) == 0
@@ -84,7 +84,7 @@ def test_an_event_comes_in_once(trail: Trail) -> None:
     assert trail.faults() == {}
 
 
-def test_the_first_of_two_events_with_one_identifier_stays(trail: Trail) -> None:
+def test_the_first_of_two_events_with_one_identifier_stays(trail: AuditTrail) -> None:
     one = event(reason="first")
     trail.append(one)
     assert trail.append(event(id=one.id, reason="second")) == 0
@@ -93,7 +93,7 @@ def test_the_first_of_two_events_with_one_identifier_stays(trail: Trail) -> None
     assert stored(trail) == [one, two]
 
 
-def test_identifiers_are_found_in_lower_case(trail: Trail) -> None:
+def test_identifiers_are_found_in_lower_case(trail: AuditTrail) -> None:
     person, facility = ids(2)
     made = event(persons=[person.upper(), person], institution_id=facility.upper())
     made.actor.id = made.actor.id.upper()
@@ -105,7 +105,7 @@ def test_identifiers_are_found_in_lower_case(trail: Trail) -> None:
     assert trail.faults() == {}
 
 
-def test_the_largest_event_has_room(trail: Trail) -> None:
+def test_the_largest_event_has_room(trail: AuditTrail) -> None:
     made = event(persons=ids(1000), object_ids=ids(1000), reason="x" * 500)
     assert trail.append(made) == 1
     assert stored(trail) == [made]
@@ -114,7 +114,7 @@ def test_the_largest_event_has_room(trail: Trail) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(-1, 0), (253_402_300_800, 0), (0, 10**9)])
-def test_a_time_that_is_none_is_refused(trail: Trail, seconds: int, nanos: int) -> None:
+def test_a_time_that_is_none_is_refused(trail: AuditTrail, seconds: int, nanos: int) -> None:
     made = event()
     made.occur_time.seconds, made.occur_time.nanos = seconds, nanos
     with pytest.raises(MeshError, match="TIME_INVALID"):
@@ -122,7 +122,7 @@ def test_a_time_that_is_none_is_refused(trail: Trail, seconds: int, nanos: int) 
     assert trail.sql(POSITIONS) == []
 
 
-def test_a_crash_leaves_nothing_or_everything(trail: Trail) -> None:
+def test_a_crash_leaves_nothing_or_everything(trail: AuditTrail) -> None:
     trail.fill(2)
     with pytest.raises(ZeroDivisionError):
         crash(trail)
@@ -132,7 +132,7 @@ def test_a_crash_leaves_nothing_or_everything(trail: Trail) -> None:
     assert trail.faults() == {}
 
 
-def test_without_its_head_the_trail_does_not_go_on(trail: Trail) -> None:
+def test_without_its_head_the_trail_does_not_go_on(trail: AuditTrail) -> None:
     trail.fill(1)
     trail.sql("DELETE FROM audit_head")
     with pytest.raises(MeshError, match="AUDIT_HEAD_LOST"):
@@ -141,7 +141,7 @@ def test_without_its_head_the_trail_does_not_go_on(trail: Trail) -> None:
         trail.head()
 
 
-def test_payloads_are_sealed_and_bound_to_their_event(trail: Trail) -> None:
+def test_payloads_are_encrypted_and_bound_to_their_event(trail: AuditTrail) -> None:
     made = [event(reason="DEMAM BERDARAH"), event()]
     trail.append(*made)
     payloads = trail.sql("SELECT payload FROM audit_entries ORDER BY position")
@@ -156,7 +156,7 @@ def test_payloads_are_sealed_and_bound_to_their_event(trail: Trail) -> None:
     assert stored(trail) == made
 
 
-def test_sealing_anew_keeps_the_chain(trail: Trail) -> None:
+def test_encrypting_again_keeps_the_chain(trail: AuditTrail) -> None:
     events = trail.fill(3)
     new = FieldCipher("n", {"k": DATA_KEY, "n": bytes(32)}, bytes(32))
     for event_id, payload in trail.sql("SELECT event_id, payload FROM audit_entries"):
@@ -172,7 +172,7 @@ def test_sealing_anew_keeps_the_chain(trail: Trail) -> None:
     assert stored(trail) == events
 
 
-def test_record_times_may_lie_beside_each_other(trail: Trail) -> None:
+def test_record_times_may_lie_beside_each_other(trail: AuditTrail) -> None:
     """Clocks of two replicas differ: the order is that of the positions."""
     trail.append(event(), now=NOW)
     trail.append(event(), now=NOW - MINUTE)
@@ -184,15 +184,15 @@ def test_record_times_may_lie_beside_each_other(trail: Trail) -> None:
 APPENDER = """
 import sys
 from mesh.persistence.database import make_engine
-from tests.user_svc.trail import Trail
-trail = Trail(sys.argv[1], make_engine(sys.argv[1], 1))
+from tests.user_svc.audit_trail import AuditTrail
+trail = AuditTrail(sys.argv[1], make_engine(sys.argv[1], 1))
 while True:
     trail.fill(20)
     print(trail.head().position, flush=True)
 """
 
 
-def test_killed_writers_leave_a_whole_trail(trail: Trail) -> None:
+def test_killed_writers_leave_a_whole_trail(trail: AuditTrail) -> None:
     """SIGKILL at any moment: what was reported as done is there, and nothing is there by half."""
     for life in range(4):
         command = [sys.executable, "-c", APPENDER, trail.url]
@@ -210,7 +210,7 @@ def test_killed_writers_leave_a_whole_trail(trail: Trail) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_replicas_that_append_at_once_make_one_chain(trail: Trail, seed: int) -> None:
+def test_replicas_that_append_at_once_make_one_chain(trail: AuditTrail, seed: int) -> None:
     """Eight threads on two engines; what each sends overlaps with what the others send."""
     chance = random.Random(seed)
     known = [event(persons=ids(chance.randrange(4))) for _ in range(400)]

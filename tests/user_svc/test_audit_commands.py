@@ -20,7 +20,7 @@ from mesh.audit_trail.key import AUDIT_KEY
 from mesh.clock import timestamp
 from mesh.persistence.database import make_engine
 from tests.support.mesh import Mesh
-from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
+from tests.user_svc.audit_trail import MINUTE, NOW, AuditTrail, event, ids
 from user_svc.__main__ import build
 from user_svc.audit.anchors import append_anchor, find_files, show_mac
 from user_svc.audit.chain import AuditChain
@@ -32,7 +32,7 @@ TO = ("--to", "2026-03-01T08:30:00Z")
 
 
 @pytest.fixture
-def kept(trail: Trail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) -> Trail:
+def kept(trail: AuditTrail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) -> AuditTrail:
     """The trail, with the keys that commands find."""
     monkeypatch.setenv("MEDIQ_HOME", str(settings.home))
     monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", settings.database)
@@ -46,7 +46,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(audit.app, [*arguments], env={"COLUMNS": "200"})
 
 
-def last_event(trail: Trail) -> AuditEntry:
+def last_event(trail: AuditTrail) -> AuditEntry:
     """The newest entry, as the trail keeps it."""
     shown = run("list", "--limit", "2", "--json")
     assert shown.exit_code == 0, shown.output
@@ -55,7 +55,7 @@ def last_event(trail: Trail) -> AuditEntry:
 
 
 class TestVerify:
-    def test_a_whole_trail(self, kept: Trail, settings: UserSettings) -> None:
+    def test_a_whole_trail(self, kept: AuditTrail, settings: UserSettings) -> None:
         kept.fill(3)
         head = kept.head()
         append_anchor(settings.anchors / "host.jsonl", head, NOW)
@@ -67,7 +67,7 @@ class TestVerify:
             "the trail is whole",
         ]
 
-    def test_a_broken_trail(self, kept: Trail) -> None:
+    def test_a_broken_trail(self, kept: AuditTrail) -> None:
         kept.fill(9)
         kept.sql("UPDATE audit_entries SET act = 2 WHERE position > 4")
         done = run("verify")
@@ -77,12 +77,12 @@ class TestVerify:
         assert lines[3] == "  5  COLUMN  act is not that of the event"
         assert lines[-1] == "COLUMN: 5"
 
-    def test_without_anchors_it_says_what_is_not_found(self, kept: Trail) -> None:
+    def test_without_anchors_it_says_what_is_not_found(self, kept: AuditTrail) -> None:
         done = run("verify")
         assert (done.exit_code, "warning: without anchors" in done.stderr) == (0, True)
 
     def test_anchors_and_heads_that_are_named(
-        self, kept: Trail, settings: UserSettings, tmp_path: Path
+        self, kept: AuditTrail, settings: UserSettings, tmp_path: Path
     ) -> None:
         kept.fill(3)
         head, file = kept.head(), tmp_path / "outside" / "host.jsonl"
@@ -102,7 +102,7 @@ class TestVerify:
             assert "SHORT" in done.stdout
 
     def test_a_named_place_without_anchors_is_no_good_news(
-        self, kept: Trail, tmp_path: Path
+        self, kept: AuditTrail, tmp_path: Path
     ) -> None:
         """As when the volume with the anchors is not mounted."""
         kept.fill(3)
@@ -121,7 +121,7 @@ class TestVerify:
         kept.sql("UPDATE audit_entries SET act = 2 WHERE position = 2")
         assert run("verify", "--anchors", str(empty)).exit_code == 1
 
-    def test_a_torn_line_is_a_warning(self, kept: Trail, settings: UserSettings) -> None:
+    def test_a_torn_line_is_a_warning(self, kept: AuditTrail, settings: UserSettings) -> None:
         kept.fill(1)
         file = settings.anchors / "host.jsonl"
         append_anchor(file, kept.head(), NOW)
@@ -141,13 +141,13 @@ class TestVerify:
             (("--anchors", "/nowhere/at/all"), "/nowhere/at/all"),
         ],
     )
-    def test_bad_options(self, kept: Trail, options: tuple[str, ...], said: str) -> None:
+    def test_bad_options(self, kept: AuditTrail, options: tuple[str, ...], said: str) -> None:
         done = run("verify", *options)
         assert done.exit_code == 2
         assert said in done.stderr
 
     def test_nothing_to_verify(
-        self, kept: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, kept: AuditTrail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         missing = tmp_path / "missing" / "user_svc.db"
         monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", f"sqlite:///{missing}")
@@ -160,7 +160,7 @@ class TestVerify:
             assert (done.exit_code, "NO_AUDIT_TRAIL" in done.stderr) == (2, True)
 
     def test_a_server_that_does_not_answer(
-        self, kept: Trail, monkeypatch: pytest.MonkeyPatch
+        self, kept: AuditTrail, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         secret = uuid4().hex
         url = URL.create("mysql+pymysql", "mediq", secret, "127.0.0.1", 1, "mediq")
@@ -171,7 +171,11 @@ class TestVerify:
         assert secret not in done.output
 
     def test_no_key(
-        self, kept: Trail, settings: UserSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        kept: AuditTrail,
+        settings: UserSettings,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         keys = tmp_path / "keys"
         keys.mkdir()
@@ -188,7 +192,7 @@ class TestVerify:
 
 
 class TestList:
-    def test_what_is_shown_and_what_is_kept_of_it(self, kept: Trail) -> None:
+    def test_what_is_shown_and_what_is_kept_of_it(self, kept: AuditTrail) -> None:
         person, other, actor, facility = ids(4)
         doctor = AuditActor(id=actor, role=Role.ROLE_OPERATOR)
         events = [
@@ -222,7 +226,7 @@ class TestList:
         assert recorded.event.reason == "laporan warga"
         assert kept.faults() == {}
 
-    def test_filters_and_json(self, kept: Trail) -> None:
+    def test_filters_and_json(self, kept: AuditTrail) -> None:
         actor, facility = ids(2)
         by = AuditActor(id=actor, role=Role.ROLE_OPERATOR)
         one = event(actor=by)
@@ -239,12 +243,12 @@ class TestList:
             lines = done.stdout.splitlines()
             assert [Parse(line, AuditEntry()).event for line in lines] == expected
 
-    def test_a_look_at_nothing_is_kept_too(self, kept: Trail) -> None:
+    def test_a_look_at_nothing_is_kept_too(self, kept: AuditTrail) -> None:
         person = ids(1)[0]
         assert run("list", "--person", person).stdout == ""
         assert list(last_event(kept).event.person_ids) == [person]
 
-    def test_what_cannot_be_kept_is_not_shown(self, kept: Trail) -> None:
+    def test_what_cannot_be_kept_is_not_shown(self, kept: AuditTrail) -> None:
         kept.fill(2)
         kept.sql("DELETE FROM audit_head")
         for command in (("list",), ("touched", *FROM)):
@@ -264,7 +268,7 @@ class TestList:
             (("--reason", "x" * 501), "INVALID_REQUEST"),
         ],
     )
-    def test_bad_options(self, kept: Trail, options: tuple[str, ...], said: str) -> None:
+    def test_bad_options(self, kept: AuditTrail, options: tuple[str, ...], said: str) -> None:
         done = run("list", *options)
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
@@ -272,7 +276,7 @@ class TestList:
 
 
 class TestTouched:
-    def test_everyone(self, kept: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_everyone(self, kept: AuditTrail, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(audit_support, "MOST_PERSONS", 2)
         persons, actor = sorted(ids(4)), ids(1)[0]
         by = AuditActor(id=actor, role=Role.ROLE_OPERATOR)
@@ -301,7 +305,7 @@ class TestTouched:
         ]
         assert kept.faults() == {}
 
-    def test_nobody(self, kept: Trail) -> None:
+    def test_nobody(self, kept: AuditTrail) -> None:
         done = run("touched", *FROM, "--institution", ids(1)[0])
         assert (done.exit_code, done.stdout) == (0, "")
         assert last_event(kept).event.method == "audit touched"
@@ -314,7 +318,7 @@ class TestTouched:
             (("--from", "2026-03-02T00:00Z", *TO), "TIME_RANGE_INVALID"),
         ],
     )
-    def test_bad_options(self, kept: Trail, options: tuple[str, ...], said: str) -> None:
+    def test_bad_options(self, kept: AuditTrail, options: tuple[str, ...], said: str) -> None:
         done = run("touched", *options)
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
@@ -325,7 +329,7 @@ class TestHead:
         self,
         mesh: Mesh,
         settings: UserSettings,
-        kept: Trail,
+        kept: AuditTrail,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -348,14 +352,14 @@ class TestHead:
         assert kept.faults(file) == {}
 
     @pytest.mark.timeout(120)
-    def test_nobody_answers(self, kept: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nobody_answers(self, kept: AuditTrail, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MEDIQ_USER_SVC_ADDRESS", "127.0.0.1:1")
         done = run("head")
         assert (done.exit_code, done.stdout) == (2, "")
         assert "127.0.0.1:1" in done.stderr
 
     def test_without_certificates(
-        self, kept: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, kept: AuditTrail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MEDIQ_TLS_FOLDER", str(tmp_path))
         assert run("head").exit_code == 2
@@ -364,7 +368,7 @@ class TestHead:
         self,
         mesh: Mesh,
         settings: UserSettings,
-        kept: Trail,
+        kept: AuditTrail,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:

@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
+from tests.user_svc.audit_trail import MINUTE, NOW, AuditTrail, event, ids
 from tests.user_svc.conftest import new_nik
-from tests.user_svc.trail import MINUTE, NOW, Trail, event, ids
 from user_svc.audit.chain import AuditChain
 from user_svc.cli import audit, audit_support
 from user_svc.domain.accounts import Person
@@ -35,7 +35,7 @@ TO = ("--to", "2026-03-01T08:30:00Z")
 
 
 @pytest.fixture
-def kept(trail: Trail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) -> Trail:
+def kept(trail: AuditTrail, settings: UserSettings, monkeypatch: pytest.MonkeyPatch) -> AuditTrail:
     """The trail, with the keys that commands find."""
     monkeypatch.setenv("MEDIQ_HOME", str(settings.home))
     monkeypatch.setenv("MEDIQ_USER_SVC_DATABASE_URL", settings.database)
@@ -57,14 +57,14 @@ def patients(settings: UserSettings) -> Patients:
     return lambda session: PatientRepository(session, cipher)
 
 
-def patient(kept: Trail, patients: Patients, nama: str, alamat: str = "JL. MAWAR 1") -> str:
+def patient(kept: AuditTrail, patients: Patients, nama: str, alamat: str = "JL. MAWAR 1") -> str:
     """The account of a new patient."""
     person = Person(role=AccountRole.PASIEN, nama=nama, nik=new_nik(), alamat=alamat)
     with Session(kept.engine) as session, session.begin():
         return patients(session).create(person, None, NOW).id
 
 
-def touched(kept: Trail, *persons: str, **fields: object) -> None:
+def touched(kept: AuditTrail, *persons: str, **fields: object) -> None:
     """Somebody looked at persons."""
     kept.append(event(persons=list(persons), **fields))  # type: ignore[arg-type]
 
@@ -79,7 +79,7 @@ def written(file: Path) -> list[list[str]]:
         return list(csv.reader(content))
 
 
-def own_events(kept: Trail) -> list[AuditEvent]:
+def own_events(kept: AuditTrail) -> list[AuditEvent]:
     """What the trail has of the command, oldest first."""
     arguments = ["list", "--limit", "100", "--json"]
     done = CliRunner().invoke(audit.app, arguments)
@@ -87,7 +87,7 @@ def own_events(kept: Trail) -> list[AuditEvent]:
     return [one for one in found if one.method == "audit recipients"][::-1]
 
 
-def test_everyone_with_an_open_account(kept: Trail, patients: Patients, file: Path) -> None:
+def test_everyone_with_an_open_account(kept: AuditTrail, patients: Patients, file: Path) -> None:
     siti = patient(kept, patients, 'SITI, "IBU" RAHMAWATI', "JL. KENANGA 1\nRT 002")
     budi = patient(kept, patients, "BUDI", "")
     patient(kept, patients, "NOBODY ASKED")
@@ -115,7 +115,7 @@ def test_everyone_with_an_open_account(kept: Trail, patients: Patients, file: Pa
     assert kept.faults() == {}
 
 
-def test_the_same_persons_as_touched(kept: Trail, patients: Patients, file: Path) -> None:
+def test_the_same_persons_as_touched(kept: AuditTrail, patients: Patients, file: Path) -> None:
     one, two, three = (patient(kept, patients, f"ORANG {number}") for number in range(3))
     actor, facility = ids(2)
     touched(kept, one, actor=AuditActor(id=actor, role=Role.ROLE_OPERATOR))
@@ -137,7 +137,7 @@ def test_the_same_persons_as_touched(kept: Trail, patients: Patients, file: Path
 
 
 def test_who_has_no_open_account_is_named_by_the_identifier_alone(
-    kept: Trail, patients: Patients, file: Path
+    kept: AuditTrail, patients: Patients, file: Path
 ) -> None:
     open_one, closed, erased = (
         patient(kept, patients, nama) for nama in ("TERBUKA", "TERTUTUP", "TERHAPUS")
@@ -160,7 +160,7 @@ def test_who_has_no_open_account_is_named_by_the_identifier_alone(
 
 
 def test_pages(
-    kept: Trail, patients: Patients, file: Path, monkeypatch: pytest.MonkeyPatch
+    kept: AuditTrail, patients: Patients, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_support, "MOST_PERSONS", 2)
     persons = sorted(patient(kept, patients, f"ORANG {number}") for number in range(5))
@@ -174,14 +174,14 @@ def test_pages(
     ]
 
 
-def test_nobody(kept: Trail, file: Path) -> None:
+def test_nobody(kept: AuditTrail, file: Path) -> None:
     done = run(file, *FROM, *TO)
     assert done.exit_code == 0, done.output
     assert written(file) == [["id", "nama", "alamat"]]
     assert [list(one.person_ids) for one in own_events(kept)] == [[]]
 
 
-def test_a_name_is_no_formula(kept: Trail, patients: Patients, file: Path) -> None:
+def test_a_name_is_no_formula(kept: AuditTrail, patients: Patients, file: Path) -> None:
     nama = '=HYPERLINK("http://contoh.example")'
     touched(kept, patient(kept, patients, nama, "+62 JL. MAWAR"))
     assert run(file, *FROM, *TO).exit_code == 0
@@ -190,7 +190,7 @@ def test_a_name_is_no_formula(kept: Trail, patients: Patients, file: Path) -> No
 
 @pytest.mark.parametrize("column", ["nama", "alamat"])
 def test_one_who_is_damaged_does_not_stop_the_rest(
-    kept: Trail, patients: Patients, file: Path, column: str
+    kept: AuditTrail, patients: Patients, file: Path, column: str
 ) -> None:
     persons = sorted(patient(kept, patients, f"ORANG {number}") for number in range(3))
     kept.sql(f"UPDATE users SET {column} = :bad WHERE id = :id", bad=b"x:y", id=persons[1])
@@ -204,7 +204,7 @@ def test_one_who_is_damaged_does_not_stop_the_rest(
 
 
 class TestRefused:
-    def test_a_file_that_exists(self, kept: Trail, patients: Patients, file: Path) -> None:
+    def test_a_file_that_exists(self, kept: AuditTrail, patients: Patients, file: Path) -> None:
         touched(kept, patient(kept, patients, "SITI"))
         file.write_text("letters of before")
         done = run(file, *FROM, *TO)
@@ -218,7 +218,7 @@ class TestRefused:
         assert own_events(kept) == []
 
     def test_what_cannot_be_kept_is_not_shown(
-        self, kept: Trail, patients: Patients, file: Path
+        self, kept: AuditTrail, patients: Patients, file: Path
     ) -> None:
         touched(kept, patient(kept, patients, "SITI"))
         kept.sql("DELETE FROM audit_head")
@@ -228,7 +228,7 @@ class TestRefused:
 
     def test_no_half_list_is_left(
         self,
-        kept: Trail,
+        kept: AuditTrail,
         patients: Patients,
         file: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -255,7 +255,7 @@ class TestRefused:
         assert not file.exists()
 
     def test_a_server_that_does_not_answer(
-        self, kept: Trail, file: Path, monkeypatch: pytest.MonkeyPatch
+        self, kept: AuditTrail, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         secret = uuid4().hex
         url = URL.create("mysql+pymysql", "mediq", secret, "127.0.0.1", 1, "mediq")
@@ -277,7 +277,7 @@ class TestRefused:
         ],
     )
     def test_bad_options(
-        self, kept: Trail, file: Path, options: tuple[str, ...], said: str
+        self, kept: AuditTrail, file: Path, options: tuple[str, ...], said: str
     ) -> None:
         done = run(file, *options)
         assert (done.exit_code, said in done.stderr) == (2, True)

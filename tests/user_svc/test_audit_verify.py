@@ -12,7 +12,7 @@ from sqlalchemy import select
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from tests.support.databases import on_sqlite_only
-from tests.user_svc.trail import CHAIN_KEY, DATA_KEY, NOW, Trail, event, ids, plain
+from tests.user_svc.audit_trail import CHAIN_KEY, DATA_KEY, NOW, AuditTrail, event, ids, plain
 from user_svc.audit import verification
 from user_svc.audit.anchors import append_anchor
 from user_svc.audit.chain import AuditChain
@@ -30,12 +30,12 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def filled(trail: Trail) -> Trail:
+def filled(trail: AuditTrail) -> AuditTrail:
     trail.fill(COUNT)
     return trail
 
 
-def rewrite(trail: Trail, last: int) -> None:
+def rewrite(trail: AuditTrail, last: int) -> None:
     """Makes the trail again up to a position, with the keys: their thief has the database too."""
     with trail.engine.connect() as connection:
         rows = connection.execute(
@@ -51,27 +51,27 @@ def rewrite(trail: Trail, last: int) -> None:
     trail.append(*events, now=NOW)
 
 
-def put_head_back(trail: Trail) -> None:
+def put_head_back(trail: AuditTrail) -> None:
     trail.sql(
         "UPDATE audit_head SET position = (SELECT MAX(position) FROM audit_entries),"
         " mac = (SELECT mac FROM audit_entries ORDER BY position DESC LIMIT 1)"
     )
 
 
-def cut(trail: Trail, last: int) -> None:
+def cut(trail: AuditTrail, last: int) -> None:
     """Cuts the end off so that nothing in the database shows it."""
     for table in ("audit_entries", "audit_persons"):
         trail.sql(f"DELETE FROM {table} WHERE position > :last", last=last)
     put_head_back(trail)
 
 
-def swap(trail: Trail, one: int, two: int) -> None:
+def swap(trail: AuditTrail, one: int, two: int) -> None:
     for table in ("audit_entries", "audit_persons"):
         for before, after in ((one, -1), (two, one), (-1, two)):
             trail.sql(f"UPDATE {table} SET position = :a WHERE position = :b", a=after, b=before)
 
 
-def test_a_whole_trail(filled: Trail, tmp_path: Path) -> None:
+def test_a_whole_trail(filled: AuditTrail, tmp_path: Path) -> None:
     append_anchor(tmp_path / "a.jsonl", filled.head(), utc_now())
     report = filled.verify(tmp_path, heads=[filled.head()])
     assert (report.whole, report.first, report.shown) == (True, None, [])
@@ -80,7 +80,7 @@ def test_a_whole_trail(filled: Trail, tmp_path: Path) -> None:
     assert report.newest_anchor.head == filled.head()
 
 
-def test_an_empty_trail_is_whole(trail: Trail) -> None:
+def test_an_empty_trail_is_whole(trail: AuditTrail) -> None:
     report = trail.verify()
     assert (report.whole, report.entries, report.last) == (True, 0, EMPTY)
 
@@ -201,7 +201,7 @@ def test_an_empty_trail_is_whole(trail: Trail) -> None:
         ),
     ],
 )
-def test_a_change(filled: Trail, statement: str, first: int, faults: dict[str, int]) -> None:
+def test_a_change(filled: AuditTrail, statement: str, first: int, faults: dict[str, int]) -> None:
     filled.sql(statement)
     report = filled.verify()
     assert plain(report.counts) == faults
@@ -211,7 +211,7 @@ def test_a_change(filled: Trail, statement: str, first: int, faults: dict[str, i
 
 
 @on_sqlite_only
-def test_columns_of_another_kind(filled: Trail) -> None:
+def test_columns_of_another_kind(filled: AuditTrail) -> None:
     """SQLite keeps a text in a column of times or numbers; MariaDB refuses it."""
     filled.sql("UPDATE audit_entries SET record_time = 'never', occur_time = 5 WHERE position = 2")
     filled.sql("UPDATE audit_entries SET payload = 7, mac = x'00' WHERE position = 4")
@@ -230,7 +230,7 @@ def test_columns_of_another_kind(filled: Trail) -> None:
     assert report.first.position == 2
 
 
-def test_an_event_that_was_sealed_by_a_thief_of_the_data_key(filled: Trail) -> None:
+def test_an_event_that_was_encrypted_by_a_thief_of_the_data_key(filled: AuditTrail) -> None:
     """The key of the chain is another one."""
     ((event_id,),) = filled.sql("SELECT event_id FROM audit_entries WHERE position = 5")
     cipher = FieldCipher("k", {"k": DATA_KEY}, bytes(32))
@@ -250,7 +250,7 @@ def test_an_event_that_was_sealed_by_a_thief_of_the_data_key(filled: Trail) -> N
         assert report.first.position == 5
 
 
-def test_two_entries_change_places(filled: Trail) -> None:
+def test_two_entries_change_places(filled: AuditTrail) -> None:
     swap(filled, 4, 5)
     report = filled.verify()
     assert plain(report.counts) == {"MAC": 3}
@@ -258,7 +258,7 @@ def test_two_entries_change_places(filled: Trail) -> None:
     assert (report.first.position, report.first.fault) == (4, "MAC")
 
 
-def test_a_cut_end_is_found_by_an_anchor(filled: Trail, tmp_path: Path) -> None:
+def test_a_cut_end_is_found_by_an_anchor(filled: AuditTrail, tmp_path: Path) -> None:
     anchor = filled.head()
     append_anchor(tmp_path / "host.jsonl", anchor, utc_now())
     cut(filled, 6)
@@ -273,7 +273,7 @@ def test_a_cut_end_is_found_by_an_anchor(filled: Trail, tmp_path: Path) -> None:
     assert filled.faults(tmp_path) == {"ANCHOR": 1}
 
 
-def test_a_trail_that_was_emptied_is_found_by_an_anchor(filled: Trail) -> None:
+def test_a_trail_that_was_emptied_is_found_by_an_anchor(filled: AuditTrail) -> None:
     anchor = filled.head()
     for table in ("audit_entries", "audit_persons"):
         filled.sql(f"DELETE FROM {table}")
@@ -282,7 +282,9 @@ def test_a_trail_that_was_emptied_is_found_by_an_anchor(filled: Trail) -> None:
     assert filled.faults(heads=[anchor]) == {"SHORT": 1}
 
 
-def test_a_trail_that_was_written_anew_is_found_by_an_anchor(filled: Trail, tmp_path: Path) -> None:
+def test_a_trail_that_was_rewritten_is_found_by_an_anchor(
+    filled: AuditTrail, tmp_path: Path
+) -> None:
     file = tmp_path / "host.jsonl"
     with filled.engine.connect() as connection:
         rows = connection.execute(
@@ -299,13 +301,13 @@ def test_a_trail_that_was_written_anew_is_found_by_an_anchor(filled: Trail, tmp_
     assert filled.faults(heads=[Head(rows[-1].position, rows[-1].mac)]) == {"ANCHOR": 1}
 
 
-def test_an_anchor_of_a_deleted_entry(filled: Trail) -> None:
+def test_an_anchor_of_a_deleted_entry(filled: AuditTrail) -> None:
     ((mac,),) = filled.sql("SELECT mac FROM audit_entries WHERE position = 5")
     swap(filled, 5, 12)
     assert filled.faults(heads=[Head(5, mac)])["ANCHOR"] == 1
 
 
-def test_another_key_of_the_chain(filled: Trail) -> None:
+def test_another_key_of_the_chain(filled: AuditTrail) -> None:
     filled.chain = AuditChain(FieldCipher("k", {"k": DATA_KEY}, bytes(32)), bytes(32))
     report = filled.verify()
     assert plain(report.counts) == {"MAC": COUNT}
@@ -313,12 +315,12 @@ def test_another_key_of_the_chain(filled: Trail) -> None:
     assert report.first.position == 1
 
 
-def test_another_data_key(filled: Trail) -> None:
+def test_another_data_key(filled: AuditTrail) -> None:
     filled.chain = AuditChain(FieldCipher("k", {"k": bytes(32)}, bytes(32)), CHAIN_KEY)
     assert filled.faults() == {"PAYLOAD": COUNT}
 
 
-def test_an_event_twice(filled: Trail) -> None:
+def test_an_event_twice(filled: AuditTrail) -> None:
     """With the keys, and without the unique index."""
     unique = "DROP INDEX event_id ON audit_entries"
     if filled.engine.dialect.name == "sqlite":
@@ -348,7 +350,7 @@ def test_an_event_twice(filled: Trail) -> None:
     assert report.first.position == 10
 
 
-def test_a_position_twice(filled: Trail) -> None:
+def test_a_position_twice(filled: AuditTrail) -> None:
     """Without the primary key."""
     filled.sql("CREATE TABLE copied AS SELECT * FROM audit_entries")
     filled.sql("INSERT INTO copied SELECT * FROM audit_entries WHERE position = 4")
@@ -358,7 +360,7 @@ def test_a_position_twice(filled: Trail) -> None:
     assert (faults["POSITION"], faults["DOUBLE"]) == (1, 1)
 
 
-def test_what_is_not_shown_is_counted(trail: Trail) -> None:
+def test_what_is_not_shown_is_counted(trail: AuditTrail) -> None:
     trail.fill(SHOWN + 5)
     trail.sql("UPDATE audit_entries SET act = 2")
     report = trail.verify()
@@ -366,7 +368,7 @@ def test_what_is_not_shown_is_counted(trail: Trail) -> None:
     assert plain(report.counts) == {"COLUMN": SHOWN + 5}
 
 
-def test_verification_changes_nothing(filled: Trail) -> None:
+def test_verification_changes_nothing(filled: AuditTrail) -> None:
     tables = ("audit_entries", "audit_persons", "audit_head")
     before = [filled.sql(f"SELECT * FROM {table}") for table in tables]
     filled.sql("UPDATE audit_head SET position = position")
@@ -375,7 +377,7 @@ def test_verification_changes_nothing(filled: Trail) -> None:
 
 
 def test_appends_and_anchors_during_a_verification(
-    filled: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: AuditTrail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sees one state; what comes later is neither read nor missed."""
     file = tmp_path / "host.jsonl"
@@ -395,13 +397,13 @@ def test_appends_and_anchors_during_a_verification(
     assert filled.faults(tmp_path) == {}
 
 
-def test_a_path_without_anchors(filled: Trail, tmp_path: Path) -> None:
+def test_a_path_without_anchors(filled: AuditTrail, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         filled.verify(tmp_path / "nothing")
     assert filled.verify(tmp_path).anchors == 0
 
 
-def test_a_damaged_file_of_anchors(filled: Trail, tmp_path: Path) -> None:
+def test_a_damaged_file_of_anchors(filled: AuditTrail, tmp_path: Path) -> None:
     file = tmp_path / "host.jsonl"
     for _ in range(3):
         append_anchor(file, filled.head(), utc_now())
@@ -418,7 +420,7 @@ def test_a_damaged_file_of_anchors(filled: Trail, tmp_path: Path) -> None:
     assert (report.whole, report.anchors, len(report.warnings)) == (True, 1, 1)
 
 
-def test_the_first_finding_is_that_of_the_lowest_position(filled: Trail) -> None:
+def test_the_first_finding_is_that_of_the_lowest_position(filled: AuditTrail) -> None:
     filled.sql("UPDATE audit_entries SET act = 2 WHERE position = 7")
     report = filled.verify(heads=[replace(filled.head(), position=4)])
     assert report.first is not None
@@ -426,7 +428,7 @@ def test_the_first_finding_is_that_of_the_lowest_position(filled: Trail) -> None
     assert [finding.position for finding in report.shown] == [7, 4]
 
 
-def test_times_are_compared_to_the_microsecond(trail: Trail) -> None:
+def test_times_are_compared_to_the_microsecond(trail: AuditTrail) -> None:
     moment = datetime.datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=datetime.UTC)
     trail.append(event(when=moment, persons=ids(1)), now=moment)
     assert trail.faults() == {}

@@ -27,7 +27,7 @@ from user_svc.domain.login_throttle import FREE_TRIES
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository
 from user_svc.persistence.audit_models import AUDIT_OUTBOX
-from user_svc.persistence.crowd_batcher import CrowdBatcher
+from user_svc.persistence.burst_batcher import BurstBatcher
 from user_svc.persistence.models import IDEMPOTENCY, UserRow
 from user_svc.persistence.profile_loader import ProfileLoader
 from user_svc.settings import UserSettings
@@ -120,7 +120,7 @@ class TestLogins:
         assert found == [one.id for one in patients]
         assert await clinic.failures() == {}
 
-    async def test_a_crowd_is_few_transactions(self, clinic: Clinic) -> None:
+    async def test_a_burst_is_few_transactions(self, clinic: Clinic) -> None:
         patients = await clinic.patients(50)
         begun: list[object] = []
         event.listen(clinic.database.engine, "begin", begun.append)
@@ -259,14 +259,14 @@ class TestProfiles:
 
 class TestWaiting:
     @staticmethod
-    def batcher(batches: list[list[str]], linger_seconds: float) -> CrowdBatcher[str, str]:
+    def batcher(batches: list[list[str]], linger_seconds: float) -> BurstBatcher[str, str]:
         async def run(items: Sequence[str]) -> Sequence[str | Exception]:
             batches.append(list(items))
             return list(items)
 
-        return CrowdBatcher(run, 64, linger_seconds)
+        return BurstBatcher(run, 64, linger_seconds)
 
-    async def test_after_several_the_next_batch_waits_for_a_crowd(self) -> None:
+    async def test_after_several_the_next_batch_waits_for_the_burst(self) -> None:
         batches: list[list[str]] = []
         batcher = self.batcher(batches, 0.5)
         await asyncio.gather(*(batcher.submit("key", one) for one in "ab"))

@@ -130,7 +130,7 @@ class TestFields:
         assert await problem(call) == ("INVALID_ARGUMENT", "NO_SUCH_DATE")
         await counter.correct(patient.id, tanggal_lahir=f"{today:%d-%m-%Y}")
 
-    async def test_every_field_is_sealed_for_its_row(self, counter: Counter) -> None:
+    async def test_every_field_is_encrypted_for_its_row(self, counter: Counter) -> None:
         first, second = await counter.patient(), await counter.patient(nama="BUDI SANTOSO")
         await counter.correct(first.id, alamat="JL. KENANGA 1")
         ((encrypted,),) = counter.world.sql("SELECT alamat FROM users WHERE id = :id", id=first.id)

@@ -134,7 +134,7 @@ class TestErased:
         )
         assert again == other
 
-    async def test_the_same_person_comes_anew(self, counter: Counter) -> None:
+    async def test_the_same_person_comes_again(self, counter: Counter) -> None:
         nik, key = new_nik(), str(uuid4())
         first = await counter.world.ensure(nik, request_id=key)
         await counter.erase(first.user.id)

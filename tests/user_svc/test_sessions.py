@@ -135,7 +135,7 @@ async def test_impossible_refresh_tokens(world: World, token: str) -> None:
     ("scope", "seconds"),
     [(Scope.SCOPE_REGISTRATION, 35 * 60), (Scope.SCOPE_TICKETS, 12 * 3600)],
 )
-async def test_narrow_sessions(world: World, scope: Scope.ValueType, seconds: int) -> None:
+async def test_scoped_sessions(world: World, scope: Scope.ValueType, seconds: int) -> None:
     patient = (await world.ensure(new_nik())).user
     issued = await world.ocr_auth.IssueNarrowSession(
         logins.IssueNarrowSessionRequest(scope=scope, subject_id=patient.id)

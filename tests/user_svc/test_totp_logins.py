@@ -133,7 +133,7 @@ async def test_recovery_codes_open_once(staff: Staff) -> None:
     assert sum(isinstance(one, logins.TokenPair) for one in found) == 1
 
 
-async def test_a_protected_login_enrols_anew_only_with_a_code(staff: Staff) -> None:
+async def test_a_protected_login_enrols_again_only_with_a_code(staff: Staff) -> None:
     codes = await staff.enrol()
     await staff.login(recovery_code=codes[9])
     old = staff.secret

@@ -21,14 +21,14 @@ class Vocabulary:
         anywhere: A word or phrase in small letters, as it stands in names, comments and documents,
             and what is written instead.
         names: The same for whole names of functions and classes.
-        wire: Names of the contracts, which keep their words.
+        kept: Patterns of names of contracts and tables, which keep their words.
         skipped: Patterns of files that no rule is for.
         exceptions: Patterns of files, and the words that they may say.
     """
 
     anywhere: dict[str, str]
     names: dict[str, str]
-    wire: tuple[str, ...]
+    kept: tuple[str, ...]
     skipped: tuple[str, ...]
     exceptions: dict[str, tuple[str, ...]]
 
@@ -49,7 +49,7 @@ class Vocabulary:
         return cls(
             said["anywhere"],
             said["names"],
-            tuple(said["wire"]),
+            tuple(said["kept"]),
             tuple(said["skipped"]),
             exceptions,
         )
@@ -95,7 +95,7 @@ def check(root: Path, files: Iterable[str], vocabulary: Vocabulary | None = None
         if not file.endswith(SUFFIXES) or any(fnmatch(file, one) for one in vocabulary.skipped):
             continue
         text = (root / file).read_text()
-        prose = re.sub("|".join(vocabulary.wire) or "(?!)", "", text)
+        prose = re.sub("|".join(vocabulary.kept) or "(?!)", "", text)
         found = [
             (line, word, vocabulary.anywhere[word])
             for line, word in said(prose, vocabulary.anywhere)

@@ -15,7 +15,7 @@ from user_svc.domain import accounts
 from user_svc.domain.identity import fold_name
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.attempt_counters import AttemptCounters
-from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
+from user_svc.persistence.burst_batcher import LINGER_SECONDS, BurstBatcher
 from user_svc.persistence.patient_repository import EncryptedName
 
 BATCH = 64
@@ -64,7 +64,7 @@ class PatientLogins:
         self._units = units
         self._cipher = cipher
         self._recorder = recorder
-        self._tries = CrowdBatcher(self._judge_batch, BATCH, LINGER_SECONDS)
+        self._tries = BurstBatcher(self._judge_batch, BATCH, LINGER_SECONDS)
 
     async def sign_in(self, nik: str, name: str) -> Entered:
         """Returns the account of the patient with this NIK and name, in a session of its own.

@@ -26,7 +26,7 @@ DEFAULT_NAME = "Administrator"
 
 @app.callback()
 def admin() -> None:
-    """Administrators of facilities and of the network."""
+    """Manage administrators of facilities and of the network."""
 
 
 def _ready() -> UserSettings:

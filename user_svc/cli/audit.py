@@ -70,7 +70,7 @@ app.command("recipients")(audit_recipients.recipients)
 
 @app.callback()
 def audit() -> None:
-    """The audit trail: who did what to whose data."""
+    """Read the audit trail: who did what to whose data."""
     # Standard output is for what was asked; what the kit would warn of is said by the error.
     logs.configure("mediq", "ERROR")
 
@@ -218,7 +218,7 @@ def _show(report: Report) -> None:
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if not report.anchors:
-        text = "without anchors a cut end, or a trail that was written anew, is not found"
+        text = "without anchors a cut end, or a trail that was written again, is not found"
         typer.echo(f"warning: {text}", err=True)
     if report.first is None:
         return

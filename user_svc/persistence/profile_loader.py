@@ -9,7 +9,7 @@ from mesh.errors import not_found
 from mesh.persistence.database import Database
 from user_svc.domain.accounts import Account, Role
 from user_svc.persistence.account_cipher import AccountCipher
-from user_svc.persistence.crowd_batcher import LINGER_SECONDS, CrowdBatcher
+from user_svc.persistence.burst_batcher import LINGER_SECONDS, BurstBatcher
 from user_svc.persistence.models import Base, UserRow
 
 BATCH = 64
@@ -31,7 +31,7 @@ class ProfileLoader:
         """Reads from `database`; `cipher` decrypts."""
         self._database = database
         self._cipher = cipher
-        self._reads = CrowdBatcher(self._read_all, BATCH, LINGER_SECONDS)
+        self._reads = BurstBatcher(self._read_all, BATCH, LINGER_SECONDS)
 
     async def get(self, account_id: str) -> Account:
         """Returns an open account, without birth and address.

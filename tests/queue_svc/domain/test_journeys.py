@@ -65,7 +65,7 @@ def a_visit(*kinds: ServiceKind, end: tuple[Status, ...] = (*SERVE, S.DONE)) -> 
     return visit
 
 
-def told(visit: Visit) -> list[tuple[int, float]]:
+def minutes_of_tasks(visit: Visit) -> list[tuple[int, float]]:
     """Task ids with their minutes."""
     return [(one.task_id, (one.time - NOW).total_seconds() / 60) for one in bpjs_tasks(visit)]
 
@@ -140,7 +140,7 @@ def states(visit: Visit) -> list[tuple[str, float, float | None]]:
     ],
 )
 def test_tasks(visit: Visit, tasks: list[tuple[int, float]]) -> None:
-    assert told(visit) == tasks
+    assert minutes_of_tasks(visit) == tasks
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_history(visit: Visit, history: list[tuple[str, float, float | None]]) -
 
 def test_a_start_that_was_taken_back_is_not_told() -> None:
     visit = a_visit(CLINIC, end=(*SERVE, S.WAITING))
-    assert told(visit) == [(3, 0)]
+    assert minutes_of_tasks(visit) == [(3, 0)]
     assert states(visit) == [("arrived", 0, None)]
 
 

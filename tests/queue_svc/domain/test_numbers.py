@@ -139,7 +139,7 @@ class TestEffects:
         called = change(ticket, 30, S.CALLED)
         assert [one.part.hour for one in effects(ticket, called)] == [hour + 1]
 
-    def test_after_midnight_the_hour_begins_anew(self) -> None:
+    def test_after_midnight_the_hour_begins_again(self) -> None:
         late = datetime.datetime(2026, 3, 2, 16, 50, tzinfo=datetime.UTC)
         ticket = new_ticket(created=late)
         called = change(ticket, 10, S.CALLED)

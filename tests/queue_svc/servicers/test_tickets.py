@@ -88,7 +88,7 @@ async def test_numbers_follow_each_other_in_each_place(world: World) -> None:
 @pytest.mark.parametrize(
     ("zone", "hour"), [("Asia/Jakarta", 17), ("Asia/Makassar", 16), ("Asia/Jayapura", 15)]
 )
-async def test_numbers_start_anew_at_the_facilitys_midnight(
+async def test_numbers_start_again_at_the_facilitys_midnight(
     world: World, zone: str, hour: int
 ) -> None:
     place = world.facilities.open(zone)

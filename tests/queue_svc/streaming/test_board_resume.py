@@ -77,7 +77,7 @@ class TestResume:
             events += (await until(stream, 1))[0]
         assert [one.revision for one in events] == list(range(3, 10))
 
-    async def test_who_missed_too_much_gets_the_whole_anew(
+    async def test_who_missed_too_much_gets_the_whole_again(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("queue_svc.streaming.stream_queries.MISSED", 5)

@@ -12,7 +12,7 @@ LINGER_SECONDS = 0.006
 little it does: at 32 connections waiting made batches of 8 on average where there were 3."""
 
 
-class CrowdBatcher(KeyedBatcher[Item, Answer]):
+class BurstBatcher(KeyedBatcher[Item, Answer]):
     """Batches items by key, waiting for many once several have come at one moment.
 
     A plain batcher waits for as many as came before, so small batches stay small: each ends before

@@ -56,7 +56,7 @@ def event(
 
 
 @dataclass
-class Trail:
+class AuditTrail:
     """The trail of one database."""
 
     url: str
