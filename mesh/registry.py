@@ -4,12 +4,14 @@ A service registers by an entry point of the group mediq.services, so that neith
 command line names one: what is not installed does not exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from mesh.contract.methods import SERVERS
 from mesh.encryption.encrypted_columns import EncryptedColumn
+from mesh.settings import settings_of
 
 __all__ = [
     "ServiceDefinition",
@@ -23,6 +25,20 @@ GROUP = "mediq.services"
 
 
 @dataclass(frozen=True)
+class ServiceDatabase:
+    """Names a database of a service. Each has all tables, by the same migrations."""
+
+    url: str
+    """SQLAlchemy URL."""
+    encrypted_columns: Sequence[EncryptedColumn]
+    """The columns that hold ciphertexts in it."""
+
+
+def _no_databases(_: Path) -> Sequence[ServiceDatabase]:
+    return ()
+
+
+@dataclass(frozen=True)
 class ServiceDefinition:
     """Describes a service to the commands that look after it."""
 
@@ -32,6 +48,8 @@ class ServiceDefinition:
     """Whether its package has a folder migrations."""
     encrypted_columns: Sequence[EncryptedColumn] = ()
     """The columns that hold ciphertexts of its data keys."""
+    further_databases: Callable[[Path], Sequence[ServiceDatabase]] = _no_databases
+    """Gives the databases beside its own one, for a data folder."""
 
 
 def installed_services() -> Sequence[str]:
@@ -54,6 +72,21 @@ def service_definition(name: str) -> ServiceDefinition:
         assert isinstance(definition, ServiceDefinition)
         return definition
     raise LookupError(f"no service {name} is installed")
+
+
+def databases_of(name: str, home: Path | None = None) -> Sequence[ServiceDatabase]:
+    """Returns the databases of an installed service, its own one first.
+
+    Args:
+        name: One of `services_with_database`.
+        home: Data folder; None takes the environment's.
+
+    Raises:
+        LookupError: No service of this name is installed.
+    """
+    definition, settings = service_definition(name), settings_of(name, home)
+    own = ServiceDatabase(settings.database, definition.encrypted_columns)
+    return [own, *definition.further_databases(settings.home)]
 
 
 def services_with_database() -> Sequence[str]:

@@ -19,8 +19,7 @@ from mesh import data_dir
 from mesh.contract.methods import DESCRIPTOR_SET, SERVERS, methods_of, peer_name
 from mesh.identity.tls import channel_credentials
 from mesh.persistence.migrations import upgrade
-from mesh.registry import services_with_database
-from mesh.settings import settings_of
+from mesh.registry import databases_of, services_with_database
 from ops.layout import MeshLayout, StartError
 from ops.process import ManagedProcess
 
@@ -99,7 +98,8 @@ class Supervisor:
     def _migrate(self) -> None:
         try:
             for name in services_with_database():
-                upgrade(name, settings_of(name, self.layout.data_dir).database)
+                for database in databases_of(name, self.layout.data_dir):
+                    upgrade(name, database.url)
         except SQLAlchemyError as error:
             raise StartError(
                 f"a database cannot be brought up to date ({error}): check MEDIQ_*_DATABASE_URL "

@@ -33,7 +33,7 @@ from user_svc.audit.anchors import Anchors
 from user_svc.audit.chain import AuditChain
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.audit_models import AUDIT_OUTBOX
-from user_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
+from user_svc.persistence.encrypted_columns import AUDIT_DATABASE_COLUMNS, ENCRYPTED_COLUMNS
 from user_svc.persistence.models import IDEMPOTENCY
 from user_svc.persistence.profile_loader import ProfileLoader
 from user_svc.servicers.audit import AuditServicer
@@ -63,7 +63,11 @@ def wire(server: Server, clock: Clock) -> None:
     cipher = FieldCipher.load(settings.keys, settings.service)
     account_cipher = AccountCipher(cipher)
     chain = AuditChain(cipher, load_audit_key(settings.keys))
-    audit_trail = AuditTrail(database, chain, clock)
+    audit_database = database
+    if settings.audit_database_url:
+        audit_database = open_database(server, settings.audit_database_url, "audit_database")
+        server.add_background_task(Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, audit_database).run)
+    audit_trail = AuditTrail(audit_database, chain, clock)
     recorder = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, audit_trail.append)
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
     units = UnitsOfWork(database, cipher, settings.session_rules, idempotency, clock)
@@ -93,7 +97,7 @@ def wire(server: Server, clock: Clock) -> None:
     server.add(add_AuthServiceServicer_to_server, AuthServicer(dependencies))
     server.add(add_UserServiceServicer_to_server, UserServicer(dependencies))
     server.add(add_AuditServiceServicer_to_server, AuditServicer(dependencies))
-    anchors = Anchors(database, settings.anchors, clock)
+    anchors = Anchors(audit_database, settings.anchors, clock)
     server.add_background_task(
         partial(run_periodically, partial(units.write, delete_expired, None), PURGE_SECONDS)
     )

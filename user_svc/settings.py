@@ -29,6 +29,9 @@ class UserSettings(ServiceSettings):
     """How long after its use a refresh token still repeats its answer."""
     require_admin_totp: bool = False
     """Whether administrators need one-time codes to sign in. Production turns it on."""
+    audit_database_url: str = Field(default="", repr=False)
+    """SQLAlchemy URL of a database of its own for the audit trail. Empty: the trail is in the
+    service's database."""
     audit_anchors: Path | None = None
     """Folder of the audit trail's anchors, in production one that cannot be changed. None: anchors
     in the data folder."""
@@ -42,6 +45,11 @@ class UserSettings(ServiceSettings):
             life=datetime.timedelta(seconds=self.session_seconds),
             grace=datetime.timedelta(seconds=self.refresh_grace_seconds),
         )
+
+    @property
+    def audit_database(self) -> str:
+        """Returns the SQLAlchemy URL of the database that holds the audit trail."""
+        return self.audit_database_url or self.database
 
     @property
     def anchors(self) -> Path:

@@ -10,8 +10,13 @@ __all__ = [
 ]
 
 
-def open_database(server: Server) -> Database:
-    """Opens the service's database: brought up to date, watched by readiness, closed at the end.
+def open_database(server: Server, url: str = "", check: str = "database") -> Database:
+    """Opens a database: brought up to date, watched by readiness, closed at the end.
+
+    Args:
+        server: The server.
+        url: SQLAlchemy URL. Empty: the service's own database.
+        check: Name of the readiness check.
 
     Raises:
         RuntimeError: The database cannot be migrated.
@@ -22,13 +27,13 @@ def open_database(server: Server) -> Database:
         from mesh.persistence.migrations import upgrade
 
         try:
-            upgrade(settings.service, settings.database)
+            upgrade(settings.service, url or settings.database)
         except SQLAlchemyError as error:
             raise RuntimeError(
                 f"the database cannot be brought up to date ({error}): check "
-                f"MEDIQ_{settings.service.upper()}_DATABASE_URL and the space on its disk"
+                f"MEDIQ_{settings.service.upper()}_{check.upper()}_URL and the space on its disk"
             ) from error
-    database = Database(settings.database, settings.database_threads)
-    server.add_readiness_check("database", database.ping)
+    database = Database(url or settings.database, settings.database_threads)
+    server.add_readiness_check(check, database.ping)
     server.on_close(database.close)
     return database

@@ -22,7 +22,7 @@ from mesh.errors import MeshError, failed_precondition
 from mesh.identity.signing_keys import ANNOUNCE_SECONDS
 from mesh.observability import logs
 from mesh.persistence.database import Database
-from mesh.registry import service_definition, services_with_encrypted_columns
+from mesh.registry import ServiceDatabase, databases_of, services_with_encrypted_columns
 from mesh.settings import settings_of
 from ops.cli.audit_trail import record_command
 from ops.cli.keys import explain_key_errors, utc_text
@@ -68,8 +68,10 @@ def list_keys(service: Service = "") -> None:
     for name in _chosen_services(service):
         keys = _read_keys(name)
         used = _count_usage(name, [key.key_id for key in keys.keys])
-        place = make_url(settings_of(name).database).render_as_string(hide_password=True)
-        typer.echo(f"{name}  {place}")
+        urls = [
+            make_url(one.url).render_as_string(hide_password=True) for one in databases_of(name)
+        ]
+        typer.echo(f"{name}  {', '.join(urls)}")
         for one in keys.listed(time.time()):
             begins = one.key.encrypts_from
             since = utc_text(begins) if begins else "the start"
@@ -128,16 +130,24 @@ def _require_tables(session: Session, columns: Columns) -> None:
             )
 
 
-def _on_database(service: str, work: Callable[[Database, Columns], Awaitable[Result]]) -> Result:
-    columns = service_definition(service).encrypted_columns
+async def _on_database(
+    found: ServiceDatabase, work: Callable[[Database, Columns], Awaitable[Result]]
+) -> Result:
+    columns, database = found.encrypted_columns, Database(found.url, 1)
+    try:
+        await database.read(lambda session: _require_tables(session, columns))
+        return await work(database, columns)
+    finally:
+        await database.close()
 
-    async def run() -> Result:
-        database = Database(settings_of(service).database, 1)
-        try:
-            await database.read(lambda session: _require_tables(session, columns))
-            return await work(database, columns)
-        finally:
-            await database.close()
+
+def _on_databases(
+    service: str, work: Callable[[Database, Columns], Awaitable[Result]]
+) -> Sequence[Result]:
+    """Runs work on each database of a service in turn."""
+
+    async def run() -> Sequence[Result]:
+        return [await _on_database(found, work) for found in databases_of(service)]
 
     try:
         return asyncio.run(run())
@@ -153,7 +163,9 @@ def _count_usage(service: str, key_ids: Sequence[str]) -> Usage:
     async def count(database: Database, columns: Columns) -> Usage:
         return await database.read(lambda session: usage(session, columns, key_ids))
 
-    return _on_database(service, count)
+    found = _on_databases(service, count)
+    by_key = {key_id: sum(one.by_key[key_id] for one in found) for key_id in key_ids}
+    return Usage(by_key, sum(one.unknown for one in found))
 
 
 def _reencrypt(service: str) -> bool:
@@ -176,7 +188,12 @@ def _reencrypt(service: str) -> bool:
             reencrypted += found.reencrypted
         return Tally(reencrypted, found.busy, found.damaged)
 
-    tally = _on_database(service, walk)
+    walked = _on_databases(service, walk)
+    tally = Tally(
+        sum(one.reencrypted for one in walked),
+        sum(one.busy for one in walked),
+        sum(one.damaged for one in walked),
+    )
     now = time.time()
     keys = cipher.keys()
     typer.echo(f"{service}: {tally.reencrypted} re-encrypted with {keys.encrypting(now).key_id}")

@@ -9,8 +9,8 @@ from alembic import command
 from mesh import data_dir
 from mesh.persistence.migrations import config_for
 from mesh.persistence.migrations import upgrade as upgrade_database
-from mesh.registry import services_with_database
-from mesh.settings import home_folder, settings_of
+from mesh.registry import databases_of, services_with_database
+from mesh.settings import home_folder
 from ops.cli.audit_trail import record_command
 
 app = typer.Typer(no_args_is_help=True)
@@ -30,7 +30,8 @@ def upgrade(service: Service = "") -> None:
     data_dir.prepare(home_folder())
     recorded = []
     for name in _chosen_services(service):
-        upgrade_database(name, settings_of(name).database)
+        for database in databases_of(name):
+            upgrade_database(name, database.url)
         typer.echo(f"{name}: up to date")
         recorded.append(record_command(name, "db upgrade"))
     if not all(recorded):
@@ -42,4 +43,5 @@ def current(service: Service = "") -> None:
     """Show the revision of databases."""
     for name in _chosen_services(service):
         typer.echo(f"{name}:")
-        command.current(config_for(name, settings_of(name).database))
+        for database in databases_of(name):
+            command.current(config_for(name, database.url))

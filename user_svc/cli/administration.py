@@ -1,13 +1,14 @@
 """What the commands of `mediq admin` do, each in one transaction with its audit event."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.user.v1.user_service_pb2 import CreateUserRequest
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import command_event
+from mesh.audit_trail.recorder import AuditRecorder, command_event, relayed_by_the_service
 from mesh.clock import utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate
@@ -24,10 +25,12 @@ from user_svc.domain.sessions import End
 from user_svc.messages.accounts import role_message
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.audit_models import AUDIT_OUTBOX
 from user_svc.persistence.second_factor_repository import SecondFactorRepository
 from user_svc.persistence.session_repository import SessionRepository
 from user_svc.settings import UserSettings
 
+Result = TypeVar("Result")
 END_SESSIONS = "admin end-sessions"
 """Words of the command, for the audit trail."""
 
@@ -52,11 +55,8 @@ async def create_administrator(
         Role.ADMIN_FASKES, nama, email, password, "", institution_id.lower()
     )
     hashed = await _hash(settings, password)
-    database = Database(settings.database, 1)
-    try:
-        return await write_with_retry(database, partial(_create, settings, person, hashed))
-    finally:
-        await database.close()
+    administration = Administration(settings)
+    return await administration.run(partial(administration.create, person, hashed))
 
 
 async def reset_second_factor(settings: UserSettings, email: str) -> None:
@@ -65,7 +65,10 @@ async def reset_second_factor(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    await _change_staff(settings, "admin reset-totp", email, End.TOTP_RESET)
+    administration = Administration(settings)
+    await administration.run(
+        partial(administration.change, "admin reset-totp", email, End.TOTP_RESET)
+    )
 
 
 async def reset_password(settings: UserSettings, email: str, password: str) -> None:
@@ -77,7 +80,16 @@ async def reset_password(settings: UserSettings, email: str, password: str) -> N
     """
     check_password(password, fold_email(email))
     hashed = await _hash(settings, password)
-    await _change_staff(settings, "admin reset-password", email, End.PASSWORD_RESET, hashed)
+    administration = Administration(settings)
+    await administration.run(
+        partial(
+            administration.change,
+            "admin reset-password",
+            email,
+            End.PASSWORD_RESET,
+            password_hash=hashed,
+        )
+    )
 
 
 async def end_sessions(settings: UserSettings, email: str) -> None:
@@ -86,7 +98,8 @@ async def end_sessions(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    await _change_staff(settings, END_SESSIONS, email, End.END_SESSION)
+    administration = Administration(settings)
+    await administration.run(partial(administration.change, END_SESSIONS, email, End.END_SESSION))
 
 
 async def end_all_sessions(settings: UserSettings) -> int:
@@ -95,11 +108,8 @@ async def end_all_sessions(settings: UserSettings) -> int:
     Raises:
         MeshError: The database does not answer.
     """
-    database = Database(settings.database, 1)
-    try:
-        return await database.write(partial(_end_all_sessions, settings))
-    finally:
-        await database.close()
+    administration = Administration(settings)
+    return await administration.run(administration.end_all_sessions)
 
 
 async def _hash(settings: UserSettings, password: str) -> str:
@@ -111,83 +121,95 @@ async def _hash(settings: UserSettings, password: str) -> str:
         await hasher.close()
 
 
-async def _change_staff(
-    settings: UserSettings, command: str, email: str, why: End, password_hash: str = ""
-) -> None:
-    """Changes what a staff account signs in with, ends its sessions and records that.
+class Administration:
+    """Changes accounts of staff beside the service, and records that with the change."""
 
-    Args:
-        settings: The service's settings.
-        command: Its words, for the audit trail.
-        email: Login of the account, which is locked.
-        why: Why the sessions end. With TOTP_RESET the second factor is taken away.
-        password_hash: Replaces that of the password. Empty: it stays.
-
-    Raises:
-        MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
-    """
-    database = Database(settings.database, 1)
-    try:
-        await database.write(partial(_change_in, settings, command, email, why, password_hash))
-    finally:
-        await database.close()
-
-
-def _create(settings: UserSettings, person: Person, hashed: str, session: Session) -> Account:
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    account = AccountRepository(session, AccountCipher(cipher)).create(person, hashed, utc_now())
-    _record(session, settings, "admin create", [account.id], account.institution_id)
-    return account
-
-
-def _change_in(
-    settings: UserSettings,
-    command: str,
-    email: str,
-    why: End,
-    password_hash: str,
-    session: Session,
-) -> None:
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    repository = AccountRepository(session, AccountCipher(cipher))
-    known = repository.find_credentials(email)
-    if known is None:
-        raise not_found("user", "")
-    account = known[0]
-    if why is End.TOTP_RESET:
-        SecondFactorRepository(session, cipher).remove(account.id)
-    if password_hash:
-        repository.set_password(account.id, password_hash)
-    sessions = SessionRepository(session, cipher, settings.session_rules)
-    sessions.end_all_of(account.id, why, utc_now())
-    _record(session, settings, command, [account.id], account.institution_id)
-
-
-def _end_all_sessions(settings: UserSettings, session: Session) -> int:
-    cipher = FieldCipher.load(settings.keys, settings.service)
-    sessions = SessionRepository(session, cipher, settings.session_rules)
-    ended = sessions.end_all(End.END_SESSION, utc_now())
-    _record(session, settings, END_SESSIONS, ended)
-    return len(ended)
-
-
-def _record(
-    session: Session,
-    settings: UserSettings,
-    command: str,
-    persons: Sequence[str],
-    institution_id: str = "",
-) -> None:
-    """Records in the audit trail, with its effect, what a command did to these accounts."""
-    pieces = range(0, max(1, len(persons)), MAX_IDENTIFIERS)
-    events = [
-        command_event(
-            settings.service,
-            command,
-            AuditAct.AUDIT_ACT_CHANGE,
-            persons=persons[start : start + MAX_IDENTIFIERS],
-            institution_id=institution_id,
+    def __init__(self, settings: UserSettings) -> None:
+        """Works on the service's database, for one unit of work."""
+        self._settings = settings
+        self._cipher = FieldCipher.load(settings.keys, settings.service)
+        self._database = Database(settings.database, 1)
+        self._recorder = AuditRecorder(
+            AUDIT_OUTBOX, self._database, self._cipher, relayed_by_the_service
         )
-        for start in pieces
-    ]
-    AuditChain.load(settings.keys, settings.service).append(session, events, utc_now())
+
+    async def run(self, work: Callable[[Session], Result]) -> Result:
+        """Runs a unit of work, and closes the database.
+
+        Raises:
+            MeshError: The work refuses, or the database does not answer.
+        """
+        try:
+            return await write_with_retry(self._database, work)
+        finally:
+            await self._database.close()
+
+    def create(self, person: Person, password_hash: str, session: Session) -> Account:
+        """Adds an account.
+
+        Raises:
+            MeshError: EMAIL_TAKEN.
+        """
+        account = self._accounts(session).create(person, password_hash, utc_now())
+        self._record(session, "admin create", [account.id], account.institution_id)
+        return account
+
+    def change(
+        self, command: str, email: str, why: End, session: Session, *, password_hash: str = ""
+    ) -> None:
+        """Changes what a staff account signs in with, and ends its sessions.
+
+        Args:
+            command: Words of the command, for the audit trail.
+            email: Login of the account, which is locked.
+            why: Why the sessions end. With TOTP_RESET the second factor is taken away.
+            session: The unit of work.
+            password_hash: Replaces that of the password. Empty: it stays.
+
+        Raises:
+            MeshError: USER_NOT_FOUND.
+        """
+        known = self._accounts(session).find_credentials(email)
+        if known is None:
+            raise not_found("user", "")
+        account = known[0]
+        if why is End.TOTP_RESET:
+            SecondFactorRepository(session, self._cipher).remove(account.id)
+        if password_hash:
+            self._accounts(session).set_password(account.id, password_hash)
+        self._sessions(session).end_all_of(account.id, why, utc_now())
+        self._record(session, command, [account.id], account.institution_id)
+
+    def end_all_sessions(self, session: Session) -> int:
+        """Ends every open session; returns the number of accounts that had one."""
+        ended = self._sessions(session).end_all(End.END_SESSION, utc_now())
+        self._record(session, END_SESSIONS, ended)
+        return len(ended)
+
+    def _accounts(self, session: Session) -> AccountRepository:
+        return AccountRepository(session, AccountCipher(self._cipher))
+
+    def _sessions(self, session: Session) -> SessionRepository:
+        return SessionRepository(session, self._cipher, self._settings.session_rules)
+
+    def _record(
+        self, session: Session, command: str, persons: Sequence[str], institution_id: str = ""
+    ) -> None:
+        """Records, with its effect, what a command did to these accounts."""
+        pieces = range(0, max(1, len(persons)), MAX_IDENTIFIERS)
+        events = [
+            command_event(
+                self._settings.service,
+                command,
+                AuditAct.AUDIT_ACT_CHANGE,
+                persons=persons[start : start + MAX_IDENTIFIERS],
+                institution_id=institution_id,
+            )
+            for start in pieces
+        ]
+        if self._settings.audit_database_url:
+            # The trail is in another database: the service takes them there when it runs.
+            self._recorder.record_in(session, events)
+            return
+        chain = AuditChain.load(self._settings.keys, self._settings.service)
+        chain.append(session, events, utc_now())

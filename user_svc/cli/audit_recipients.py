@@ -84,17 +84,27 @@ def recipients(
         require_order(start, end)
         settings = UserSettings()
         cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
-        with _new_file(output) as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            async for page in touched_pages(database, wanted):
-                persons = [one.person_id for one in page]
-                # What cannot be recorded is not shown.
-                await put_on_record(
-                    *(database, chain, "audit recipients", persons, wanted.institution_id, reason)
-                )
-                known = await database.read(partial(_known, cipher=cipher, persons=persons))
-                table.writerows(_rows(persons, known, counts))
+        # Not the trail's, which may be a database of its own.
+        accounts = Database(settings.database, 1)
+        try:
+            with _new_file(output) as file:
+                table = csv.writer(file)
+                table.writerow(COLUMNS)
+                async for page in touched_pages(database, wanted):
+                    persons = [one.person_id for one in page]
+                    # What cannot be recorded is not shown.
+                    await put_on_record(
+                        database,
+                        chain,
+                        "audit recipients",
+                        persons,
+                        wanted.institution_id,
+                        reason,
+                    )
+                    known = await accounts.read(partial(_known, cipher=cipher, persons=persons))
+                    table.writerows(_rows(persons, known, counts))
+        finally:
+            await accounts.close()
 
     on_trail(work)
     typer.echo(f"written: {counts.written}, of these without an address: {counts.no_address}")

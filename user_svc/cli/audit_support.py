@@ -43,7 +43,7 @@ Reason = Annotated[str, typer.Option(help="Why you look; it is kept in the trail
 
 
 def on_trail(work: Work) -> None:
-    """Runs work on the service's database.
+    """Runs work on the database of the trail.
 
     Raises:
         typer.Exit: FAILED, when it cannot be done; standard error says why.
@@ -79,21 +79,22 @@ def clear_errors() -> Iterator[None]:
 
 
 def open_trail(settings: UserSettings) -> Database:
-    """Opens the service's database. Nothing is made: what reads a trail must not begin one.
+    """Opens the database of the trail. Nothing is made: what reads a trail must not begin one.
 
     Raises:
         MeshError: FAILED_PRECONDITION with reason NO_AUDIT_TRAIL.
     """
-    url = make_url(settings.database)
+    url = make_url(settings.audit_database)
     missing = MeshError(
-        f"{url.render_as_string()} has no audit trail: set MEDIQ_HOME or "
-        "MEDIQ_USER_SVC_DATABASE_URL, or bring it up to date (mediq db upgrade)",
+        f"{url.render_as_string()} has no audit trail: set MEDIQ_HOME, "
+        "MEDIQ_USER_SVC_DATABASE_URL or MEDIQ_USER_SVC_AUDIT_DATABASE_URL, or bring it up to date "
+        "(mediq db upgrade)",
         StatusCode.FAILED_PRECONDITION,
         "NO_AUDIT_TRAIL",
     )
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise missing
-    database = Database(settings.database, 1)
+    database = Database(settings.audit_database, 1)
     try:
         if inspect(database.engine).has_table(AUDIT_ENTRIES.name):
             return database

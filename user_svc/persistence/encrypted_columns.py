@@ -28,6 +28,8 @@ def _secret(name: str, row: Row[Any]) -> str:
     return secret_associated_data(row.user_id, name)
 
 
+AUDIT_DATABASE_COLUMNS = (encrypted_events(AUDIT_ENTRIES),)
+"""Those in a database of its own for the audit trail."""
 ENCRYPTED_COLUMNS = (
     *(
         EncryptedColumn(UserRow.__table__, name, partial(_personal, name))
@@ -39,5 +41,5 @@ ENCRYPTED_COLUMNS = (
     ),
     encrypted_answers(IDEMPOTENCY),
     encrypted_events(AUDIT_OUTBOX),
-    encrypted_events(AUDIT_ENTRIES),
+    *AUDIT_DATABASE_COLUMNS,
 )
