@@ -9,12 +9,12 @@ from mediq.policy.v1.policy_pb2 import Peer
 
 from gateway.adapters.api_docs import load_api_docs
 from gateway.adapters.service_health import HealthClient
-from gateway.application.mesh_health import Clock, MeshHealth, query_mesh
+from gateway.application.mesh_health import MeshHealth, query_mesh
 from gateway.servicers.gateway import GatewayServicer
 from gateway.servicers.rate_limits import RateLimitServicer
 from gateway.settings import GatewaySettings
 from mesh.backends import make_counters
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.contract.methods import SERVERS
 from mesh.rpc.server import Server, run
 from mesh.settings import address_of

@@ -4,12 +4,12 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
-from institution_svc.application.unit_of_work import Clock, UnitsOfWork
+from institution_svc.application.unit_of_work import UnitsOfWork
 from institution_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from institution_svc.persistence.models import AUDIT, IDEMPOTENCY
 from institution_svc.servicers.facilities import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency

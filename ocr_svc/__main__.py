@@ -7,7 +7,7 @@ from mediq.ocr.v1.data_rights_service_pb2_grpc import add_DataRightsServiceServi
 from mediq.ocr.v1.registration_service_pb2_grpc import add_RegistrationServiceServicer_to_server
 
 from mesh.background import run_periodically
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.persistence.database import Database
@@ -26,7 +26,7 @@ from ocr_svc.application.export_personal_data import PersonalDataExport
 from ocr_svc.application.registration_reads import RegistrationReads
 from ocr_svc.application.registration_workflow import RegistrationWorkflow
 from ocr_svc.application.request_erasure import ErasureHandler
-from ocr_svc.application.unit_of_work import Clock, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitsOfWork
 from ocr_svc.application.upload_document import UploadHandler
 from ocr_svc.domain.consent import CONSENTS, Consent
 from ocr_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS

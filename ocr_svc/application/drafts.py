@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import Message
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
+from mesh.clock import Clock
 from mesh.errors import MeshError, StatusCode
 from mesh.observability.logs import logger
 from ocr_svc.adapters.card_reader import CardReader
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.draft import (
     Content,
     Draft,
