@@ -1,6 +1,5 @@
 """Starts the gateway service."""
 
-from collections.abc import Callable
 from functools import partial
 
 from envoy.service.ratelimit.v3.rls_pb2_grpc import add_RateLimitServiceServicer_to_server
@@ -16,34 +15,30 @@ from gateway.settings import GatewaySettings
 from mesh.backends import make_counters
 from mesh.clock import Clock, utc_now
 from mesh.contract.methods import SERVERS
+from mesh.rpc.client import Channels
 from mesh.rpc.server import Server, run
-from mesh.settings import address_of
 
 
-async def build(
-    server: Server,
-    settings: GatewaySettings,
-    resolve: Callable[[str], str] = address_of,
-    clock: Clock = utc_now,
-) -> None:
-    """Wires the service.
+async def build(server: Server) -> None:
+    """Wires the service."""
+    wire(server, Channels(server.settings.tls, server.settings.service), utc_now)
+
+
+def wire(server: Server, channels: Channels, clock: Clock) -> None:
+    """Wires the service with its surroundings.
 
     Args:
-        server: What to add the servicer to.
-        settings: The service's settings.
-        resolve: Gives the address of a service.
+        server: The server to fill; its settings are GatewaySettings.
+        channels: Channels to other services.
         clock: Gives the time.
 
     Raises:
         FileNotFoundError: The OpenAPI document or a file of the page is missing.
     """
-    client = HealthClient(
-        settings.tls,
-        settings.service,
-        timeout_seconds=settings.health_timeout_seconds,
-        resolve=resolve,
-    )
-    server.on_close(client.close)
+    settings = server.settings
+    assert isinstance(settings, GatewaySettings)
+    server.on_close(channels.close)
+    client = HealthClient(channels, settings.health_timeout_seconds)
     query = partial(query_mesh, client.check, SERVERS, settings.service, clock)
     health = MeshHealth(query, settings.health_age_seconds)
     docs = load_api_docs(settings.openapi_file.read_bytes())
@@ -58,5 +53,4 @@ async def build(
 
 
 if __name__ == "__main__":
-    own = GatewaySettings()
-    run(own, partial(build, settings=own))
+    run(GatewaySettings(), build)

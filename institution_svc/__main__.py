@@ -37,7 +37,7 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
     recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     servicer = InstitutionServicer(UnitsOfWork(database, idempotency, clock))
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.add_background_task(idempotency.keep_forgetting)

@@ -65,9 +65,10 @@ def wire(server: Server, clock: Clock) -> None:
     chain = AuditChain(cipher, load_audit_key(settings.keys))
     audit_trail = AuditTrail(database, chain, clock)
     recorder = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, audit_trail.append)
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     units = UnitsOfWork(database, cipher, settings.session_rules, idempotency, clock)
     passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
+    server.on_close(passwords.close)
     signer = TokenSigner(settings.keys)
     nik_changes = NikChanges(units, recorder)
     access_life = datetime.timedelta(seconds=settings.access_seconds)
@@ -103,7 +104,6 @@ def wire(server: Server, clock: Clock) -> None:
     server.add_background_task(
         partial(run_periodically, anchors.write, settings.audit_anchor_seconds)
     )
-    server.on_close(passwords.close)
     server.on_close(anchors.write)
 
 
