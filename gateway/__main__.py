@@ -9,6 +9,7 @@ from mediq.policy.v1.policy_pb2 import Peer
 from gateway.adapters.api_docs import load_api_docs
 from gateway.adapters.service_health import HealthClient
 from gateway.application.mesh_health import MeshHealth, query_mesh
+from gateway.application.rate_limits import RateLimits
 from gateway.servicers.gateway import GatewayServicer
 from gateway.servicers.rate_limits import RateLimitServicer
 from gateway.settings import GatewaySettings
@@ -47,7 +48,7 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     server.on_close(counters.close)
     server.add_external(
         add_RateLimitServiceServicer_to_server,
-        RateLimitServicer(counters, settings.allowances),
+        RateLimitServicer(RateLimits(counters, settings.allowances)),
         callers=(Peer.PEER_EDGE,),
     )
 
