@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mediq.audit.v1.audit_pb2 import AuditAct
 
-from mesh.audit_trail.recorder import command_event
+from mesh.audit_trail.events import command_event
 from mesh.clock import Clock
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate

@@ -10,7 +10,8 @@ from mediq.queue.v1 import queue_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import AuditRecorder, call_event
+from mesh.audit_trail.events import call_event
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import Call, current_call
 from mesh.errors import MeshError, StatusCode, reused_request_id
 from mesh.idempotency import Idempotency, key_of

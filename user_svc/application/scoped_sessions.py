@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1.auth_service_pb2 import NarrowSession
 
-from mesh.audit_trail.recorder import annotate
+from mesh.audit_trail.events import annotate
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import invalid, not_found
 from mesh.identity.tokens import TokenSigner

@@ -8,7 +8,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.user.v1 import auth_service_pb2 as messages
 
-from mesh.audit_trail.recorder import AuditRecorder, annotate
+from mesh.audit_trail.events import annotate
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import timestamp
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import current_call
