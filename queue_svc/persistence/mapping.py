@@ -162,3 +162,29 @@ def entry_of(row: Any) -> ChangeLogEntry:
         time=row.time,
         counter=counter_of(row.counter_id, row.counter_name),
     )
+
+
+def change_values(entry: ChangeLogEntry, actor: str, reason: bytes | None) -> dict[str, object]:
+    """Returns all columns of a change.
+
+    Args:
+        entry: The change.
+        actor: Account or service that made it.
+        reason: Why, encrypted. None: nobody said.
+    """
+    counter = entry.counter
+    return {
+        "ticket_id": entry.ticket_id,
+        "version": entry.version,
+        "queue_id": entry.queue_id,
+        "revision": entry.revision,
+        "act": entry.act,
+        "status": entry.status,
+        "priority": entry.priority,
+        "waiting": entry.waiting,
+        "time": entry.time,
+        "actor": actor,
+        "counter_id": counter.id if counter else None,
+        "counter_name": counter.name if counter else None,
+        "reason": reason,
+    }
