@@ -112,12 +112,7 @@ class Idempotency:
         """
         scope, request_id = key_of(request, caller)
         unit = partial(
-            self._replay_or_run,
-            scope=scope,
-            request_id=request_id,
-            request=request,
-            answer=answer,
-            work=work,
+            self._replay_or_run, caller=caller, request=request, answer=answer, work=work
         )
         try:
             for _ in range(RIVALS):
@@ -141,12 +136,12 @@ class Idempotency:
     def _replay_or_run(
         self,
         session: Session,
-        scope: str,
-        request_id: str,
+        caller: str,
         request: Message,
         answer: type[Answer],
         work: Callable[[Session], Answer],
     ) -> Answer:
+        scope, request_id = key_of(request, caller)
         known = self.replay(session, scope, request_id, request, answer)
         if known is not None:
             return known
@@ -288,7 +283,9 @@ class Idempotency:
         )
         for row in session.execute(kept):
             try:
-                plain = self._cipher.decrypt(row.answer, f"{row.scope}/{row.request_id}")
+                plain = self._cipher.decrypt(
+                    row.answer, _associated_data(row.scope, row.request_id)
+                )
             except DecryptionError:
                 # It tells nobody anything, and must not keep the others from being forgotten.
                 continue

@@ -72,12 +72,12 @@ def wire(server: Server, clock: Clock) -> None:
     signer = TokenSigner(settings.keys)
     nik_changes = NikChanges(units, recorder)
     access_life = datetime.timedelta(seconds=settings.access_seconds)
-    staff_sessions = StaffSessions(units, signer, access_life, recorder)
+    staff_sessions = StaffSessions(units, signer, access_life, recorder, clock)
     dependencies = Dependencies(
         accounts=Accounts(
-            units, nik_changes, ProfileLoader(database, account_cipher), passwords, recorder
+            units, nik_changes, ProfileLoader(database, account_cipher), passwords, recorder, clock
         ),
-        patients=Patients(units, nik_changes, idempotency),
+        patients=Patients(units, nik_changes, idempotency, clock),
         staff_logins=StaffLogins(
             PasswordCheck(units, account_cipher, passwords, recorder),
             staff_sessions,
@@ -86,7 +86,7 @@ def wire(server: Server, clock: Clock) -> None:
         ),
         staff_sessions=staff_sessions,
         scoped_sessions=ScopedSessions(
-            units, signer, PatientLogins(units, account_cipher, recorder)
+            units, signer, PatientLogins(units, account_cipher, recorder), clock
         ),
         audit_trail=audit_trail,
         jwks_file=settings.keys / "jwks.json",
