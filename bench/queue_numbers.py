@@ -245,7 +245,7 @@ def false_empties(issued: Result, called: Result) -> int:
 
 
 def call(stack: Stack, raw: Raw, rounds: int, tickets: int) -> list[Row]:
-    """Calls tickets of all classes, alternating with the baseline; then while they come in."""
+    """Calls tickets of all priorities, alternating with the baseline; then while they come in."""
     seen, base = Calls(), []
     for _ in range(rounds):
         base.append(raw.call(tickets, COUNTERS).per_second)

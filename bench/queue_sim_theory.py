@@ -33,7 +33,7 @@ def erlang_wait(counters: int, load: float) -> float:
 
 
 def kleinrock_waits(mean: float, load: float, rates: Rates) -> dict[Priority, float]:
-    """Mean waits of the classes of `NO_URGENT` with accumulating priority (Kleinrock 1964).
+    """Mean waits of the priorities of `NO_URGENT` with accumulating priority (Kleinrock 1964).
 
     Args:
         mean: Mean wait of first come, first served.
@@ -70,7 +70,7 @@ def traffic(number: int, load: float, shares: Mapping[Priority, float], seed: in
 
 
 def waits_of(patients: list[Patient], calls: Mapping[str, float]) -> dict[Priority, list[float]]:
-    """Waits by class, URGENT first."""
+    """Waits by priority, URGENT first."""
     waits: dict[Priority, list[float]] = {kind: [] for kind in sorted(Priority, reverse=True)}
     for one in patients:
         mine = one.waiting
@@ -114,7 +114,7 @@ def _first_come(number: int, seed: int) -> list[Row]:
 
 
 def _conservation(number: int, seed: int) -> list[Row]:
-    # Services are as long in all classes, so the sum of load x wait is the mean over everyone.
+    # Services are as long in all priorities, so the sum of load x wait is the mean over everyone.
     patients = traffic(number, LOAD, SHARES, seed)
     base = _mean(patients, first_come)
     mine = _mean(patients, by_rates(Rates()))

@@ -85,7 +85,7 @@ def ticket_of(row: Row[Any], queue: Queue) -> Ticket:
         service_ms=row.service_ms,
         journey_id=row.journey_id,
         arrive_time=row.arrive_time,
-        ground=PriorityReason(row.ground),
+        priority_reason=PriorityReason(row.ground),
         previous_id=row.previous_id or "",
         next_id=row.next_id or "",
         prediction=None
@@ -107,7 +107,7 @@ def state_values(ticket: Ticket) -> dict[str, object]:
     return {
         "open_patient_id": ticket.patient_id if ticket.open else None,
         "priority": ticket.priority,
-        "ground": ticket.ground,
+        "ground": ticket.priority_reason,
         "status": ticket.status,
         "version": ticket.version,
         "calls": ticket.calls,

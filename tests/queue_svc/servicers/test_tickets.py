@@ -1,4 +1,4 @@
-"""Taking a ticket: numbers, classes, one open ticket a patient."""
+"""Taking a ticket: numbers, priorities, one open ticket a patient."""
 
 from __future__ import annotations
 
