@@ -275,6 +275,6 @@ def _order_rows(name: str, seen: Calls, note: str) -> list[Row]:
     return [
         Row(f"{name}: called twice", seen.double, "", 0, False, note),
         Row(f"{name}: false QUEUE_EMPTY", seen.false_empty, "", 0, False),
-        Row(f"{name}: not the oldest of its class", seen.disorder, "", 0, False),
+        Row(f"{name}: not the oldest of its priority", seen.disorder, "", 0, False),
         Row(f"{name}: never called", seen.failing_checks, "", 0, False),
     ]

@@ -135,7 +135,7 @@ def _kleinrock(number: int, seed: int) -> list[Row]:
         expected = kleinrock_waits(mean, load, Rates())
         worst = max(_off(wait, expected[kind]) for kind, wait in waits.items())
         shares = ", ".join(f"{kind.name} {wait / mean:.2f}" for kind, wait in waits.items())
-        name = f"class waits against Kleinrock, load {load:g}"
+        name = f"waits by priority against Kleinrock, load {load:g}"
         rows.append(Row(name, worst, "%", 5, False, f"of the mean: {shares}"))
     ratio = waits[Priority.LOW] / waits[Priority.HIGH]
     rows.append(Row(f"LOW / HIGH wait at load {HEAVY_LOAD:g}, towards 4", ratio, "x", 3.5))
