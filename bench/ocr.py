@@ -1,6 +1,6 @@
 """How well, how fast and how sparingly cards are read: python -m bench.ocr --help.
 
-Drawn specimens in looks that training never saw go through the engine as JPEG bytes, and a few of
+Drawn specimens in styles that training never saw go through the engine as JPEG bytes, and a few of
 them, image by image in turn, through three other readers. Photos are taken before they are timed,
 so that nothing else runs then. With --report also the things that spoil photos are measured one by
 one, and docs/explanation/ocr-report.md is written.

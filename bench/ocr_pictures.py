@@ -77,9 +77,9 @@ def examples(plans: Sequence[Plan], path: Path) -> None:
 
 
 def worst(card: Judged, path: Path) -> None:
-    """Shows a photo, the straightened card, and what was read wrongly."""
+    """Shows a photo, the rectified card, and what was read wrongly."""
     photo = take(card.plan)
-    parts = [_outlined(photo, card), _straight(photo)]
+    parts = [_outlined(photo, card), _rectified(photo)]
     captions = _captions(card)
     width = sum(part.width for part in parts) + 10
     height = WORST_HEIGHT + LINE_PX * len(captions) + 10
@@ -122,7 +122,7 @@ def _outlined(photo: Photo, card: Judged) -> Image.Image:
     return picture.resize((width, WORST_HEIGHT), Image.Resampling.BILINEAR)
 
 
-def _straight(photo: Photo) -> Image.Image:
+def _rectified(photo: Photo) -> Image.Image:
     width = round(WORST_HEIGHT * CARD_WIDTH / CARD_HEIGHT)
     goal = np.asarray(((0, 0), (width, 0), (width, WORST_HEIGHT), (0, WORST_HEIGHT)), np.float32)
     matrix = cv2.getPerspectiveTransform(photo.corners, goal)

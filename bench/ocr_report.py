@@ -37,16 +37,16 @@ INTRODUCTION: Final = """\
 
 This page is written by `python -m bench.ocr --report`; nothing in it is typed by hand but the
 explanations. All cards are drawn specimens of invented people: nobody's real card was used, here
-or in training. Fonts, layouts, papers and tables of these photos were never seen in training, nor
-were the seeds. The same seeds give the same photos, so a run can be repeated.
+or in training. Fonts, layouts, backgrounds and tables of these photos were never seen in
+training, nor were the seeds. The same seeds give the same photos, so a run can be repeated.
 
 **What it does not say.** Real cards are worn, laminated and printed in more ways than the
 generator knows. The figures compare readers and show what a kind of photo costs; how a hospital's
 own photos are read must be measured there, with the consent of the card holders.
 
-**What was looked at.** The rules and thresholds were written with cards of these looks in sight
+**What was looked at.** The rules and thresholds were written with cards of these styles in sight
 (other seeds), and one fault was found and mended on the clean photos of seeds 700000 to 700059,
-which are part of the clean row here. So this tests looks that the networks never saw, not photos
+which are part of the clean row here. So this tests styles that the networks never saw, not photos
 that nobody saw. The model card (`ocr_engine/weights/README.md`) has a run on seeds that nobody had
 looked at, and what both runs say together.
 """
@@ -329,7 +329,7 @@ def _worst(results: Results) -> str:
     worst = sorted(worst, key=lambda card: -_wrong(card) / len(card.values))[:WORST_CARDS]
     parts = [
         "The worst photo of each of the worst kinds. Left the photo with the outline as drawn "
-        "(green) and as found (red), a dot at the card's own top left; right the card straightened "
+        "(green) and as found (red), a dot at the card's own top left; right the card rectified "
         "by the true corners; below what was read, with its confidence, and what is printed.\n"
     ]
     for number, card in enumerate(worst, 1):

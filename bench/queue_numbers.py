@@ -245,7 +245,7 @@ def false_empties(issued: Result, called: Result) -> int:
 
 
 def call(stack: Stack, raw: Raw, rounds: int, tickets: int) -> list[Row]:
-    """Calls tickets of all classes, alternating with the baseline; then while they come in."""
+    """Calls tickets of all priorities, alternating with the baseline; then while they come in."""
     seen, base = Calls(), []
     for _ in range(rounds):
         base.append(raw.call(tickets, COUNTERS).per_second)
@@ -275,6 +275,6 @@ def _order_rows(name: str, seen: Calls, note: str) -> list[Row]:
     return [
         Row(f"{name}: called twice", seen.double, "", 0, False, note),
         Row(f"{name}: false QUEUE_EMPTY", seen.false_empty, "", 0, False),
-        Row(f"{name}: not the oldest of its class", seen.disorder, "", 0, False),
+        Row(f"{name}: not the oldest of its priority", seen.disorder, "", 0, False),
         Row(f"{name}: never called", seen.failing_checks, "", 0, False),
     ]

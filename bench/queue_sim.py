@@ -47,7 +47,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def disciplines(clinic: Clinic, days: int, seed: int) -> list[Row]:
-    """Mean, p95 and longest wait by class, for the same days under each discipline."""
+    """Mean, p95 and longest wait by priority, for the same days under each discipline."""
     rows = []
     for name, choose in DISCIPLINES.items():
         waits: dict[Priority, list[float]] = {}

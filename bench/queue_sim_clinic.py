@@ -12,10 +12,10 @@ from queue_svc.domain.order import Rates, Waiting, pick
 from queue_svc.domain.states import Priority
 
 Choose = Callable[[Iterable[Waiting], float], Waiting | None]
-"""Who of the heads of the classes is called at a moment: a discipline."""
+"""Who of the heads of the priorities is called at a moment: a discipline."""
 
 SHARES = {Priority.URGENT: 0.05, Priority.HIGH: 0.15, Priority.NORMAL: 0.60, Priority.LOW: 0.20}
-"""Class mix: an assumption, with few URGENT and some elderly, pregnant or disabled as HIGH."""
+"""Priority mix: an assumption, with few URGENT and some elderly, pregnant or disabled as HIGH."""
 HOURLY = (1.5, 1.6, 1.2, 0.8, 0.5, 0.4)
 """Arrivals by hour as a multiple of the mean: most come in the first three hours of the morning."""
 NOT_SHOWN_SECONDS = 60.0
@@ -88,7 +88,7 @@ def by_rates(rates: Rates) -> Choose:
 
 
 STRICT = by_rates(Rates(high=1e12, normal=1e6, low=1.0))
-"""A class goes before all lower ones: rates so far apart that the waiting time does not count."""
+"""A priority goes before all lower ones: rates so far apart that the time waited does not count."""
 
 
 class Watcher:
@@ -108,7 +108,7 @@ class Watcher:
 class Room:
     """Who waits, and who was called when."""
 
-    classes: dict[Priority, list[Waiting]] = field(
+    by_priority: dict[Priority, list[Waiting]] = field(
         default_factory=lambda: {kind: [] for kind in Priority}
     )
     calls: dict[str, float] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class Room:
     @property
     def size(self) -> int:
         """How many wait."""
-        return sum(map(len, self.classes.values()))
+        return sum(map(len, self.by_priority.values()))
 
     def tick(self, now: float) -> None:
         """Counts the time since the last change."""
@@ -149,21 +149,21 @@ def simulate(
         for one in patients:
             yield world.timeout(one.waiting.queue_time - world.now)
             room.tick(world.now)
-            room.classes[one.waiting.priority].append(one.waiting)
+            room.by_priority[one.waiting.priority].append(one.waiting)
             watcher.joined(one, room)
             if idle:
                 idle.pop().succeed()
 
     def counter(number: int) -> Generator[Any, Any, None]:
         while True:
-            heads = [members[0] for members in room.classes.values() if members]
+            heads = [members[0] for members in room.by_priority.values() if members]
             chosen = choose(heads, world.now)
             if chosen is None:
                 idle.append(world.event())
                 yield idle[-1]
                 continue
             room.tick(world.now)
-            room.classes[chosen.priority].pop(0)
+            room.by_priority[chosen.priority].pop(0)
             room.calls[chosen.id] = world.now
             patient = by_id[chosen.id]
             watcher.called(patient, number, world.now)

@@ -30,7 +30,7 @@ class Told(NamedTuple):
     fixed: float
     """10 minutes x everyone who waits."""
     plain: float
-    """Everyone who waits x service time / open counters, whatever their class."""
+    """Everyone who waits x service time / open counters, whatever their priority."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Teller(Watcher):
         self.arrivals[mine.priority].append(now)
         recently = now - Rules().counter_window.total_seconds()
         line = WaitingList(
-            classes=room.classes,
+            by_priority=room.by_priority,
             rates=self.rates,
             now=now,
             service_seconds=service_seconds(self.queue),

@@ -33,7 +33,7 @@ def erlang_wait(counters: int, load: float) -> float:
 
 
 def kleinrock_waits(mean: float, load: float, rates: Rates) -> dict[Priority, float]:
-    """Mean waits of the classes of `NO_URGENT` with accumulating priority (Kleinrock 1964).
+    """Mean waits of the priorities of `NO_URGENT` with accumulating priority (Kleinrock 1964).
 
     Args:
         mean: Mean wait of first come, first served.
@@ -70,7 +70,7 @@ def traffic(number: int, load: float, shares: Mapping[Priority, float], seed: in
 
 
 def waits_of(patients: list[Patient], calls: Mapping[str, float]) -> dict[Priority, list[float]]:
-    """Waits by class, URGENT first."""
+    """Waits by priority, URGENT first."""
     waits: dict[Priority, list[float]] = {kind: [] for kind in sorted(Priority, reverse=True)}
     for one in patients:
         mine = one.waiting
@@ -114,7 +114,7 @@ def _first_come(number: int, seed: int) -> list[Row]:
 
 
 def _conservation(number: int, seed: int) -> list[Row]:
-    # Services are as long in all classes, so the sum of load x wait is the mean over everyone.
+    # Services are as long in all priorities, so the sum of load x wait is the mean over everyone.
     patients = traffic(number, LOAD, SHARES, seed)
     base = _mean(patients, first_come)
     mine = _mean(patients, by_rates(Rates()))
@@ -135,7 +135,7 @@ def _kleinrock(number: int, seed: int) -> list[Row]:
         expected = kleinrock_waits(mean, load, Rates())
         worst = max(_off(wait, expected[kind]) for kind, wait in waits.items())
         shares = ", ".join(f"{kind.name} {wait / mean:.2f}" for kind, wait in waits.items())
-        name = f"class waits against Kleinrock, load {load:g}"
+        name = f"waits by priority against Kleinrock, load {load:g}"
         rows.append(Row(name, worst, "%", 5, False, f"of the mean: {shares}"))
     ratio = waits[Priority.LOW] / waits[Priority.HIGH]
     rows.append(Row(f"LOW / HIGH wait at load {HEAVY_LOAD:g}, towards 4", ratio, "x", 3.5))

@@ -4,12 +4,12 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
     add_InstitutionServiceServicer_to_server,
 )
 
-from institution_svc.application.unit_of_work import Clock, UnitsOfWork
+from institution_svc.application.unit_of_work import UnitsOfWork
 from institution_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from institution_svc.persistence.models import AUDIT, IDEMPOTENCY
 from institution_svc.servicers.facilities import InstitutionServicer
 from institution_svc.settings import InstitutionSettings
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.idempotency import Idempotency
@@ -37,7 +37,7 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
     recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     servicer = InstitutionServicer(UnitsOfWork(database, idempotency, clock))
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.add_background_task(idempotency.keep_forgetting)

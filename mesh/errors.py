@@ -12,6 +12,7 @@ __all__ = [
     "forbidden",
     "invalid",
     "not_found",
+    "reused_request_id",
     "unavailable",
 ]
 
@@ -106,6 +107,13 @@ def failed_precondition(message: str, reason: str, **metadata: str) -> MeshError
         reason,
         precondition=(reason, message),
         metadata=metadata,
+    )
+
+
+def reused_request_id() -> MeshError:
+    """Makes the error for a request_id that belongs to another request (AIP-155)."""
+    return MeshError(
+        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
     )
 
 

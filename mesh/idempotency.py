@@ -6,6 +6,7 @@ The answer is remembered in the transaction of the effect.
 import datetime
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ from mesh.clock import Clock, utc_now
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.errors import MeshError, StatusCode
+from mesh.errors import MeshError, reused_request_id
 from mesh.persistence.database import Database, UtcDateTime
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "encrypted_answers",
     "idempotency_table",
     "key_of",
-    "reused",
 ]
 
 Answer = TypeVar("Answer", bound=Message)
@@ -63,13 +63,6 @@ def key_of(request: Message, caller: str) -> tuple[str, str]:
     """Returns scope and request_id under which an answer is kept."""
     request_id: str = getattr(request, "request_id")  # noqa: B009
     return f"{request.DESCRIPTOR.full_name}/{caller}", request_id
-
-
-def reused() -> MeshError:
-    """Makes the error for a request_id that belongs to another request."""
-    return MeshError(
-        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
-    )
 
 
 class Idempotency:
@@ -118,17 +111,9 @@ class Idempotency:
             MeshError: ALREADY_EXISTS with REQUEST_ID_REUSED, or what the work raises.
         """
         scope, request_id = key_of(request, caller)
-
-        def unit(session: Session) -> Answer:
-            known = self.replay(session, scope, request_id, request, answer)
-            if known is not None:
-                return known
-            made = work(session)
-            if self._recorder is not None:
-                self._recorder.record_change(session, current_call(), request, made)
-            self.remember(session, scope, request_id, request, made)
-            return made
-
+        unit = partial(
+            self._replay_or_run, caller=caller, request=request, answer=answer, work=work
+        )
         try:
             for _ in range(RIVALS):
                 try:
@@ -147,6 +132,24 @@ class Idempotency:
             if known is None:
                 raise
             return known
+
+    def _replay_or_run(
+        self,
+        session: Session,
+        caller: str,
+        request: Message,
+        answer: type[Answer],
+        work: Callable[[Session], Answer],
+    ) -> Answer:
+        scope, request_id = key_of(request, caller)
+        known = self.replay(session, scope, request_id, request, answer)
+        if known is not None:
+            return known
+        made = work(session)
+        if self._recorder is not None:
+            self._recorder.record_change(session, current_call(), request, made)
+        self.remember(session, scope, request_id, request, made)
+        return made
 
     def replay(
         self, session: Session, scope: str, request_id: str, request: Message, answer: type[Answer]
@@ -229,7 +232,7 @@ class Idempotency:
             if row is None:
                 answers.append(None)
             elif row.fingerprint != self._fingerprint(request):
-                answers.append(reused())
+                answers.append(reused_request_id())
             else:
                 plain = self._cipher.decrypt(row.answer, _associated_data(scope, request_id))
                 answers.append(answer.FromString(plain))
@@ -280,7 +283,9 @@ class Idempotency:
         )
         for row in session.execute(kept):
             try:
-                plain = self._cipher.decrypt(row.answer, f"{row.scope}/{row.request_id}")
+                plain = self._cipher.decrypt(
+                    row.answer, _associated_data(row.scope, row.request_id)
+                )
             except DecryptionError:
                 # It tells nobody anything, and must not keep the others from being forgotten.
                 continue

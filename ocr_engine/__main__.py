@@ -11,14 +11,16 @@ from mesh.rpc.server import Server, run
 from ocr_engine.serving.metrics import EngineMetrics
 from ocr_engine.serving.servicer import OcrEngineServicer
 from ocr_engine.serving.worker import EngineWorker
-from ocr_engine.settings import Settings
+from ocr_engine.settings import EngineSettings
 
 if TYPE_CHECKING:
     from ocr_engine.serving.engine import CardEngine
 
 
-async def build(settings: Settings, server: Server) -> None:
-    """Wires the reader into a server; the networks are loaded once it listens."""
+async def build(server: Server) -> None:
+    """Wires the service; the networks are loaded once it listens."""
+    settings = server.settings
+    assert isinstance(settings, EngineSettings)
     metrics = EngineMetrics(server.meter)
     worker = EngineWorker(
         partial(_load, settings), settings.max_waiting, settings.max_batches, metrics
@@ -30,7 +32,7 @@ async def build(settings: Settings, server: Server) -> None:
     server.on_close(worker.close)
 
 
-def _load(settings: Settings) -> "CardEngine":
+def _load(settings: EngineSettings) -> "CardEngine":
     """Imports the networks' libraries here, so that the server answers health checks meanwhile."""
     from ocr_engine.serving.engine import CardEngine
 
@@ -38,5 +40,4 @@ def _load(settings: Settings) -> "CardEngine":
 
 
 if __name__ == "__main__":
-    found = Settings()
-    run(found, partial(build, found))
+    run(EngineSettings(), build)

@@ -1,4 +1,4 @@
-"""Settings of the card reader."""
+"""Settings of the card reader, from MEDIQ_OCR_ENGINE_*."""
 
 from typing import ClassVar
 
@@ -8,11 +8,10 @@ from pydantic_settings import SettingsConfigDict
 from mesh.settings import ServiceSettings
 
 
-class Settings(ServiceSettings):
-    """Holds the settings of the card reader, from variables that begin with MEDIQ_OCR_ENGINE_."""
+class EngineSettings(ServiceSettings):
+    """Holds the settings of the card reader."""
 
     model_config = SettingsConfigDict(env_prefix="MEDIQ_OCR_ENGINE_")
-
     service: ClassVar[str] = "ocr_engine"
 
     threads: int = Field(default=2, ge=1, le=32)

@@ -63,18 +63,20 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     """
     settings = server.settings
     assert isinstance(settings, QueueSettings)
+    server.on_close(channels.close)
     rules = settings.rules
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
-    outbox = Outbox(OUTBOX, database, bus, server.meter)
+    server.on_close(cache.close)
+    outbox = Outbox(OUTBOX, database, bus, server.meter, clock)
     waiting_lists = WaitingListProjection(rules)
 
     units = UnitsOfWork(database, rules, cipher, waiting_lists)
     feed = ChangeFeed(units, bus, cache)
     heartbeat = settings.heartbeat_seconds
     recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     facilities = Facilities(channels, cache, settings.facts_seconds)
     directory = FacilityDirectory(facilities, rules, clock)
     commits = GroupCommit(
@@ -102,8 +104,6 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
-    server.on_close(channels.close)
-    server.on_close(cache.close)
     return dependencies
 
 

@@ -69,18 +69,19 @@ def wire(server: Server, clock: Clock) -> None:
         server.add_background_task(Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, audit_database).run)
     audit_trail = AuditTrail(audit_database, chain, clock)
     recorder = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, audit_trail.append)
-    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder)
+    idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     units = UnitsOfWork(database, cipher, settings.session_rules, idempotency, clock)
     passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
+    server.on_close(passwords.close)
     signer = TokenSigner(settings.keys)
     nik_changes = NikChanges(units, recorder)
     access_life = datetime.timedelta(seconds=settings.access_seconds)
-    staff_sessions = StaffSessions(units, signer, access_life, recorder)
+    staff_sessions = StaffSessions(units, signer, access_life, recorder, clock)
     dependencies = Dependencies(
         accounts=Accounts(
-            units, nik_changes, ProfileLoader(database, account_cipher), passwords, recorder
+            units, nik_changes, ProfileLoader(database, account_cipher), passwords, recorder, clock
         ),
-        patients=Patients(units, nik_changes, idempotency),
+        patients=Patients(units, nik_changes, idempotency, clock),
         staff_logins=StaffLogins(
             PasswordCheck(units, account_cipher, passwords, recorder),
             staff_sessions,
@@ -89,7 +90,7 @@ def wire(server: Server, clock: Clock) -> None:
         ),
         staff_sessions=staff_sessions,
         scoped_sessions=ScopedSessions(
-            units, signer, PatientLogins(units, account_cipher, recorder)
+            units, signer, PatientLogins(units, account_cipher, recorder), clock
         ),
         audit_trail=audit_trail,
         jwks_file=settings.keys / "jwks.json",
@@ -107,7 +108,6 @@ def wire(server: Server, clock: Clock) -> None:
     server.add_background_task(
         partial(run_periodically, anchors.write, settings.audit_anchor_seconds)
     )
-    server.on_close(passwords.close)
     server.on_close(anchors.write)
 
 

@@ -1,8 +1,6 @@
 """Asks services for their health: the only calls that the gateway makes."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -10,7 +8,6 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway.domain.health import ServiceState
 from mesh.rpc.client import Channels
-from mesh.settings import address_of
 
 DETAILS = {
     grpc.StatusCode.UNAVAILABLE: "does not answer",
@@ -21,28 +18,10 @@ DETAILS = {
 class HealthClient:
     """Asks services for their health."""
 
-    def __init__(
-        self,
-        tls_folder: Path,
-        identity: str,
-        *,
-        timeout_seconds: float,
-        resolve: Callable[[str], str] = address_of,
-    ) -> None:
-        """Opens no channel yet.
-
-        Args:
-            tls_folder: Folder of the certificates.
-            identity: Name of this service, and of the certificate to show.
-            timeout_seconds: Time for one answer.
-            resolve: Gives the address of a service.
-        """
+    def __init__(self, channels: Channels, timeout_seconds: float) -> None:
+        """Asks over `channels`; an answer may take `timeout_seconds`."""
+        self._channels = channels
         self._timeout_seconds = timeout_seconds
-        self._channels = Channels(tls_folder, identity, resolve)
-
-    async def close(self) -> None:
-        """Closes the channels."""
-        await self._channels.close()
 
     async def check(self, name: str) -> ServiceState:
         """Asks one service; one that does not answer is a state, not an error."""

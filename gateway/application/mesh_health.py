@@ -1,16 +1,13 @@
 """The use cases that tell how the mesh is."""
 
 import asyncio
-import datetime
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.domain.health import MeshState, ServiceState
+from mesh.clock import Clock, Monotonic
 from mesh.contract.call import Principal
 from mesh.errors import forbidden
-
-Clock = Callable[[], datetime.datetime]
-"""Gives the time, with its zone."""
 
 
 async def query_mesh(
@@ -34,15 +31,22 @@ async def query_mesh(
 class MeshHealth:
     """Tells the last known state of the mesh; when it is too old, one caller asks for all."""
 
-    def __init__(self, query: Callable[[], Awaitable[MeshState]], max_age_seconds: float) -> None:
+    def __init__(
+        self,
+        query: Callable[[], Awaitable[MeshState]],
+        max_age_seconds: float,
+        monotonic: Monotonic = time.monotonic,
+    ) -> None:
         """Knows nothing yet.
 
         Args:
             query: Asks all services, see `query_mesh`.
             max_age_seconds: How old a known state may be.
+            monotonic: Tells how old it is.
         """
         self._query = query
         self._max_age_seconds = max_age_seconds
+        self._monotonic = monotonic
         self._lock = asyncio.Lock()
         self._known: MeshState | None = None
         self._known_until = 0.0
@@ -50,9 +54,9 @@ class MeshHealth:
     async def state(self) -> MeshState:
         """Returns the state of the mesh."""
         async with self._lock:
-            if self._known is None or time.monotonic() >= self._known_until:
+            if self._known is None or self._monotonic() >= self._known_until:
                 self._known = await self._query()
-                self._known_until = time.monotonic() + self._max_age_seconds
+                self._known_until = self._monotonic() + self._max_age_seconds
             return self._known
 
     async def state_for(self, who: Principal) -> MeshState:

@@ -1,1 +1,1 @@
-"""What the health of a mesh is."""
+"""What the health of a mesh is, and what its limits let through."""

@@ -2,16 +2,20 @@
 
 import datetime
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from institution_svc.domain.facilities import (
+    DEFAULT_SERVICE_MINUTES,
     Changes,
     Counter,
     HealthcareService,
     Institution,
+    Rates,
     ServiceChanges,
+    ServiceKind,
     changed,
     require_sound,
+    standard_wait_minutes,
 )
 from institution_svc.persistence.facility_repository import FacilityRepository
 from mesh.contract.call import Principal
@@ -42,6 +46,23 @@ class CloseInstitution:
     """Asks for the end of a facility."""
 
     institution_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateService:
+    """Asks for a new service."""
+
+    institution_id: str
+    name: str
+    prefix: str
+    kind: ServiceKind = ServiceKind.CLINIC
+    service_minutes: int = 0
+    """0: the usual."""
+    rates: Rates = field(default_factory=Rates)
+    standard_wait_minutes: int = 0
+    """0: that of its kind."""
+    opens: str = ""
+    closes: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +122,7 @@ def close_institution(
 
 
 def create_service(
-    facilities: FacilityRepository, command: HealthcareService, now: datetime.datetime
+    facilities: FacilityRepository, command: CreateService, now: datetime.datetime
 ) -> HealthcareService:
     """Adds a service to its facility.
 
@@ -109,8 +130,20 @@ def create_service(
         MeshError: RATES_INVALID, HOURS_INVALID, INSTITUTION_NOT_FOUND, SERVICE_NAME_TAKEN or
             SERVICE_PREFIX_TAKEN.
     """
-    require_sound(command)
-    return facilities.add_service(command)
+    service = HealthcareService(
+        id=str(uuid.uuid4()),
+        institution_id=command.institution_id,
+        name=command.name,
+        prefix=command.prefix,
+        service_minutes=command.service_minutes or DEFAULT_SERVICE_MINUTES,
+        kind=command.kind,
+        rates=command.rates,
+        standard_wait_minutes=command.standard_wait_minutes or standard_wait_minutes(command.kind),
+        opens=command.opens,
+        closes=command.closes,
+    )
+    require_sound(service)
+    return facilities.add_service(service)
 
 
 def update_service(
@@ -139,8 +172,3 @@ def create_counter(
         MeshError: INSTITUTION_NOT_FOUND or COUNTER_NAME_TAKEN.
     """
     return facilities.add_counter(command.institution_id, command.name)
-
-
-def new_service_id() -> str:
-    """Returns the identifier of a service that is about to be made."""
-    return str(uuid.uuid4())

@@ -7,6 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from google.protobuf.message import Message
 
 from institution_svc.persistence.facility_repository import FacilityRepository
+from mesh.clock import Clock
 from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
 
@@ -14,8 +15,6 @@ Args = ParamSpec("Args")
 Command = TypeVar("Command")
 Result = TypeVar("Result")
 Answer = TypeVar("Answer", bound=Message)
-Clock = Callable[[], datetime.datetime]
-"""Gives the time, with its zone."""
 
 
 class UnitsOfWork:

@@ -12,13 +12,13 @@ from institution_svc.application.facility_commands import (
     CloseInstitution,
     CreateCounter,
     CreateInstitution,
+    CreateService,
     UpdateInstitution,
     UpdateService,
     close_institution,
     create_counter,
     create_institution,
     create_service,
-    new_service_id,
     require_network_admin,
     update_institution,
     update_service,
@@ -33,13 +33,10 @@ from institution_svc.application.facility_queries import (
 )
 from institution_svc.application.unit_of_work import UnitsOfWork
 from institution_svc.domain.facilities import (
-    DEFAULT_SERVICE_MINUTES,
     Changes,
-    HealthcareService,
     Rates,
     ServiceChanges,
     ServiceKind,
-    standard_wait_minutes,
 )
 from institution_svc.messages.facilities import (
     counter_message,
@@ -64,17 +61,15 @@ def _kind(number: int) -> ServiceKind:
     return ServiceKind(number or ServiceKind.CLINIC)
 
 
-def _new_service(request: requests.CreateHealthcareServiceRequest) -> HealthcareService:
-    kind = _kind(request.kind)
-    return HealthcareService(
-        id=new_service_id(),
+def _create_service(request: requests.CreateHealthcareServiceRequest) -> CreateService:
+    return CreateService(
         institution_id=request.institution_id,
         name=request.name,
         prefix=request.prefix,
-        service_minutes=request.service_minutes or DEFAULT_SERVICE_MINUTES,
-        kind=kind,
+        kind=_kind(request.kind),
+        service_minutes=request.service_minutes,
         rates=_rates(request.rates) if request.HasField("rates") else Rates(),
-        standard_wait_minutes=request.standard_wait_minutes or standard_wait_minutes(kind),
+        standard_wait_minutes=request.standard_wait_minutes,
         opens=request.opens,
         closes=request.closes,
     )
@@ -194,7 +189,7 @@ class InstitutionServicer(InstitutionServiceServicer):
             principal().subject,
             request,
             create_service,
-            _new_service(request),
+            _create_service(request),
             service_message,
             messages.HealthcareService,
         )

@@ -9,26 +9,28 @@ itself is one access.
 
 import asyncio
 import datetime
-import os
-import pwd
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
 from cachetools import LRUCache
 from google.protobuf.message import DecodeError, Message
-from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
+from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from mediq.policy.v1.policy_pb2 import AuditClass
 from opentelemetry.metrics import Meter
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Session
 
-from mesh.clock import Clock, Monotonic, timestamp, utc_now
-from mesh.contract.audit_fields import MAX_IDENTIFIERS, Subjects, has_reason, subjects_of
-from mesh.contract.call import Call, current_call
-from mesh.contract.methods import peer_name
+from mesh.audit_trail.events import (
+    call_event,
+    event_about,
+    facility_of_call,
+    subjects_of_call,
+)
+from mesh.clock import Clock, Monotonic, utc_now
+from mesh.contract.audit_fields import MAX_IDENTIFIERS, has_reason
+from mesh.contract.call import Call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, StatusCode
@@ -43,10 +45,7 @@ __all__ = [
     "ACCESS_SECONDS",
     "AuditRecorder",
     "Send",
-    "annotate",
     "audit_table",
-    "call_event",
-    "command_event",
     "encrypted_events",
     "event_associated_data",
     "relayed_by_the_service",
@@ -60,8 +59,6 @@ REMEMBERED = 100_000
 """Accesses that a process remembers; one that it forgets is written down again."""
 BATCH = 64
 """Most accesses in one transaction."""
-COMMAND = "command"
-"""The peer of what a command beside the service does."""
 Send: TypeAlias = Callable[[Sequence[AuditEvent]], Awaitable[object]]
 """Takes events into the trail, in order; raises MeshError when it cannot. It may get them again."""
 
@@ -84,131 +81,6 @@ def encrypted_events(table: Table) -> EncryptedColumn:
 def event_associated_data(event_id: str) -> str:
     """Returns what an encrypted event is bound to: see `FieldCipher.encrypt`."""
     return f"audit/{event_id}"
-
-
-def annotate(*, persons: Iterable[str] = (), objects: Iterable[str] = ()) -> None:
-    """Tells whom and what the call in progress is about, where its messages do not.
-
-    Outside of a call it does nothing.
-    """
-    call = current_call()
-    if call is not None:
-        call.persons.update(dict.fromkeys(persons))
-        call.objects.update(dict.fromkeys(objects))
-
-
-def call_event(
-    call: Call,
-    act: AuditAct.ValueType,
-    messages: Iterable[Message],
-    *,
-    persons: Iterable[str] = (),
-    objects: Iterable[str] = (),
-    refusal: str = "",
-    clock: Clock = utc_now,
-) -> AuditEvent:
-    """Makes the event of a call.
-
-    Args:
-        call: The call.
-        act: What kind of thing happened.
-        messages: The request, and the answer if there is one.
-        persons: Accounts that it is about and that the messages do not name.
-        objects: Things that it is about and that the messages do not name.
-        refusal: Why it was refused.
-        clock: Dates the event.
-    """
-    subjects = _subjects(call, messages)
-    subjects.persons.update(dict.fromkeys(persons))
-    subjects.objects.update(dict.fromkeys(objects))
-    return _event(call, act, subjects, clock, refusal)
-
-
-def command_event(
-    service: str,
-    command: str,
-    act: AuditAct.ValueType,
-    *,
-    persons: Iterable[str] = (),
-    institution_id: str = "",
-    reason: str = "",
-    clock: Clock = utc_now,
-) -> AuditEvent:
-    """Makes the event of a command beside a service, by the login on the machine that runs it.
-
-    Args:
-        service: The service whose data it touches.
-        command: Its words, such as `admin create`.
-        act: What kind of thing it does.
-        persons: Accounts whose data it touches.
-        institution_id: Facility that it is about; empty for none.
-        reason: Why.
-        clock: Dates the event.
-    """
-    return AuditEvent(
-        id=str(uuid.uuid4()),
-        occur_time=timestamp(clock()),
-        service=service,
-        method=command,
-        act=act,
-        actor=AuditActor(peer=COMMAND, login=_login()),
-        person_ids=list(persons),
-        institution_id=institution_id,
-        reason=reason,
-    )
-
-
-def _login() -> str:
-    """Returns the name on the machine of who runs the command; a user without one is a number."""
-    # Not getpass.getuser, which believes the environment.
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name[:64]
-    except KeyError:
-        return str(os.getuid())
-
-
-def _subjects(call: Call, messages: Iterable[Message]) -> Subjects:
-    subjects = subjects_of(messages)
-    subjects.persons.update(call.persons)
-    subjects.objects.update(call.objects)
-    return subjects
-
-
-def _actor(call: Call) -> AuditActor:
-    actor = AuditActor(peer=peer_name(call.peer), address=call.address)
-    who = call.principal
-    if who is not None:
-        actor.id, actor.session_id = who.subject, who.session_id
-        actor.role, actor.scope = who.role, who.scope
-        actor.institution_id = who.institution_id
-    return actor
-
-
-def _institution(call: Call, subjects: Subjects) -> str:
-    """Returns the facility that a call belongs to; empty: none."""
-    if len(subjects.institutions) == 1:
-        return next(iter(subjects.institutions))
-    # Of several facilities, none is the one that it belongs to: then it is the actor's.
-    return "" if call.principal is None else call.principal.institution_id
-
-
-def _event(
-    call: Call, act: AuditAct.ValueType, subjects: Subjects, clock: Clock, refusal: str = ""
-) -> AuditEvent:
-    return AuditEvent(
-        id=str(uuid.uuid4()),
-        occur_time=timestamp(clock()),
-        service=call.method.server,
-        method=call.method.name,
-        act=act,
-        actor=_actor(call),
-        person_ids=list(subjects.persons)[:MAX_IDENTIFIERS],
-        object_ids=list(subjects.objects)[:MAX_IDENTIFIERS],
-        institution_id=_institution(call, subjects),
-        reason=subjects.reason,
-        refusal=refusal,
-        trace=call.trace_id,
-    )
 
 
 _REFUSALS = (StatusCode.PERMISSION_DENIED, StatusCode.NOT_FOUND)
@@ -315,10 +187,10 @@ class AuditRecorder:
         """
         # An access stands for what comes within ACCESS_SECONDS of its time, not of its writing.
         now = self._monotonic()
-        subjects = _subjects(call, (request, answer))
+        subjects = subjects_of_call(call, (request, answer))
         always = call.principal is None or has_reason(request.DESCRIPTOR)
         shown = list(subjects.persons) or list(subjects.objects) or [""]
-        unseen = self._unseen(call, _institution(call, subjects), shown, now)
+        unseen = self._unseen(call, facility_of_call(call, subjects), shown, now)
         if not always:
             if not unseen:
                 return
@@ -327,7 +199,7 @@ class AuditRecorder:
         persons, events = list(subjects.persons), []
         for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
             subjects.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
-            events.append(_event(call, AuditAct.AUDIT_ACT_ACCESS, subjects, self._clock))
+            events.append(event_about(call, AuditAct.AUDIT_ACT_ACCESS, subjects, self._clock))
         await self.record(*events)
         self._remember(unseen, now)
 

@@ -9,12 +9,11 @@ from typing import TypeVar
 
 import grpc
 import uvloop
-from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME as REFLECTION
-from mediq.policy.v1.policy_pb2 import Access, AuditClass, Peer, Policy
+from mediq.policy.v1.policy_pb2 import AuditClass, Peer
 
 from mesh.backends import make_revocations
 from mesh.background import run_periodically, run_until_done
@@ -33,6 +32,7 @@ from mesh.identity.tokens import TokenVerifier
 from mesh.observability import logs, telemetry
 from mesh.observability.metrics import Metrics
 from mesh.rpc.pipeline import Handler, Pipeline, is_coroutine_handler
+from mesh.rpc.registration import HandlerCollector, external_method
 from mesh.settings import ServiceSettings
 
 __all__ = [
@@ -66,36 +66,6 @@ OPTIONS: Sequence[tuple[str, int]] = (
 def _options(service: str) -> Sequence[tuple[str, int]]:
     own = dict(OPTIONS) | {"grpc.max_receive_message_length": max_request_bytes_of(service)}
     return tuple(own.items())
-
-
-class _Collector:
-    """Takes the place of a server while generated code registers its handlers."""
-
-    def __init__(self) -> None:
-        self.handlers: dict[str, dict[str, Handler]] = {}
-
-    def add_generic_rpc_handlers(self, generic: object) -> None:
-        """Ignores what generated code registers too; the named handlers say it all."""
-
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
-        self.handlers[service] = handlers
-
-
-def _external(server: str, service: str, name: str, callers: Sequence[Peer.ValueType]) -> Method:
-    """Makes a method of a contract that is not ours, with the policy that ours would have."""
-    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    return Method(
-        server=server,
-        service=service,
-        name=name,
-        policy=Policy(
-            access=Access.ACCESS_SERVICE, callers=callers, audit=AuditClass.AUDIT_CLASS_NONE
-        ),
-        rules=(),
-        retriable=False,
-        streaming=descriptor.server_streaming,
-        descriptor=descriptor,
-    )
 
 
 class Server:
@@ -169,7 +139,9 @@ class Server:
             TypeError: A method is not written for the event loop.
         """
         own = self.settings.service
-        self._add(register, servicer, lambda service, name: _external(own, service, name, callers))
+        self._add(
+            register, servicer, lambda service, name: external_method(own, service, name, callers)
+        )
 
     def _add(
         self,
@@ -177,7 +149,7 @@ class Server:
         servicer: Servicer,
         find: Callable[[str, str], Method],
     ) -> None:
-        collector = _Collector()
+        collector = HandlerCollector()
         register(servicer, collector)  # type: ignore[arg-type]
         for service, handlers in collector.handlers.items():
             wrapped: dict[str, Handler] = {}

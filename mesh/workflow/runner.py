@@ -13,12 +13,13 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
 from mesh.background import run_periodically
+from mesh.clock import Clock
 from mesh.contract.call import current_call, enter_call
 from mesh.errors import MeshError
 from mesh.observability.logs import logger
@@ -49,7 +50,7 @@ class WorkflowRunner(ABC, Generic[Item]):
         self,
         database: Database,
         open_leases: Callable[[Session], LeaseRepository[Any, Item]],
-        clock: Callable[[], datetime],
+        clock: Clock,
         *,
         lease_seconds: float,
         poll_seconds: float,

@@ -165,7 +165,7 @@ def _colours(inner: Pixels) -> float:
 def _moire(photo: Pixels, card: FoundCard) -> float:
     """Looks for the crossing lines of a display in the middle of the card, on the photo's pixels.
 
-    Straightening would blur them. Printed patterns bend with the card, run one way, or are wider.
+    Rectification would blur them. Printed patterns bend with the card, run one way, or are wider.
     """
     patch = _middle(photo, card)
     if patch is None:

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from google.protobuf.message import Message
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
+from mesh.clock import Clock
 from mesh.errors import MeshError, StatusCode
 from ocr_svc.adapters.facilities import Facilities
 from ocr_svc.application.drafts import ATTEMPTS, overtaken
 from ocr_svc.application.registration_reads import RegistrationReads, RegistrationView
 from ocr_svc.application.registration_workflow import RegistrationWorkflow
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.consent import Consent, Purpose, require_agreed
 from ocr_svc.domain.draft import Draft, require_content
 from ocr_svc.domain.registration import (

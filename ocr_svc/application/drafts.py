@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from google.protobuf.message import Message
 from mediq.ocr.v1 import registration_service_pb2 as messages
 
-from mesh.errors import MeshError, StatusCode
+from mesh.clock import Clock
+from mesh.errors import MeshError, StatusCode, reused_request_id
 from mesh.observability.logs import logger
 from ocr_svc.adapters.card_reader import CardReader
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.draft import (
     Content,
     Draft,
     correct,
     require_content,
-    reused_request_id,
     with_warnings,
 )
 from ocr_svc.domain.reading import CardWarning

@@ -5,12 +5,13 @@ No refusal is final: who was promised an erasure gets it, however long it takes.
 
 from datetime import datetime
 
+from mesh.clock import Clock
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.workflow.runner import WorkflowRunner
 from ocr_svc.adapters.accounts import Accounts
 from ocr_svc.adapters.queue import Queue
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.erasure import Erasure, State
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from mediq.queue.v1.ticket_service_pb2 import PatientTicket
 from mediq.user.v1.user_service_pb2 import PatientRecord
 
+from mesh.clock import Clock
 from mesh.errors import MeshError, StatusCode
 from ocr_svc.adapters.accounts import Accounts
 from ocr_svc.adapters.queue import Queue
-from ocr_svc.application.unit_of_work import Clock, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitsOfWork
 from ocr_svc.domain.registration import Registration
 
 MAX_TICKETS = 5000

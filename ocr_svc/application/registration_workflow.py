@@ -2,13 +2,14 @@
 
 from datetime import datetime, timedelta
 
+from mesh.clock import Clock
 from mesh.errors import MeshError, StatusCode, failed_precondition
 from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.workflow.runner import WorkflowRunner
 from ocr_svc.adapters.accounts import Accounts
 from ocr_svc.adapters.queue import Queue
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.registration import Registration, State, is_permanent
 
 

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from mediq.audit.v1.audit_pb2 import AuditAct
 
-from mesh.audit_trail.recorder import command_event
+from mesh.audit_trail.events import command_event
+from mesh.clock import Clock
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.persistence.erasure_repository import Replayed
 
 

@@ -8,11 +8,12 @@ from google.protobuf.message import Message
 from mediq.ocr.v1 import data_rights_service_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 
+from mesh.clock import Clock
 from mesh.errors import MeshError, StatusCode
 from ocr_svc.adapters.accounts import Accounts
 from ocr_svc.adapters.queue import Queue
 from ocr_svc.application.erasure_workflow import ErasureWorkflow
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from ocr_svc.domain.erasure import Erasure, registration_running, require_closed, retain_time
 
 ANSWER_SECONDS = 0.5

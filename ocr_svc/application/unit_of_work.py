@@ -1,6 +1,5 @@
 """Units of work: each runs in one transaction, in one thread of the database's pool."""
 
-import datetime
 import hashlib
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -19,8 +18,6 @@ from ocr_svc.persistence.registration_repository import RegistrationRepository
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
-Clock = Callable[[], datetime.datetime]
-"""Gives the time, with its zone."""
 
 
 class UnitOfWork:

@@ -9,10 +9,12 @@ from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.user.v1.auth_service_pb2 import NarrowSession
 from sqlalchemy.exc import IntegrityError
 
+from mesh.clock import Clock
+from mesh.errors import reused_request_id
 from ocr_svc.adapters.accounts import Accounts
 from ocr_svc.adapters.card_reader import CardReader
-from ocr_svc.application.unit_of_work import Clock, UnitOfWork, UnitsOfWork
-from ocr_svc.domain.draft import Content, Draft, require_content, reused_request_id
+from ocr_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
+from ocr_svc.domain.draft import Content, Draft, require_content
 
 
 @dataclass(frozen=True)

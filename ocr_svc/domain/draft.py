@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mesh.errors import MeshError, StatusCode, failed_precondition, invalid, not_found
+from mesh.errors import failed_precondition, invalid, not_found
 from ocr_svc.domain.reading import SIM, CardWarning, ReadField, Reading
 
 CORRECTABLE = (
@@ -73,13 +73,6 @@ def require_content(draft: Draft | None, draft_id: str, now: datetime.datetime) 
     if draft.content is None or draft.expire_time <= now:
         raise failed_precondition("the draft has ended; upload the photo again", "DRAFT_EXPIRED")
     return draft.content
-
-
-def reused_request_id() -> MeshError:
-    """Returns the error for a request_id that came with another body before."""
-    return MeshError(
-        "this request_id belongs to another request", StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"
-    )
 
 
 def current_fields(content: Content) -> dict[str, ReadField]:

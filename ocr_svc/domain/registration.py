@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from mesh.errors import MeshError, StatusCode, failed_precondition
+from mesh.errors import MeshError, StatusCode, failed_precondition, reused_request_id
 from ocr_svc.domain.consent import Purpose
-from ocr_svc.domain.draft import Content, current_fields, reused_request_id
+from ocr_svc.domain.draft import Content, current_fields
 
 MAX_NAME_CHARACTERS = 60
 MAX_AGE_YEARS = 150

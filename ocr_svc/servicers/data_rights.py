@@ -5,18 +5,18 @@ from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceServicer
 
 from mesh.clock import timestamp
 from mesh.rpc.pipeline import Context
-from ocr_svc.application.export_personal_data import PersonalDataExport
-from ocr_svc.application.request_erasure import ErasureHandler, RequestErasure
+from ocr_svc.application.request_erasure import RequestErasure
 from ocr_svc.messages.data_rights import consent_record_message, erasure_message
+from ocr_svc.servicers.dependencies import Dependencies
 
 
 class DataRightsServicer(DataRightsServiceServicer):
     """Serves what the law lets a person ask for."""
 
-    def __init__(self, exports: PersonalDataExport, erasures: ErasureHandler) -> None:
+    def __init__(self, dependencies: Dependencies) -> None:
         """Serves with the use cases of copies and erasures."""
-        self._exports = exports
-        self._erasures = erasures
+        self._exports = dependencies.exports
+        self._erasures = dependencies.erasures
 
     async def ExportPersonalData(
         self, request: messages.ExportPersonalDataRequest, context: Context

@@ -1,47 +1,31 @@
 """The RPCs of registration: requests as commands and queries, and their answers."""
 
 import asyncio
-from collections.abc import Sequence
 
 from mediq.ocr.v1 import registration_service_pb2 as messages
 from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceServicer
 
 from mesh.rpc.pipeline import Context
-from ocr_svc.application.confirm_registration import ConfirmationHandler, ConfirmRegistration
-from ocr_svc.application.drafts import DraftHandler, UpdateDraft
-from ocr_svc.application.registration_reads import RegistrationReads
-from ocr_svc.application.upload_document import UploadDocument, UploadHandler
-from ocr_svc.domain.consent import Consent, Purpose, consent_of
+from ocr_svc.application.confirm_registration import ConfirmRegistration
+from ocr_svc.application.drafts import UpdateDraft
+from ocr_svc.application.upload_document import UploadDocument
+from ocr_svc.domain.consent import Purpose, consent_of
 from ocr_svc.domain.draft import CORRECTABLE
 from ocr_svc.messages.registrations import consent_message, draft_message, registration_message
+from ocr_svc.servicers.dependencies import Dependencies
 from ocr_svc.servicers.upload import photo_of
 
 
 class RegistrationServicer(RegistrationServiceServicer):
     """Serves photo, draft, correction, consent and confirmation."""
 
-    def __init__(
-        self,
-        uploads: UploadHandler,
-        drafts: DraftHandler,
-        confirmations: ConfirmationHandler,
-        registrations: RegistrationReads,
-        consents: Sequence[Consent],
-    ) -> None:
-        """Serves with use cases.
-
-        Args:
-            uploads: Makes drafts.
-            drafts: Shows and corrects them.
-            confirmations: Turns them into registrations.
-            registrations: Shows registrations.
-            consents: Versions of the text that is agreed to, oldest first.
-        """
-        self._uploads = uploads
-        self._drafts = drafts
-        self._confirmations = confirmations
-        self._registrations = registrations
-        self._consents = consents
+    def __init__(self, dependencies: Dependencies) -> None:
+        """Serves with the use cases of drafts and registrations."""
+        self._uploads = dependencies.uploads
+        self._drafts = dependencies.drafts
+        self._confirmations = dependencies.confirmations
+        self._registrations = dependencies.registrations
+        self._consents = dependencies.consents
 
     async def UploadDocument(
         self, request: messages.UploadDocumentRequest, context: Context

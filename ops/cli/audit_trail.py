@@ -7,12 +7,8 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from sqlalchemy import MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
-from mesh.audit_trail.recorder import (
-    AuditRecorder,
-    audit_table,
-    command_event,
-    relayed_by_the_service,
-)
+from mesh.audit_trail.events import command_event
+from mesh.audit_trail.recorder import AuditRecorder, audit_table, relayed_by_the_service
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database

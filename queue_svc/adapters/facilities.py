@@ -13,7 +13,7 @@ from mesh.observability.logs import logger
 from mesh.rpc.client import Channels
 from mesh.shared_state.cache import Cache
 from queue_svc.domain.order import Rates
-from queue_svc.domain.rules import ELDERLY_AGE, ClassRules
+from queue_svc.domain.rules import ELDERLY_AGE, PriorityRules
 from queue_svc.domain.states import Priority, PriorityReason, ServiceKind
 from queue_svc.domain.tickets import Counter, Service
 
@@ -137,12 +137,12 @@ def service_of(facts: FacilityFacts) -> Service:
     )
 
 
-def class_rules_of(facts: FacilityFacts) -> ClassRules:
+def priority_rules_of(facts: FacilityFacts) -> PriorityRules:
     """Returns whom the facility prefers."""
     if not facts.institution.HasField("priority_rules"):
-        return ClassRules()
+        return PriorityRules()
     rules = facts.institution.priority_rules
-    return ClassRules(
+    return PriorityRules(
         rules.elderly_age or ELDERLY_AGE,
         {PriorityReason(rule.ground): Priority(rule.priority) for rule in rules.rules},
     )

@@ -40,7 +40,7 @@ def encounter(journey: "Journey") -> bytes:
     """Returns a visit as an Encounter, UTF-8 JSON. The same visit always gives the same bytes.
 
     Nobody is named: the patient is the id of the account, and neither numbers, counters nor the
-    grounds of a class are told. References are logical (an identifier, no URL), because the
+    reasons of a priority are told. References are logical (an identifier, no URL), because the
     mesh is no FHIR server. Times are UTC in whole seconds, `YYYY-MM-DDThh:mm:ss+00:00`, as
     SATUSEHAT wants them.
 

@@ -108,7 +108,7 @@ class TransferTicket(ChangeTicket):
 
 @dataclass(frozen=True, kw_only=True)
 class SetTicketPriority(ChangeTicket):
-    """Sets the class of a waiting ticket."""
+    """Sets the priority of a waiting ticket."""
 
     ticket_id: str
     priority: Priority

@@ -10,10 +10,11 @@ from mediq.queue.v1 import queue_pb2 as messages
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import AuditRecorder, call_event
+from mesh.audit_trail.events import call_event
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import Call, current_call
-from mesh.errors import MeshError, StatusCode
-from mesh.idempotency import Idempotency, key_of, reused
+from mesh.errors import MeshError, StatusCode, reused_request_id
+from mesh.idempotency import Idempotency, key_of
 from mesh.persistence.outbox import Outbox
 from mesh.shared_state.cache import Cache
 from queue_svc.application.unit_of_work import UnitsOfWork
@@ -99,9 +100,7 @@ class GroupCommit:
         """
         for _ in range(RIVALS + 1):
             try:
-                outcomes, made = await self._units.write(
-                    lambda session: self._execute_new(session, commands, execute)
-                )
+                outcomes, made = await self._units.write(self._execute_new, commands, execute)
             except MeshError as error:
                 # The database does not answer, or a change was refused after it had written.
                 if error.kind is not StatusCode.ABORTED or len(commands) == 1:
@@ -144,9 +143,7 @@ class GroupCommit:
         if not refused:
             return outcomes
         keys = [(commands[index].caller, commands[index].request) for index in refused]
-        known = await self._units.read(
-            lambda session: self._idempotency.replay_all(session, keys, messages.Ticket)
-        )
+        known = await self._units.read(self._idempotency.replay_all, keys, messages.Ticket)
         settled = list(outcomes)
         for index, answer in zip(refused, known, strict=True):
             settled[index] = answer or settled[index]
@@ -184,7 +181,7 @@ class GroupCommit:
             if answer is None:
                 leader = first[key_of(one.request, one.caller)]
                 same = one.request == commands[leader].request
-                answer = outcomes[leader] if same else reused()
+                answer = outcomes[leader] if same else reused_request_id()
             answers.append(answer)
         return answers, repository.made
 

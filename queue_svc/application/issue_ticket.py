@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mesh.contract.call import Principal
 from mesh.errors import MeshError, forbidden, invalid
-from queue_svc.adapters.facilities import Facts, class_rules_of, require_facts, service_of
+from queue_svc.adapters.facilities import Facts, priority_rules_of, require_facts, service_of
 from queue_svc.application.group_commit import CommandResult, TicketCommand
 from queue_svc.domain.checks import check_priority
 from queue_svc.domain.states import Priority, PriorityReason
@@ -23,10 +23,10 @@ class IssueTicket(TicketCommand):
     service_id: str
     patient_id: str
     priority: Priority | None = None
-    """The class that staff state. None: the rules of the facility give it."""
+    """The priority that staff state. None: the rules of the facility give it."""
     reason: str = ""
     """Why staff state URGENT; empty otherwise."""
-    grounds: Sequence[PriorityReason] = ()
+    priority_reasons: Sequence[PriorityReason] = ()
     """What staff see of the patient."""
     age_years: int = 0
     """Age of the patient in years. 0: not known."""
@@ -53,7 +53,7 @@ def permitted(command: IssueTicket, who: Principal) -> IssueTicket:
         if command.priority is not None:
             check_priority(command.priority, command.reason)
         return command
-    if command.priority is not None or command.reason or command.grounds:
+    if command.priority is not None or command.reason or command.priority_reasons:
         raise forbidden("only staff set the priority", "PRIORITY_STAFF_ONLY")
     if command.patient_id not in ("", who.subject):
         raise forbidden("a patient takes a ticket for themselves", "OTHER_PATIENT")
@@ -89,13 +89,15 @@ def _new_ticket(command: IssueTicket) -> tuple[Service, NewTicket] | MeshError:
         facts = require_facts(command.facts)
     except MeshError as error:
         return error
-    priority, ground = command.priority, PriorityReason.STAFF
+    priority, priority_reason = command.priority, PriorityReason.STAFF
     if priority is None:
-        priority, ground = class_rules_of(facts).choose(command.age_years, command.grounds)
+        priority, priority_reason = priority_rules_of(facts).choose(
+            command.age_years, command.priority_reasons
+        )
     return service_of(facts), NewTicket(
         patient_id=command.patient_id,
         priority=priority,
-        ground=ground,
+        priority_reason=priority_reason,
         actor=command.caller,
         reason=command.reason,
         unattended=command.unattended,

@@ -112,7 +112,7 @@ class TicketCommandHandler:
         return await self.change(command.ticket_id, replace(command, facts=facts))
 
     async def set_priority(self, command: SetTicketPriority) -> messages.Ticket:
-        """Sets the class of a waiting ticket.
+        """Sets the priority of a waiting ticket.
 
         Raises:
             MeshError: As `TicketRepository.set_priority`, REQUEST_ID_REUSED.

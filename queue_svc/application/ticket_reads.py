@@ -8,7 +8,7 @@ from functools import partial
 from mediq.queue.v1 import queue_pb2 as messages
 from mediq.queue.v1 import ticket_service_pb2 as requests
 
-from mesh.audit_trail.recorder import annotate
+from mesh.audit_trail.events import annotate
 from mesh.clock import Clock
 from mesh.contract import pagination
 from mesh.contract.access_scope import AccessScope

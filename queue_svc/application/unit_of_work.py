@@ -86,13 +86,23 @@ class UnitsOfWork:
             lambda session: query(self.patient_tickets(session), *args, **named)
         )
 
-    async def read(self, work: Callable[[Session], Result]) -> Result:
-        """Runs queries of other tables."""
-        return await self._database.read(work)
+    async def read(
+        self,
+        query: Callable[Concatenate[Session, Args], Result],
+        *args: Args.args,
+        **named: Args.kwargs,
+    ) -> Result:
+        """Runs a query of other tables; further arguments go to it."""
+        return await self._database.read(lambda session: query(session, *args, **named))
 
-    async def write(self, work: Callable[[Session], Result]) -> Result:
-        """Runs changes; see `Database.write`."""
-        return await self._database.write(work)
+    async def write(
+        self,
+        change: Callable[Concatenate[Session, Args], Result],
+        *args: Args.args,
+        **named: Args.kwargs,
+    ) -> Result:
+        """Makes a change, which may run again, see `Database.write`; arguments go to it."""
+        return await self._database.write(lambda session: change(session, *args, **named))
 
     def patient_tickets(self, session: Session) -> PatientTickets:
         """Opens the tickets of persons in a unit of work."""

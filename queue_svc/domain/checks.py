@@ -40,7 +40,7 @@ def check_transfer(ticket: Ticket, service_id: str) -> None:
 
 
 def check_set_priority(ticket: Ticket, priority: Priority, reason: str) -> None:
-    """Refuses a class for a patient who does not wait, and URGENT without a reason.
+    """Refuses a priority for a patient who does not wait, and URGENT without a reason.
 
     Raises:
         MeshError: TICKET_NOT_WAITING or PRIORITY_REASON_REQUIRED.

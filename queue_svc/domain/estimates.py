@@ -27,7 +27,7 @@ RESIDUAL = 0.5
 GRAIN = 600
 """The first 2 x GRAIN places are exact, those after them to within 1 %: see `calling_blocks`."""
 NEWEST = 64
-"""Last of each class that are found without an index of all."""
+"""Last of each priority that are found without an index of all."""
 ROUNDING_SECONDS = 300
 MOST_ROUNDS = 100
 """Most rounds until a wait has settled to the second."""
@@ -54,7 +54,7 @@ def service_seconds(queue: Queue) -> float:
 def arrival_rates(
     arrivals: Mapping[Priority, Sequence[float]], now: float, since: float
 ) -> Mapping[Priority, float]:
-    """Returns how many of each class came per second lately.
+    """Returns how many of each priority came per second lately.
 
     Args:
         arrivals: Times of issue in seconds since the epoch, oldest first. Those before the window
@@ -98,8 +98,8 @@ class Wait(NamedTuple):
 class WaitingList:
     """Holds everyone who waits for one service at one moment."""
 
-    classes: Mapping[Priority, Sequence[Waiting]]
-    """Each class oldest first."""
+    by_priority: Mapping[Priority, Sequence[Waiting]]
+    """Each priority oldest first."""
     rates: Rates
     now: float
     """In seconds since the epoch."""
@@ -122,16 +122,16 @@ class WaitingList:
     @cached_property
     def order(self) -> list[str]:
         """Returns tickets in the order of their calls if nobody else comes. Exact."""
-        order = calling_order(self.classes, self.rates, self.now, self.pace_seconds)
+        order = calling_order(self.by_priority, self.rates, self.now, self.pace_seconds)
         return [one.id for one in order]
 
     def joining(self, newcomers: Sequence[Waiting]) -> "WaitingList":
-        """Returns the same list with new tickets at the end of their classes."""
-        classes = dict(self.classes)
+        """Returns the same list with new tickets at the end of their priorities."""
+        by_priority = dict(self.by_priority)
         for kind in {one.priority for one in newcomers}:
             new = [one for one in newcomers if one.priority is kind]
-            classes[kind] = [*classes.get(kind, ()), *new]
-        return replace(self, classes=classes)
+            by_priority[kind] = [*by_priority.get(kind, ()), *new]
+        return replace(self, by_priority=by_priority)
 
     def ahead(self, ticket_id: str) -> int | None:
         """Returns people who wait and will be called before this ticket; None unless it waits here.
@@ -150,18 +150,18 @@ class WaitingList:
         if place is None:
             return None
         priority, index = place
-        waited = max(0.0, self.now - self.classes[priority][index].queue_time)
+        waited = max(0.0, self.now - self.by_priority[priority][index].queue_time)
         return Wait.around(self._expected(priority, waited, self._ahead(priority, index)))
 
     def _expected(self, priority: Priority, waited: float, ahead: int) -> float:
         """Returns the expected seconds: the smallest wait that leaves time for all who go first.
 
         Who arrives after a time a passes before the wait W is over when
-        rate' x (W - a) > rate x (waited + W), so a class with the higher rate' overtakes for
+        rate' x (W - a) > rate x (waited + W), so a priority with the higher rate' overtakes for
         W - (waited + W) x rate / rate' seconds, URGENT for W.
         """
         # While somebody else waits, no counter is free.
-        busy = sum(map(len, self.classes.values())) > 1
+        busy = sum(map(len, self.by_priority.values())) > 1
         base = (ahead + RESIDUAL * busy) * self.pace_seconds
         closing = math.inf if self.open_seconds is None else max(0.0, self.open_seconds)
         overtaking = [
@@ -181,15 +181,15 @@ class WaitingList:
         return wait
 
     def _share(self, priority: Priority, other: Priority) -> float:
-        """Returns the rate of a class as a share of the rate of another, at most 1."""
+        """Returns the rate of a priority as a share of the rate of another, at most 1."""
         if other is Priority.URGENT:
             return 0.0
         faster = self.rates.of(other)
         return min(1.0, self.rates.of(priority) / faster) if faster > 0 else 1.0
 
     def _ahead(self, priority: Priority, index: int) -> int:
-        """Returns people called before the one at an index of a class."""
-        members, (firsts, called) = self.classes[priority], self._blocks[priority]
+        """Returns people called before the one at an index of a priority."""
+        members, (firsts, called) = self.by_priority[priority], self._blocks[priority]
         at = bisect_right(firsts, index) - 1
         within = index - firsts[at]
         if not within or at + 1 == len(firsts):
@@ -201,11 +201,11 @@ class WaitingList:
 
     @cached_property
     def _blocks(self) -> Mapping[Priority, tuple[list[int], list[int]]]:
-        """Returns by class where each of its blocks begins, and how many are called before."""
+        """Returns by priority where each of its blocks begins, and how many are called before."""
         blocks: dict[Priority, tuple[list[int], list[int]]] = {kind: ([], []) for kind in Priority}
         pace = self.pace_seconds
         for kind, first, _, before in calling_blocks(
-            self.classes, self.rates, self.now, pace, grain=GRAIN
+            self.by_priority, self.rates, self.now, pace, grain=GRAIN
         ):
             firsts, called = blocks[kind]
             firsts.append(first)
@@ -217,16 +217,16 @@ class WaitingList:
 
     @cached_property
     def _newest(self) -> Mapping[str, tuple[Priority, int]]:
-        """Returns class and index of the last tickets: whoever asks first has just joined."""
+        """Returns priority and index of the last tickets: whoever asks first has just joined."""
         return self._index(NEWEST)
 
     @cached_property
     def _all(self) -> Mapping[str, tuple[Priority, int]]:
-        return self._index(max(map(len, self.classes.values()), default=0))
+        return self._index(max(map(len, self.by_priority.values()), default=0))
 
     def _index(self, last: int) -> Mapping[str, tuple[Priority, int]]:
         return {
             members[index].id: (priority, index)
-            for priority, members in self.classes.items()
+            for priority, members in self.by_priority.items()
             for index in range(max(0, len(members) - last), len(members))
         }

@@ -124,8 +124,8 @@ def effects(before: Ticket | None, after: Ticket) -> list[Effect]:
     """Returns what one change adds to the numbers, or takes back.
 
     Each thing counts in the facility-local hour in which it happened, for the counter that acted
-    and for the class at that moment. Only a first call goes with its ticket: it counts for the
-    class and the counter that the ticket has now, for no counter while the patient waits again.
+    and for the priority at that moment. Only a first call goes with its ticket: it counts for the
+    priority and the counter that the ticket has now, for no counter while the patient waits again.
     The ticket does not keep who called it first, so a call could not be taken back otherwise.
 
     Args:

@@ -1,7 +1,7 @@
 """The order of calling: URGENT first, the rest by priority that accumulates while they wait.
 
-score = rate(class) x time waited (Kleinrock 1964; Stanford, Taylor, Ziedins 2014). Within a class
-the oldest has the highest score, so the heads of the four classes are enough to pick from.
+score = rate(priority) x time waited (Kleinrock 1964; Stanford, Taylor, Ziedins 2014). Within a
+priority the oldest has the highest score, so the heads of the four are enough to pick from.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Service
 
 ACCUMULATING = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
-"""The classes that compete by score. The earlier one wins a tie."""
+"""The priorities that compete by score. The earlier one wins a tie."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Rates:
     low: float = 1.0
 
     def of(self, priority: Priority) -> float:
-        """Returns the rate of a class. URGENT is above the others: its rate orders itself."""
+        """Returns the rate of a priority. URGENT is above the others: its rate orders itself."""
         if priority is Priority.HIGH:
             return self.high
         return self.low if priority is Priority.LOW else self.normal
 
 
 class Waiting(NamedTuple):
-    """Names someone who waits, for the order of calling. The smallest of a class is its head."""
+    """Names someone who waits, for the order of calling. The smallest of a priority is its head."""
 
     queue_time: float
     """From when waiting counts, in seconds since the epoch (UTC)."""
@@ -42,15 +42,15 @@ class Waiting(NamedTuple):
 
 
 Block = tuple[Priority, int, int, int]
-"""Neighbours of one class called without a break: the class, the index of the first of them in it,
-how many they are, and how many of any class are called before them. A plain tuple for speed."""
+"""Neighbours of one priority called without a break: the priority, the index of the first of them
+in it, how many they are, and how many of any are called before them. A plain tuple for speed."""
 
 
 def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
     """Returns who is called next; None when nobody waits.
 
     Args:
-        heads: The oldest of each class.
+        heads: The oldest of each priority.
         rates: How fast priority accumulates.
         now: The moment of the call, in seconds since the epoch.
     """
@@ -65,7 +65,7 @@ def pick(heads: Iterable[Waiting], rates: Rates, now: float) -> Waiting | None:
 
 
 def calling_order(
-    classes: Mapping[Priority, Sequence[Waiting]], rates: Rates, now: float, pace_seconds: float
+    by_priority: Mapping[Priority, Sequence[Waiting]], rates: Rates, now: float, pace_seconds: float
 ) -> Iterator[Waiting]:
     """Returns those who wait in the order in which they will be called if nobody else comes.
 
@@ -73,17 +73,17 @@ def calling_order(
     its score passes before the LOW's turn comes.
 
     Args:
-        classes: Everyone who waits, each class oldest first.
+        by_priority: Everyone who waits, each priority oldest first.
         rates: How fast priority accumulates.
         now: The moment of the next call, in seconds since the epoch.
         pace_seconds: Expected time between two calls.
     """
-    for priority, first, size, _ in calling_blocks(classes, rates, now, pace_seconds):
-        yield from classes[priority][first : first + size]
+    for priority, first, size, _ in calling_blocks(by_priority, rates, now, pace_seconds):
+        yield from by_priority[priority][first : first + size]
 
 
 def calling_blocks(
-    classes: Mapping[Priority, Sequence[Waiting]],
+    by_priority: Mapping[Priority, Sequence[Waiting]],
     rates: Rates,
     now: float,
     pace_seconds: float,
@@ -92,7 +92,7 @@ def calling_blocks(
     """Returns the calling order as blocks, in order.
 
     Args:
-        classes: Everyone who waits, each class oldest first.
+        by_priority: Everyone who waits, each priority oldest first.
         rates: How fast priority accumulates.
         now: The moment of the next call, in seconds since the epoch.
         pace_seconds: Expected time between two calls.
@@ -100,13 +100,13 @@ def calling_blocks(
             some who follow, up to 1/grain of those called before, so that the steps grow with the
             logarithm of the queue.
     """
-    called = len(classes.get(Priority.URGENT, ()))
+    called = len(by_priority.get(Priority.URGENT, ()))
     if called:
         yield Priority.URGENT, 0, called, 0
     # Lists of floats and indexes, no objects: the loop runs once for each call to come.
-    kinds = [kind for kind in ACCUMULATING if classes.get(kind)]
+    kinds = [kind for kind in ACCUMULATING if by_priority.get(kind)]
     speeds = [rates.of(kind) for kind in kinds]
-    members = [classes[kind] for kind in kinds]
+    members = [by_priority[kind] for kind in kinds]
     taken = [0] * len(kinds)
     heads = [oldest_first[0][0] for oldest_first in members]
     while len(kinds) > 1:

@@ -1,4 +1,4 @@
-"""What a network sets about its queues, and a facility about the classes of its patients."""
+"""What a network sets about its queues, and a facility about the priorities of its patients."""
 
 import datetime
 from collections.abc import Collection, Mapping
@@ -17,7 +17,7 @@ class Rules:
     recalls: int = 3
     """How often a call may be repeated."""
     places_back: int = 3
-    """People of the class who go before a patient who was skipped and came back."""
+    """People of the same priority who go before a patient who was skipped and came back."""
     counter_window: datetime.timedelta = datetime.timedelta(minutes=30)
     """A counter that called within this time counts as open."""
     carry_hours: int = 6
@@ -27,38 +27,40 @@ class Rules:
 
 
 def _everyone_high() -> Mapping[PriorityReason, Priority]:
-    grounds = (
+    reasons = (
         PriorityReason.ELDERLY,
         PriorityReason.PREGNANT,
         PriorityReason.DISABLED,
         PriorityReason.REFERRAL,
     )
-    return dict.fromkeys(grounds, Priority.HIGH)
+    return dict.fromkeys(reasons, Priority.HIGH)
 
 
 @dataclass(frozen=True)
-class ClassRules:
+class PriorityRules:
     """Says who is preferred at a facility."""
 
     elderly_age: int = ELDERLY_AGE
     """Age in years from which ELDERLY holds."""
-    classes: Mapping[PriorityReason, Priority] = field(default_factory=_everyone_high)
-    """Class by ground; a ground that is not here changes nothing."""
+    priorities: Mapping[PriorityReason, Priority] = field(default_factory=_everyone_high)
+    """By reason; a reason that is not here changes nothing."""
 
     def choose(
-        self, age_years: int, grounds: Collection[PriorityReason]
+        self, age_years: int, reasons: Collection[PriorityReason]
     ) -> tuple[Priority, PriorityReason]:
-        """Returns the class of a patient, and the ground that gives it: the highest class wins.
+        """Returns the priority of a patient, and the reason that gives it: the highest one wins.
 
         Args:
             age_years: Age in years. 0: not known.
-            grounds: What staff see of the patient.
+            reasons: What staff see of the patient.
         """
-        held = set(grounds)
+        held = set(reasons)
         if age_years >= self.elderly_age:
             held.add(PriorityReason.ELDERLY)
-        found = [(self.classes[ground], -ground, ground) for ground in held & set(self.classes)]
+        found = [
+            (self.priorities[reason], -reason, reason) for reason in held & set(self.priorities)
+        ]
         if not found:
             return Priority.NORMAL, PriorityReason.NONE
-        priority, _, ground = max(found)
-        return priority, ground
+        priority, _, reason = max(found)
+        return priority, reason

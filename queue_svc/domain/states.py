@@ -18,7 +18,7 @@ class Status(IntEnum):
 
 
 class Priority(IntEnum):
-    """Names a priority class, numbered as in the contracts."""
+    """Names a priority, numbered as in the contracts."""
 
     LOW = 1
     NORMAL = 2
@@ -27,7 +27,7 @@ class Priority(IntEnum):
 
 
 class PriorityReason(IntEnum):
-    """Says why a ticket has its class, numbered as in the contracts."""
+    """Says why a ticket has its priority, numbered as in the contracts."""
 
     NONE = 0
     ELDERLY = 1

@@ -121,8 +121,8 @@ class Ticket:
     """The visit; it begins with a ticket of its own."""
     arrive_time: datetime.datetime | None = None
     """When the visit began."""
-    ground: PriorityReason = PriorityReason.NONE
-    """Why the ticket has its class."""
+    priority_reason: PriorityReason = PriorityReason.NONE
+    """Why the ticket has its priority."""
     previous_id: str = ""
     """The ticket from which the patient was sent here; empty on the first one."""
     next_id: str = ""
@@ -158,7 +158,7 @@ class Change:
     """Counter that acted; None when none did."""
     reason: str = ""
     priority: Priority | None = None
-    """The new class; None: it stays."""
+    """The new priority; None: it stays."""
     next_id: str = ""
     """The ticket to which the patient is sent; empty unless TRANSFERRED."""
 
@@ -169,7 +169,7 @@ class TicketChange:
 
     act: TicketEventType
     version: int
-    """Version after it, as is the class."""
+    """Version after it, as is the priority."""
     priority: Priority
     change: Change
 
@@ -189,7 +189,7 @@ class ChangeLogEntry:
     service_id: str
     day: str
     status: Status
-    """State after it, as are the class and the version."""
+    """State after it, as are the priority and the version."""
     priority: Priority
     version: int
     waiting: int
@@ -216,7 +216,7 @@ def changed(ticket: Ticket, change: Change) -> Ticket:
     time = max(change.time, ticket.update_time)
     after = replace(ticket, status=change.status, version=ticket.version + 1, update_time=time)
     if change.priority is not None:
-        return replace(after, priority=change.priority, ground=PriorityReason.STAFF)
+        return replace(after, priority=change.priority, priority_reason=PriorityReason.STAFF)
     if change.status is Status.CALLED:
         return _called(after, change.counter)
     if change.status is Status.SERVING:
@@ -269,7 +269,7 @@ def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
 
     Args:
         ticket: The ticket now.
-        priority: Its class at issue; None when it never changed.
+        priority: Its priority at issue; None when it never changed.
     """
     return replace(
         ticket,
@@ -295,7 +295,7 @@ def back_in(
 
     Args:
         own: From when it counted before.
-        others: The same of those of the class who wait, oldest first.
+        others: The same of those of the same priority who wait, oldest first.
         places: How many of them go first.
     """
     last = others[min(places, len(others)) - 1] if others else own

@@ -24,14 +24,14 @@ class QueueSnapshot:
     """Holds the waiting tickets of one queue at one revision."""
 
     revision: int
-    classes: dict[Priority, list[Waiting]] = field(
+    by_priority: dict[Priority, list[Waiting]] = field(
         default_factory=lambda: {priority: [] for priority in Priority}
     )
     places: dict[str, Waiting] = field(default_factory=dict)
     arrivals: dict[Priority, list[float]] = field(
         default_factory=lambda: {priority: [] for priority in Priority}
     )
-    """When tickets were issued, by their class now, oldest first."""
+    """When tickets were issued, by their priority now, oldest first."""
     arrived: dict[str, tuple[float, Priority]] = field(default_factory=dict)
     """The same by ticket, oldest first."""
     since: float | None = None
@@ -43,14 +43,14 @@ class QueueSnapshot:
         """Puts a ticket where it belongs now; None: it does not wait."""
         old = self.places.pop(ticket_id, None)
         if old is not None:
-            members = self.classes[old.priority]
+            members = self.by_priority[old.priority]
             del members[bisect_left(members, old)]
         if waiting is not None:
             self.places[ticket_id] = waiting
-            insort(self.classes[waiting.priority], waiting)
+            insort(self.by_priority[waiting.priority], waiting)
 
     def arrive(self, ticket_id: str, priority: Priority, moment: float) -> None:
-        """Counts an arrival, once, for the class that the ticket has now."""
+        """Counts an arrival, once, for the priority that the ticket has now."""
         known = self.arrived.get(ticket_id)
         if known is not None:
             moment = known[0]
@@ -121,7 +121,7 @@ def merged_list(
     }
     since = [snapshot.since for snapshot in snapshots if snapshot.since is not None]
     return WaitingList(
-        classes=_classes(snapshots),
+        by_priority=_classes(snapshots),
         rates=rates_of(newest.service),
         now=moment,
         service_seconds=service_seconds(newest),
@@ -135,9 +135,9 @@ def merged_list(
 def _classes(snapshots: Collection[QueueSnapshot]) -> Mapping[Priority, Sequence[Waiting]]:
     if len(snapshots) == 1:
         (only,) = snapshots
-        return {priority: tuple(members) for priority, members in only.classes.items()}
+        return {priority: tuple(members) for priority, members in only.by_priority.items()}
     return {
-        priority: sorted(one for snapshot in snapshots for one in snapshot.classes[priority])
+        priority: sorted(one for snapshot in snapshots for one in snapshot.by_priority[priority])
         for priority in Priority
     }
 

@@ -97,7 +97,7 @@ def now(
 
 
 def csv_document(days: Days) -> bytes:
-    """Returns the numbers as CSV (RFC 4180), one row a day, service, hour, counter and class.
+    """Returns the numbers as CSV (RFC 4180), one row a day, service, hour, counter and priority.
 
     UTF-8 with a byte order mark, without which Excel takes the names for another character set.
     Times are whole seconds: with Indonesian settings Excel takes 12.5 for the 12th of May. There

@@ -44,7 +44,7 @@ def ticket_message(ticket: Ticket, waiting_list: WaitingList | None) -> messages
         service_name=service.service_name,
         patient_id=ticket.patient_id,
         priority=messages.Priority.ValueType(ticket.priority),
-        priority_ground=messages.PriorityGround.ValueType(ticket.ground),
+        priority_ground=messages.PriorityGround.ValueType(ticket.priority_reason),
         status=status_of(ticket),
         service_day=ticket.queue.day,
         time_zone=service.time_zone,

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from mesh.encryption.field_cipher import FieldCipher
 from queue_svc.domain.tickets import ChangeLogEntry, Counter, Ticket, event_type_of
-from queue_svc.persistence.mapping import CHANGE
+from queue_svc.persistence.mapping import CHANGE, change_values
 from queue_svc.persistence.models import QueueRow
 from queue_svc.persistence.statistics_rollups import Rollups
 from queue_svc.persistence.ticket_queries import reason_associated_data
@@ -50,42 +50,11 @@ class ChangeLogWriter:
         queue.revision += 1
         queue.last_change_time = after.update_time
         queue.waiting += after.waits - (before.waits if before else False)
-        entry = ChangeLogEntry(
-            queue_id=queue.id,
-            revision=queue.revision,
-            act=event_type_of(before, after),
-            ticket_id=after.id,
-            number=after.number,
-            journey_id=after.journey_id,
-            institution_id=queue.institution_id,
-            service_id=queue.service_id,
-            day=queue.day,
-            status=after.status,
-            priority=after.priority,
-            version=after.version,
-            waiting=queue.waiting,
-            time=after.update_time,
-            counter=acting,
-        )
+        entry = _entry(before, after, queue, acting)
         self.made.append((entry, after))
         self._rollups.add(queue.id, before, after)
-        self._rows.append(
-            {
-                "ticket_id": entry.ticket_id,
-                "version": entry.version,
-                "queue_id": entry.queue_id,
-                "revision": entry.revision,
-                "act": entry.act,
-                "status": entry.status,
-                "priority": entry.priority,
-                "waiting": entry.waiting,
-                "time": entry.time,
-                "actor": actor,
-                "counter_id": acting.id if acting else None,
-                "counter_name": acting.name if acting else None,
-                "reason": self._encrypted(reason, after) if reason else None,
-            }
-        )
+        ciphertext = self._encrypted(reason, after) if reason else None
+        self._rows.append(change_values(entry, actor, ciphertext))
 
     def flush(self) -> None:
         """Writes the changes in one statement, then the numbers."""
@@ -97,3 +66,26 @@ class ChangeLogWriter:
         return self._cipher.encrypt(
             reason.encode(), reason_associated_data(ticket.id, ticket.version)
         )
+
+
+def _entry(
+    before: Ticket | None, after: Ticket, queue: QueueRow, acting: Counter | None
+) -> ChangeLogEntry:
+    """Returns the entry of a change that its queue's row has counted."""
+    return ChangeLogEntry(
+        queue_id=queue.id,
+        revision=queue.revision,
+        act=event_type_of(before, after),
+        ticket_id=after.id,
+        number=after.number,
+        journey_id=after.journey_id,
+        institution_id=queue.institution_id,
+        service_id=queue.service_id,
+        day=queue.day,
+        status=after.status,
+        priority=after.priority,
+        version=after.version,
+        waiting=queue.waiting,
+        time=after.update_time,
+        counter=acting,
+    )

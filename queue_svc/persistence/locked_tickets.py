@@ -155,7 +155,7 @@ class LockedTickets(TicketQueries):
         return ticket_of(row, queue_of(queue)), queue
 
     def _front(self, queue_id: int) -> dict[Priority, deque[Waiting]]:
-        """Returns the first who wait of each class, enough for the calls of the unit of work."""
+        """Returns the first who wait of each priority, enough for the calls of the unit of work."""
         front = self._fronts.get(queue_id)
         if front is None:
             front = {priority: deque() for priority in Priority}

@@ -85,7 +85,7 @@ def ticket_of(row: Row[Any], queue: Queue) -> Ticket:
         service_ms=row.service_ms,
         journey_id=row.journey_id,
         arrive_time=row.arrive_time,
-        ground=PriorityReason(row.ground),
+        priority_reason=PriorityReason(row.ground),
         previous_id=row.previous_id or "",
         next_id=row.next_id or "",
         prediction=None
@@ -107,7 +107,7 @@ def state_values(ticket: Ticket) -> dict[str, object]:
     return {
         "open_patient_id": ticket.patient_id if ticket.open else None,
         "priority": ticket.priority,
-        "ground": ticket.ground,
+        "ground": ticket.priority_reason,
         "status": ticket.status,
         "version": ticket.version,
         "calls": ticket.calls,
@@ -162,3 +162,29 @@ def entry_of(row: Any) -> ChangeLogEntry:
         time=row.time,
         counter=counter_of(row.counter_id, row.counter_name),
     )
+
+
+def change_values(entry: ChangeLogEntry, actor: str, reason: bytes | None) -> dict[str, object]:
+    """Returns all columns of a change.
+
+    Args:
+        entry: The change.
+        actor: Account or service that made it.
+        reason: Why, encrypted. None: nobody said.
+    """
+    counter = entry.counter
+    return {
+        "ticket_id": entry.ticket_id,
+        "version": entry.version,
+        "queue_id": entry.queue_id,
+        "revision": entry.revision,
+        "act": entry.act,
+        "status": entry.status,
+        "priority": entry.priority,
+        "waiting": entry.waiting,
+        "time": entry.time,
+        "actor": actor,
+        "counter_id": counter.id if counter else None,
+        "counter_name": counter.name if counter else None,
+        "reason": reason,
+    }

@@ -57,8 +57,8 @@ class PatientTickets(TicketQueries):
         """Takes the person out of their tickets.
 
         Each visit gets a name of its own in place of the account: its tickets still belong
-        together, and no two visits do. The ground of the class goes, and so do reasons. Versions,
-        times and revisions stay, so that no snapshot of a queue has to be read again.
+        together, and no two visits do. The priority reason goes, and so do texts of reasons.
+        Versions, times and revisions stay, so that no snapshot of a queue has to be read again.
 
         Args:
             patient_id: The person's account.
@@ -98,7 +98,7 @@ class PatientTickets(TicketQueries):
     def _rename(self, patient_id: str, ticket_ids: Sequence[str]) -> None:
         nobody = str(uuid.uuid4())
         self._session.execute(
-            # The ground may tell of a pregnancy or a disability; statistics need the class alone.
+            # Why may tell of a pregnancy or a disability; statistics need the priority alone.
             update(TICKET)
             .where(TICKET.c.id.in_(ticket_ids))
             .values(patient_id=nobody, ground=PriorityReason.NONE)

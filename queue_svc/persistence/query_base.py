@@ -37,7 +37,7 @@ HEADS = union_all(
         for priority in Priority
     )
 )
-"""The oldest waiting tickets of each class of a queue; built once, which costs more than asking."""
+"""The oldest waiting tickets of a queue and priority; built once, which costs more than asking."""
 
 
 class QueryBase:
@@ -100,7 +100,7 @@ class QueryBase:
         return [queue_of(row) for row in self._queue_rows(institution_id, days, service_id)]
 
     def _heads(self, queue_ids: Collection[int], most: int = 1) -> Sequence[Row[Any]]:
-        """Returns the oldest waiting tickets of each class and queue."""
+        """Returns the oldest waiting tickets of each priority and queue."""
         return [
             row
             for queue_id in queue_ids

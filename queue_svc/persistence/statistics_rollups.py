@@ -19,7 +19,7 @@ from queue_svc.domain.tickets import Ticket
 from queue_svc.persistence.models import RollupRow, RollupSampleRow
 
 _Key = tuple[int, int, int, str]
-"""Queue, hour, class and counter."""
+"""Queue, hour, priority and counter."""
 
 
 def _adding(table: Any, added: Sequence[str], replaced: Sequence[str]) -> tuple[Any, Any]:

@@ -74,7 +74,7 @@ class TicketQueries(QueryBase):
     def next_of(
         self, institution_id: str, service_id: str, days: Collection[str]
     ) -> tuple[list[Waiting], list[Queue]]:
-        """Returns the oldest waiting ticket of each class, and the queues they wait in."""
+        """Returns the oldest waiting ticket of each priority, and the queues they wait in."""
         queues = self._queues(institution_id, days, service_id)
         return [_waiting(row) for row in self._heads([queue.id for queue in queues])], queues
 
@@ -188,7 +188,7 @@ class TicketQueries(QueryBase):
         return [(row.patient_id, row.create_time) for row in self._session.execute(query)]
 
     def class_times(self, ticket: Ticket, most: int) -> list[datetime.datetime]:
-        """Returns from when waiting counts for the first of a ticket's class in its queue."""
+        """Returns from when waiting counts for the first of a ticket's priority in its queue."""
         query = (
             select(TICKET.c.queue_time)
             .where(

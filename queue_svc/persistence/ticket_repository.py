@@ -38,7 +38,7 @@ class NewTicket:
 
     patient_id: str
     priority: Priority = Priority.NORMAL
-    ground: PriorityReason = PriorityReason.NONE
+    priority_reason: PriorityReason = PriorityReason.NONE
     actor: str = ""
     reason: str = ""
     """Why it is urgent; empty otherwise."""
@@ -112,7 +112,7 @@ class TicketRepository(LockedTickets):
         """
         queues = self._locked_queues(service_key, days)
         fronts = {queue_id: self._front(queue_id) for queue_id in queues}
-        heads = [front[0] for classes in fronts.values() for front in classes.values() if front]
+        heads = [front[0] for front_of in fronts.values() for front in front_of.values() if front]
         chosen = pick(heads, _rates(queues), now.timestamp())
         if chosen is None:
             raise checks.queue_empty()
@@ -124,7 +124,7 @@ class TicketRepository(LockedTickets):
         called = self._change(ticket, queue, Change(Status.CALLED, now, actor, counter))
         front = fronts[queue.id]
         front[chosen.priority].popleft()
-        # An end of what was read is not the end of the class.
+        # An end of what was read is not the end of the priority.
         if front[chosen.priority]:
             self._fronts[queue.id] = front
         return called
@@ -162,7 +162,7 @@ class TicketRepository(LockedTickets):
     def set_priority(
         self, ticket_id: str, priority: Priority, reason: str, actor: str, now: datetime.datetime
     ) -> Ticket:
-        """Sets the class of a waiting ticket. Its time of waiting stays.
+        """Sets the priority of a waiting ticket. Its time of waiting stays.
 
         Raises:
             MeshError: TICKET_NOT_FOUND, TICKET_NOT_WAITING or PRIORITY_REASON_REQUIRED.
@@ -197,7 +197,7 @@ class TicketRepository(LockedTickets):
         present = self.open_in(target.id, {ticket.patient_id})
         if present:
             raise checks.active_ticket_exists(present[ticket.patient_id])
-        new_ticket = NewTicket(ticket.patient_id, ticket.priority, ticket.ground)
+        new_ticket = NewTicket(ticket.patient_id, ticket.priority, ticket.priority_reason)
         # A clock that was put back does not make the second ticket older than the first.
         time = max(now, queue.last_change_time)
         joined = replace(
@@ -223,7 +223,7 @@ class TicketRepository(LockedTickets):
             number=domain.number_of(queue.prefix, queue.last_number),
             patient_id=what.patient_id,
             priority=what.priority,
-            ground=what.ground,
+            priority_reason=what.priority_reason,
             status=Status.WAITING,
             version=1,
             calls=0,

@@ -136,8 +136,8 @@ class WaitingListProjection:
         for identifier, priority, queue_time, sequence in session.execute(waiting):
             one = Waiting(queue_time.timestamp(), sequence, identifier, Priority(priority))
             snapshot.places[identifier] = one
-            snapshot.classes[one.priority].append(one)
-        for members in snapshot.classes.values():
+            snapshot.by_priority[one.priority].append(one)
+        for members in snapshot.by_priority.values():
             members.sort()
         window = datetime.timedelta(seconds=ARRIVAL_WINDOW_SECONDS)
         arrivals = (

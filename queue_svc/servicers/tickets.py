@@ -49,7 +49,7 @@ class TicketServicer(TicketServiceServicer):
             patient_id=request.patient_id,
             priority=Priority(request.priority) if request.priority else None,
             reason=request.priority_reason,
-            grounds=[PriorityReason(ground) for ground in request.priority_grounds],
+            priority_reasons=[PriorityReason(reason) for reason in request.priority_grounds],
             unattended=not who.is_staff,
         )
         return await self._commands.create(command, who)

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,7 @@ async def limited(edge: Edge, tmp_path: Path, wait_seconds: float) -> AsyncItera
         address_registrations=2,
     )
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(mesh.serve(own, partial(build, settings=own)))
+        gateway = await stack.enter_async_context(mesh.serve(own, build))
         settings = _settings(edge, int(mesh.addresses["gateway"].rpartition(":")[2]), wait_seconds)
         with running(settings, tmp_path) as admin:
             await _ready(admin)

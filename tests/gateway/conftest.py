@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,11 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 
-from gateway.__main__ import build
+from gateway.__main__ import wire
 from gateway.settings import GatewaySettings
+from mesh.clock import utc_now
 from mesh.contract.methods import SERVERS
+from mesh.rpc.server import Server
 from tests.support.mesh import Mesh
 from tools.generation import openapi
 
@@ -78,6 +79,9 @@ async def gateway(
     settings = GatewaySettings(
         home=mesh.home, port=0, openapi_file=document, health_age_seconds=0, drain_seconds=0
     )
-    wired = partial(build, settings=settings, resolve=mesh.addresses.__getitem__)
-    async with mesh.serve(settings, wired), mesh.channel("gateway") as channel:
+
+    async def build(server: Server) -> None:
+        wire(server, mesh.channels("gateway"), utc_now)
+
+    async with mesh.serve(settings, build), mesh.channel("gateway") as channel:
         yield GatewayServiceStub(channel)

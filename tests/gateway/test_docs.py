@@ -16,9 +16,10 @@ from mediq.gateway.v1.gateway_service_pb2 import (
 )
 
 from edge.settings import EdgeSettings
-from gateway.__main__ import build
+from gateway.__main__ import wire
 from gateway.adapters.api_docs import BUNDLED, INITIALIZER
 from gateway.settings import GatewaySettings
+from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from tests.support.mesh import Mesh, problem
 from tools.generation import openapi
@@ -112,4 +113,4 @@ async def test_a_missing_document_stops_the_start(mesh: Mesh) -> None:
     mesh.addresses.update(dict.fromkeys(("queue_svc", "institution_svc"), "127.0.0.1:1"))
     settings = GatewaySettings(home=mesh.home, port=0, openapi_file=mesh.home / "none.json")
     with pytest.raises(FileNotFoundError, match="none"):
-        await build(Server(settings), settings, mesh.addresses.__getitem__)
+        wire(Server(settings), mesh.channels("gateway"), utc_now)

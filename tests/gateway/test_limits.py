@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -151,7 +150,7 @@ async def _gateway(
         address_logins=2,
         all_logins=5,
     )
-    await stack.enter_async_context(mesh.serve(settings, partial(build, settings=settings)))
+    await stack.enter_async_context(mesh.serve(settings, build))
     channel = await stack.enter_async_context(mesh.channel("gateway", identity))
     return RateLimitServiceStub(channel)
 

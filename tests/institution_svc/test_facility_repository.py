@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from institution_svc.application.facility_commands import (
     UpdateInstitution,
     UpdateService,
-    create_service,
     update_institution,
     update_service,
 )
@@ -86,7 +85,7 @@ def new_service(institution_id: str, name: str = "Farmasi", prefix: str = "F") -
 
 
 def add_service(session: Session, service: HealthcareService) -> HealthcareService:
-    return create_service(FacilityRepository(session), service, NOW)
+    return FacilityRepository(session).add_service(service)
 
 
 @on_empty

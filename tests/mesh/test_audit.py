@@ -19,7 +19,8 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail import recorder as module
-from mesh.audit_trail.recorder import AuditRecorder, annotate, audit_table, command_event
+from mesh.audit_trail.events import annotate, command_event
+from mesh.audit_trail.recorder import AuditRecorder, audit_table
 from mesh.contract.audit_fields import subjects_of
 from mesh.contract.call import CLIENT_ADDRESS, principal
 from mesh.encryption.field_cipher import FieldCipher

@@ -14,11 +14,11 @@ from mediq.user.v1.user_pb2 import User
 from sqlalchemy import MetaData, event, select, update
 from sqlalchemy.orm import Session
 
+from mesh.audit_trail.events import command_event
 from mesh.audit_trail.recorder import (
     ACCESS_SECONDS,
     AuditRecorder,
     audit_table,
-    command_event,
     event_associated_data,
 )
 from mesh.contract.call import Call, Principal

@@ -27,6 +27,7 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 
 from mesh.clock import utc_now
 from mesh.identity.tokens import TokenSigner
+from mesh.rpc.client import Channels
 from ocr_svc.__main__ import wire
 from ocr_svc.domain.consent import CONSENTS, Consent
 from ocr_svc.settings import OcrSettings
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceAsyncStub
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
 
-    from mesh.rpc.server import Server
+from mesh.rpc.server import Server
 
 Metadata = tuple[tuple[str, str], ...]
 ALL_PURPOSES = [
@@ -82,7 +83,8 @@ class Clinic:
         """The service, and a stub that calls as the edge does."""
 
         async def build(server: Server) -> None:
-            wire(server, self.now, consents)
+            channels = Channels(server.settings.tls, server.settings.service)
+            wire(server, channels, self.now, consents)
 
         usual: dict[str, Any] = {
             "database_url": f"sqlite:///{self.database}",

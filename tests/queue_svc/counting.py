@@ -19,7 +19,7 @@ MORNING = datetime.datetime(2026, 3, 2, 1, 30, tzinfo=datetime.UTC)
 """08:30 in Jakarta, so that half an hour later it is another hour."""
 COUNTERS = [Counter(f"c{number}", f"Loket {number}") for number in (1, 2, 3)]
 Key = tuple[int, Priority, str]
-"""Hour, class and counter."""
+"""Hour, priority and counter."""
 Numbers = dict[Key, dict[str, int]]
 """Counts that are not 0, with the number of measured times by kind and bucket."""
 

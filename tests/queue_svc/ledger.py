@@ -43,7 +43,7 @@ COUNTS = (
 WAIT, SERVICE, ERROR = 1, 2, 3
 Rows = Sequence[Row[Any]]
 Numbers = dict[tuple[int, int, str], dict[str | tuple[int, int], int]]
-"""By hour, class and counter: counts, and how many times of a kind are in a bucket; no zeros."""
+"""By hour, priority and counter: counts, and how many times of a kind are in a bucket; no zeros."""
 
 
 @dataclass

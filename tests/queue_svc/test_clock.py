@@ -248,7 +248,7 @@ async def test_a_ticket_that_was_forgotten_for_a_month_can_be_closed(world: Worl
 
 
 async def test_before_everybody_came_the_order_is_that_of_the_classes(world: World) -> None:
-    """Nobody has waited yet, as the clock says: classes decide, then who came first."""
+    """Nobody has waited yet, as the clock says: priorities decide, then who came first."""
     tickets = [await world.take(priority) for priority in (LOW, HIGH, URGENT)]
     world.clock.forward(minutes=1)
     last = await world.take(HIGH)
@@ -262,7 +262,7 @@ async def test_before_everybody_came_the_order_is_that_of_the_classes(world: Wor
 async def test_yesterdays_patient_comes_first_when_the_clock_says_nobody_has_waited(
     world: World,
 ) -> None:
-    """Both are of one class: the numbers of two days do not compare."""
+    """Both are of one priority: the numbers of two days do not compare."""
     midnight = MORNING.replace(hour=17)
 
     def at(minutes: int) -> None:

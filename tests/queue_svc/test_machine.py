@@ -35,7 +35,7 @@ from tests.support.mesh import Mesh, problem
 
 Result = TypeVar("Result")
 PROFILE = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

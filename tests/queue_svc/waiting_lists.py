@@ -1,4 +1,4 @@
-"""Who waits, by class, for tests of the order."""
+"""Who waits, by priority, for tests of the order."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ def someone(priority: Priority, waited_minutes: float, sequence: int = 1) -> Wai
     return Waiting(NOW - waited_minutes * 60, sequence, f"{priority.name}{sequence}", priority)
 
 
-def by_class(waiting: Iterable[Waiting]) -> dict[Priority, list[Waiting]]:
+def group_by_priority(waiting: Iterable[Waiting]) -> dict[Priority, list[Waiting]]:
     members = sorted(waiting)
     return {kind: [one for one in members if one.priority is kind] for kind in P}
 

@@ -135,3 +135,18 @@ def test_a_planted_import_is_refused(copy: Path, file: str, planted: str, rule: 
 
 def test_the_copy_without_a_planted_import_keeps_all_rules(copy: Path) -> None:
     assert broken(copy) == []
+
+
+def test_a_room_that_no_rule_names_is_refused(copy: Path) -> None:
+    contracts = tomllib.loads((copy / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = {one["containers"][0]: one["name"] for one in contracts if one["type"] == "layers"}
+    planted = [copy / package / "back_room.py" for package in layers]
+    for path in planted:
+        path.write_text("")
+    try:
+        assert broken(copy) == list(layers.values())
+    finally:
+        for path in planted:
+            path.unlink()

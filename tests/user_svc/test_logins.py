@@ -191,9 +191,10 @@ async def test_patient_logins_are_throttled_per_nik(world: World) -> None:
 
 
 async def _seconds(call: Callable[[], Awaitable[Any]]) -> float:
-    begin = time.perf_counter()
+    # Of the processor: the service works in this process, and a busy machine counts for nothing.
+    begin = time.process_time()
     await failure(call())
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 async def _ratio(

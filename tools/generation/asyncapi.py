@@ -57,10 +57,22 @@ def _headers() -> Schema:
     }
 
 
+def _message(components: Components) -> Schema:
+    """Returns the message of an event; the schemas that it refers to go into `components`."""
+    return {
+        "name": FEED.message,
+        "title": TicketEvent.DESCRIPTOR.name,
+        "summary": comments()[FEED.message],
+        "contentType": CONTENT_TYPE,
+        "headers": _headers(),
+        "payload": components.reference(TicketEvent.DESCRIPTOR),
+        "bindings": {"amqp": {"messageType": FEED.message, "bindingVersion": BINDING}},
+    }
+
+
 def document() -> Schema:
     """Returns the AsyncAPI document as a value."""
     components = Components()
-    payload = components.reference(TicketEvent.DESCRIPTOR)
     name = TicketEvent.DESCRIPTOR.name
     exchange = {"name": FEED.exchange, "type": "topic", "durable": True, "autoDelete": False}
     return {
@@ -100,17 +112,7 @@ def document() -> Schema:
             }
         },
         "components": {
-            "messages": {
-                name: {
-                    "name": FEED.message,
-                    "title": name,
-                    "summary": comments()[FEED.message],
-                    "contentType": CONTENT_TYPE,
-                    "headers": _headers(),
-                    "payload": payload,
-                    "bindings": {"amqp": {"messageType": FEED.message, "bindingVersion": BINDING}},
-                }
-            },
+            "messages": {name: _message(components)},
             "schemas": dict(sorted(components.schemas.items())),
         },
     }

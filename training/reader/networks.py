@@ -70,7 +70,7 @@ class LineFinder(UNet):
 
 
 class CornerFinder(UNet):
-    """Finds where the four corners of a roughly straightened card are.
+    """Finds where the four corners of a roughly rectified card are.
 
     Shapes: n x 3 x VIEW_HEIGHT x VIEW_WIDTH of 0 to 1, n x 4 x 2 pixels of the view.
     """

@@ -10,6 +10,7 @@ from mediq.user.v1 import user_service_pb2 as requests
 from mediq.user.v1.user_pb2 import User
 
 from mesh.audit_trail.recorder import AuditRecorder
+from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import current_call
 from user_svc.application.nik_changes import NikChanges
@@ -183,6 +184,7 @@ class Accounts:
         profiles: ProfileLoader,
         passwords: Passwords,
         recorder: AuditRecorder,
+        clock: Clock,
     ) -> None:
         """Works in units of work.
 
@@ -192,12 +194,14 @@ class Accounts:
             profiles: Reads profiles.
             passwords: Hashes passwords.
             recorder: Where changes are recorded for the audit trail.
+            clock: Gives the time.
         """
         self._units = units
         self._nik_changes = nik_changes
         self._profiles = profiles
         self._passwords = passwords
         self._recorder = recorder
+        self._clock = clock
 
     async def create(
         self, caller: str, request: requests.CreateUserRequest, command: CreateUser
@@ -208,7 +212,7 @@ class Accounts:
             MeshError: A field is wrong, EMAIL_TAKEN, NIK_TAKEN or REQUEST_ID_REUSED.
         """
         accounts.require_may_create(command.creator, command.role)
-        account = new_account(command, self._units.clock().date())
+        account = new_account(command, self._clock().date())
         if command.password:
             hashed = await self._passwords.hash(command.password)
             account = replace(account, password_hash=hashed)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from mediq.policy.v1.policy_pb2 import Scope
 
-from mesh.audit_trail.recorder import call_event
+from mesh.audit_trail.events import call_event
 from mesh.contract.call import Call
 from user_svc.domain.accounts import Account
 from user_svc.messages.accounts import role_message

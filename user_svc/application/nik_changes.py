@@ -8,7 +8,8 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.user.v1.user_pb2 import User
 from mediq.user.v1.user_service_pb2 import CorrectPatientRequest, CreateUserRequest
 
-from mesh.audit_trail.recorder import AuditRecorder, call_event
+from mesh.audit_trail.events import call_event
+from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import current_call
 from mesh.errors import MeshError
 from user_svc.application.unit_of_work import UnitOfWork, UnitsOfWork

@@ -8,6 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from mediq.user.v1 import user_service_pb2 as requests
 from mediq.user.v1.user_pb2 import User
 
+from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.idempotency import Idempotency
 from user_svc.application.nik_changes import NikChanges
@@ -102,7 +103,11 @@ class Patients:
     """Runs the use cases of patients."""
 
     def __init__(
-        self, units: UnitsOfWork, nik_changes: NikChanges, idempotency: Idempotency
+        self,
+        units: UnitsOfWork,
+        nik_changes: NikChanges,
+        idempotency: Idempotency,
+        clock: Clock,
     ) -> None:
         """Works in units of work.
 
@@ -110,10 +115,12 @@ class Patients:
             units: Opens the patients.
             nik_changes: Executes what gives an account a NIK.
             idempotency: Holds answers that an erasure deletes.
+            clock: Gives the time.
         """
         self._units = units
         self._nik_changes = nik_changes
         self._idempotency = idempotency
+        self._clock = clock
 
     async def ensure(
         self, caller: str, request: requests.EnsurePatientRequest, command: EnsurePatient
@@ -123,7 +130,7 @@ class Patients:
         Raises:
             MeshError: NIK_INVALID, NAME_INVALID, NIK_NAME_MISMATCH or REQUEST_ID_REUSED.
         """
-        person = accounts.patient_of_card(command.person, self._units.clock().date())
+        person = accounts.patient_of_card(command.person, self._clock().date())
         return await self._units.change(
             caller,
             request,

@@ -8,7 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.policy.v1.policy_pb2 import Scope
 from mediq.user.v1.auth_service_pb2 import NarrowSession
 
-from mesh.audit_trail.recorder import annotate
+from mesh.audit_trail.events import annotate
+from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import invalid, not_found
 from mesh.identity.tokens import TokenSigner
@@ -33,17 +34,21 @@ def require_patient(unit: UnitOfWork, account_id: str) -> None:
 class ScopedSessions:
     """Opens scoped sessions."""
 
-    def __init__(self, units: UnitsOfWork, signer: TokenSigner, logins: PatientLogins) -> None:
+    def __init__(
+        self, units: UnitsOfWork, signer: TokenSigner, logins: PatientLogins, clock: Clock
+    ) -> None:
         """Works in units of work.
 
         Args:
             units: Opens the accounts.
             signer: Signs tokens.
             logins: Checks NIK and name.
+            clock: Gives the time.
         """
         self._units = units
         self._signer = signer
         self._logins = logins
+        self._clock = clock
 
     async def sign_in(self, nik: str, name: str) -> NarrowSession:
         """Opens the session of a patient who knows NIK and name.
@@ -87,7 +92,7 @@ class ScopedSessions:
         patient = await self._units.read(get_patient, patient_id, scope)
         if patient.identity_time is not None:
             # A token that is signed too soon after a correction is refused with those before it.
-            early = good_from(patient.identity_time) - self._units.clock()
+            early = good_from(patient.identity_time) - self._clock()
             await asyncio.sleep(max(early.total_seconds(), 0.0))
         return self._open(Scope.SCOPE_DATA_RIGHTS, patient.id, sessions.DATA_RIGHTS_SESSION)
 

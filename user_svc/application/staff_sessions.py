@@ -8,8 +8,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from mediq.user.v1 import auth_service_pb2 as messages
 
-from mesh.audit_trail.recorder import AuditRecorder, annotate
-from mesh.clock import timestamp
+from mesh.audit_trail.events import annotate
+from mesh.audit_trail.recorder import AuditRecorder
+from mesh.clock import Clock, timestamp
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import current_call
 from mesh.errors import MeshError, not_found
@@ -103,6 +104,7 @@ class StaffSessions:
         signer: TokenSigner,
         access_life: datetime.timedelta,
         recorder: AuditRecorder,
+        clock: Clock,
     ) -> None:
         """Works in units of work.
 
@@ -111,15 +113,17 @@ class StaffSessions:
             signer: Signs access tokens.
             access_life: Life of an access token.
             recorder: Where what is done with tokens is recorded for the audit trail.
+            clock: Gives the time.
         """
         self._units = units
         self._signer = signer
         self._access_life = access_life
         self._recorder = recorder
+        self._clock = clock
 
     def token_pair(self, account: Account, opened: Opened) -> messages.TokenPair:
         """Signs an access token for a session, and returns it with the refresh token."""
-        life = min(self._access_life, opened.expire_time - self._units.clock())
+        life = min(self._access_life, opened.expire_time - self._clock())
         token, ends = self._signer.sign(
             account.id,
             lifetime_seconds=int(life.total_seconds()),
@@ -161,9 +165,7 @@ class StaffSessions:
         limit: int,
     ) -> Sequence[OpenSession]:
         """Lists open sessions of an account; see `list_sessions`."""
-        return await self._units.read(
-            list_sessions, viewer, user_id, after, limit, self._units.clock()
-        )
+        return await self._units.read(list_sessions, viewer, user_id, after, limit, self._clock())
 
     async def end(self, request: messages.EndSessionRequest, command: EndSession) -> Empty:
         """Ends a session, once a request.

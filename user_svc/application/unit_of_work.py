@@ -61,8 +61,7 @@ class UnitsOfWork:
         self._account_cipher = AccountCipher(cipher)
         self._rules = rules
         self._idempotency = idempotency
-        self.clock = clock
-        """Gives the time."""
+        self._clock = clock
 
     async def read(
         self,
@@ -78,7 +77,7 @@ class UnitsOfWork:
     ) -> Result:
         """Executes a command; again when another unit wrote the same unique value first."""
         return await write_with_retry(
-            self._database, lambda session: use_case(self._unit(session), command, self.clock())
+            self._database, lambda session: use_case(self._unit(session), command, self._clock())
         )
 
     async def change(
@@ -107,7 +106,7 @@ class UnitsOfWork:
             caller,
             request,
             answer,
-            lambda session: message(use_case(self._unit(session), command, self.clock())),
+            lambda session: message(use_case(self._unit(session), command, self._clock())),
         )
 
     def _unit(self, session: Session) -> UnitOfWork:

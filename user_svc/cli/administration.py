@@ -8,7 +8,8 @@ from mediq.audit.v1.audit_pb2 import AuditAct
 from mediq.user.v1.user_service_pb2 import CreateUserRequest
 from sqlalchemy.orm import Session
 
-from mesh.audit_trail.recorder import AuditRecorder, command_event, relayed_by_the_service
+from mesh.audit_trail.events import command_event
+from mesh.audit_trail.recorder import AuditRecorder, relayed_by_the_service
 from mesh.clock import utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate

@@ -15,7 +15,7 @@ from mediq.audit.v1.audit_pb2 import AuditAct, AuditEvent
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from mesh.audit_trail.recorder import command_event
+from mesh.audit_trail.events import command_event
 from mesh.clock import utc_now
 from mesh.contract.validation import validate
 from mesh.errors import MeshError, StatusCode

@@ -25,7 +25,7 @@ ENCRYPTED_BYTES = 1024
 
 
 class Base(DeclarativeBase):
-    """Models of the account service."""
+    """Collects the models of the account service."""
 
 
 IDEMPOTENCY = idempotency_table(Base.metadata)

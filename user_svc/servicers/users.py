@@ -7,7 +7,7 @@ from mediq.user.v1.auth_service_pb2 import NarrowSession
 from mediq.user.v1.user_pb2 import User
 from mediq.user.v1.user_service_pb2_grpc import UserServiceServicer
 
-from mesh.audit_trail.recorder import annotate
+from mesh.audit_trail.events import annotate
 from mesh.contract import pagination
 from mesh.contract.call import principal
 from mesh.errors import not_found

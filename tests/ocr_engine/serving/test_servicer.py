@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from mesh.contract.status import from_rpc_error
 from mesh.rpc.server import Server
 from ocr_engine.__main__ import build
 from ocr_engine.parsing import KtpFields, SimFields
-from ocr_engine.settings import Settings
+from ocr_engine.settings import EngineSettings
 from tests.ocr_engine.fakes import CORNERS, FakeEngine
 from tests.support.mesh import Mesh, problem
 from tests.support.pages import page
@@ -45,10 +44,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 @pytest.fixture
 async def server(mesh: Mesh, home_folder: Path, fake: FakeEngine) -> AsyncIterator[Server]:
-    settings = Settings(
+    settings = EngineSettings(
         home=home_folder, port=0, max_batches=1, metrics_port=free_port(), drain_seconds=2
     )
-    async with mesh.serve(settings, partial(build, settings)) as found:
+    async with mesh.serve(settings, build) as found:
         async with mesh.channel("ocr_engine", "ops") as channel:
             await ready(channel)
         yield found
@@ -309,8 +308,8 @@ async def test_nothing_is_read_before_the_engine_is_loaded(
 ) -> None:
     never = threading.Event()
     monkeypatch.setattr("ocr_engine.__main__._load", lambda _: never.wait(20))
-    settings = Settings(home=home_folder, port=0)
-    async with mesh.serve(settings, partial(build, settings)):
+    settings = EngineSettings(home=home_folder, port=0)
+    async with mesh.serve(settings, build):
         async with mesh.channel("ocr_engine", "ops") as channel:
             stub = OcrEngineServiceStub(channel)
             loading = ("UNAVAILABLE", "ENGINE_LOADING")
@@ -360,8 +359,8 @@ async def test_from_loading_to_reading(
 
     card = sample(41)
     assert isinstance(card.record, CardRecord)
-    settings = Settings(home=home_folder, port=0)
-    async with mesh.serve(settings, partial(build, settings)):
+    settings = EngineSettings(home=home_folder, port=0)
+    async with mesh.serve(settings, build):
         async with mesh.channel("ocr_engine", "ocr_svc") as channel:
             stub = OcrEngineServiceStub(channel)
             early = await problem(stub.ReadCard(read(card.shot.jpeg())))

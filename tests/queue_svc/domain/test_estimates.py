@@ -18,7 +18,7 @@ from queue_svc.domain.estimates import (
 from queue_svc.domain.order import Rates, Waiting, calling_order
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Queue, Service
-from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, by_class
+from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, group_by_priority
 
 P = Priority
 SERVICE = Service("i", "RSUD", "Asia/Jakarta", "s", "Poli", "A", service_minutes=10)
@@ -31,7 +31,7 @@ def someone(name: str, minutes: float, priority: Priority = P.NORMAL) -> Waiting
 
 def waiting_list_of(*waiting: Waiting) -> WaitingList:
     return WaitingList(
-        classes=by_class(waiting),
+        by_priority=group_by_priority(waiting),
         rates=Rates(),
         now=NOW,
         service_seconds=600.0,
@@ -118,8 +118,8 @@ def test_joining_puts_newcomers_last(waiting: list[Waiting], newcomers: list[Wai
     ]
     before = waiting_list_of(*waiting)
     after = before.joining(late)
-    assert before.classes == by_class(waiting)
-    assert after.classes == by_class([*waiting, *late])
+    assert before.by_priority == group_by_priority(waiting)
+    assert after.by_priority == group_by_priority([*waiting, *late])
     assert [after.ahead(one) for one in after.order] == list(range(len(after.order)))
 
 
@@ -133,7 +133,7 @@ def test_places_of_a_long_line_are_nearly_exact(seed: int, pace: float) -> None:
         for n in range(12_000)
     ]
     waiting_list = replace(waiting_list_of(*waiting), service_seconds=pace)
-    order = calling_order(waiting_list.classes, waiting_list.rates, NOW, pace)
+    order = calling_order(waiting_list.by_priority, waiting_list.rates, NOW, pace)
     for place, one in enumerate(order):
         ahead = waiting_list.ahead(one.id)
         assert ahead is not None

@@ -8,7 +8,7 @@ from bench.queue_sim_clinic import STRICT, Clinic, by_rates, day, simulate
 from bench.queue_sim_theory import waits_of
 from queue_svc.domain.order import Rates, Waiting, calling_blocks, calling_order, pick
 from queue_svc.domain.states import Priority
-from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, P, by_class, someone
+from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, P, group_by_priority, someone
 
 RATES = Rates()
 
@@ -37,16 +37,16 @@ def test_nobody_waits() -> None:
 
 
 def test_equal_times_go_by_number() -> None:
-    classes = by_class(someone(P.NORMAL, 5, sequence) for sequence in (3, 1, 2))
-    assert [one.sequence for one in calling_order(classes, RATES, NOW, 60)] == [1, 2, 3]
+    by_priority = group_by_priority(someone(P.NORMAL, 5, sequence) for sequence in (3, 1, 2))
+    assert [one.sequence for one in calling_order(by_priority, RATES, NOW, 60)] == [1, 2, 3]
 
 
 def test_the_order_looks_into_the_future() -> None:
     # At this moment LOW leads by a little; HIGH gains four times as fast and passes.
-    classes = by_class([someone(P.NORMAL, 30), someone(P.LOW, 21), someone(P.HIGH, 5)])
-    names = [one.priority for one in calling_order(classes, RATES, NOW, 60)]
+    by_priority = group_by_priority([someone(P.NORMAL, 30), someone(P.LOW, 21), someone(P.HIGH, 5)])
+    names = [one.priority for one in calling_order(by_priority, RATES, NOW, 60)]
     assert names == [P.NORMAL, P.HIGH, P.LOW]
-    names = [one.priority for one in calling_order(classes, RATES, NOW, 1)]
+    names = [one.priority for one in calling_order(by_priority, RATES, NOW, 1)]
     assert names == [P.NORMAL, P.LOW, P.HIGH]
 
 
@@ -56,8 +56,8 @@ def test_the_order_looks_into_the_future() -> None:
     st.sampled_from([0.0, 0.1, 60.0, 97.3, 900.0]),
 )
 def test_the_order_is_that_of_the_calls(waiting: list[Waiting], rates: Rates, pace: float) -> None:
-    order = list(calling_order(by_class(waiting), rates, NOW, pace))
-    left = by_class(waiting)
+    order = list(calling_order(group_by_priority(waiting), rates, NOW, pace))
+    left = group_by_priority(waiting)
     for call, expected in enumerate(order):
         heads = [members[0] for members in left.values() if members]
         assert pick(heads, rates, NOW + call * pace) == expected
@@ -67,15 +67,15 @@ def test_the_order_is_that_of_the_calls(waiting: list[Waiting], rates: Rates, pa
 
 @given(WAITING_LISTS, st.integers(1, 10))
 def test_coarse_blocks_hold_everyone_once(waiting: list[Waiting], grain: int) -> None:
-    classes = by_class(waiting)
+    by_priority = group_by_priority(waiting)
     called = 0
     taken = dict.fromkeys(P, 0)
-    for kind, first, size, before in calling_blocks(classes, RATES, NOW, 60, grain):
+    for kind, first, size, before in calling_blocks(by_priority, RATES, NOW, 60, grain):
         assert (first, before) == (taken[kind], called)
         assert kind is P.URGENT or size == 1 or called >= 2 * grain or len(waiting) == called + size
         taken[kind] += size
         called += size
-    assert taken == {kind: len(members) for kind, members in classes.items()}
+    assert taken == {kind: len(members) for kind, members in by_priority.items()}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -86,7 +86,7 @@ def test_a_day_at_full_load_starves_nobody(seed: int) -> None:
     calls = simulate(patients, clinic.counters, by_rates(RATES)).calls
     assert calls.keys() == came.keys()
 
-    # No URGENT waits while another class is called.
+    # No URGENT waits while another priority is called.
     urgent = [
         (came[one].queue_time, moment)
         for one, moment in calls.items()
@@ -97,7 +97,7 @@ def test_a_day_at_full_load_starves_nobody(seed: int) -> None:
             assert not any(start < moment < call for start, call in urgent)
 
     # Whoever comes after 3/4 of a LOW's wait cannot overtake it, so its wait is bounded by the
-    # load, never many times that of the classes above it.
+    # load, never many times that of the priorities above it.
     waits = waits_of(patients, calls)
     assert max(waits[P.LOW]) < 6 * max(waits[P.HIGH])
     strict = waits_of(patients, simulate(patients, clinic.counters, STRICT).calls)

@@ -112,7 +112,7 @@ class TestDaily:
             ("c1", "Loket 1", 3),
         ]
 
-    def test_classes_the_most_urgent_first(self, day: requests.DailyStats) -> None:
+    def test_priorities_the_most_urgent_first(self, day: requests.DailyStats) -> None:
         assert [(one.key, one.issued, one.called) for one in day.classes] == [
             ("PRIORITY_URGENT", 1, 1),
             ("PRIORITY_NORMAL", 4, 3),

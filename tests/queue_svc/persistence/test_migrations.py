@@ -55,7 +55,7 @@ VISITS: list[tuple[int, list[tuple[int, int]]]] = [
     (3, [(C, 15), (SKIPPED, 16), (WAITING, 40)]),
     (3, [(C, 16), (SKIPPED, 17), (WAITING, 41), (C, 42), (S, 42), (DONE, 44)]),
 ]
-"""Class, and changes of state with their minute after nine o'clock; the issue is before."""
+"""Priority, and changes of state with their minute after nine o'clock; the issue is before."""
 
 
 def stored(moment: datetime.datetime) -> str:

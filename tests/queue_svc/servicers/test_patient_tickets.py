@@ -230,7 +230,7 @@ class TestErasure:
         assert await listed(world, patient) == []
 
     async def test_no_ground_of_a_class_is_left(self, world: World) -> None:
-        """It tells of an illness or a pregnancy; the class itself stays, statistics need it."""
+        """It tells of an illness or a pregnancy; the priority itself stays, statistics need it."""
         patient, other = uid(), uid()
         made = {}
         for person in (patient, other):

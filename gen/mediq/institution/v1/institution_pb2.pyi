@@ -121,7 +121,7 @@ class PriorityRules(_message.Message):
     """Age in years from which ELDERLY holds. 0 means 60."""
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriorityRule]:
-        """Class by ground. A ground that is not listed changes nothing. The highest class wins."""
+        """Priority by reason. A reason that is not listed changes nothing. The highest priority wins."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ Global___PriorityRules: _TypeAlias = PriorityRules  # noqa: Y015
 
 @_typing.final
 class PriorityRule(_message.Message):
-    """The class that a ground gives."""
+    """The priority that a reason gives."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -148,7 +148,7 @@ class PriorityRule(_message.Message):
     ground: _queue_pb2.PriorityGround.ValueType
     """What holds for the patient."""
     priority: _queue_pb2.Priority.ValueType
-    """The class: NORMAL or HIGH. Only staff make a ticket URGENT, with a reason."""
+    """The priority: NORMAL or HIGH. Only staff make a ticket URGENT, with a reason."""
     def __init__(
         self,
         *,
@@ -165,7 +165,7 @@ Global___PriorityRule: _TypeAlias = PriorityRule  # noqa: Y015
 
 @_typing.final
 class PriorityRates(_message.Message):
-    """How fast the priority of a waiting ticket grows, by class. Only the proportions count."""
+    """How fast the priority of a waiting ticket grows, by its level. Only the proportions count."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -32,7 +32,7 @@ class _TicketEventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ticke
     TICKET_EVENT_TYPE_CALLED: _TicketEventType.ValueType  # 2
     """A ticket was called."""
     TICKET_EVENT_TYPE_UPDATED: _TicketEventType.ValueType  # 3
-    """The class of a ticket changed."""
+    """The priority of a ticket changed."""
     TICKET_EVENT_TYPE_CANCELLED: _TicketEventType.ValueType  # 4
     """A ticket was cancelled."""
     TICKET_EVENT_TYPE_RECALLED: _TicketEventType.ValueType  # 5
@@ -62,7 +62,7 @@ TICKET_EVENT_TYPE_ISSUED: TicketEventType.ValueType  # 1
 TICKET_EVENT_TYPE_CALLED: TicketEventType.ValueType  # 2
 """A ticket was called."""
 TICKET_EVENT_TYPE_UPDATED: TicketEventType.ValueType  # 3
-"""The class of a ticket changed."""
+"""The priority of a ticket changed."""
 TICKET_EVENT_TYPE_CANCELLED: TicketEventType.ValueType  # 4
 """A ticket was cancelled."""
 TICKET_EVENT_TYPE_RECALLED: TicketEventType.ValueType  # 5
@@ -123,7 +123,7 @@ class TicketEvent(_message.Message):
     version: _builtins.int
     """Version of the ticket after the event."""
     priority: _queue_pb2.Priority.ValueType
-    """Priority class after the event."""
+    """Priority after the event."""
     service_day: _builtins.str
     """Facility-local day of the number, YYYY-MM-DD."""
     revision: _builtins.int

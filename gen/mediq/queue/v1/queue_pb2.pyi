@@ -30,21 +30,21 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_LOW: _Priority.ValueType  # 1
     """Served last, but in bounded time."""
     PRIORITY_NORMAL: _Priority.ValueType  # 2
-    """The usual class."""
+    """The usual priority."""
     PRIORITY_HIGH: _Priority.ValueType  # 3
     """Served sooner."""
     PRIORITY_URGENT: _Priority.ValueType  # 4
     """Served before everyone else."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Priority class of a ticket."""
+    """Priority of a ticket."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 """Not stated: NORMAL is used."""
 PRIORITY_LOW: Priority.ValueType  # 1
 """Served last, but in bounded time."""
 PRIORITY_NORMAL: Priority.ValueType  # 2
-"""The usual class."""
+"""The usual priority."""
 PRIORITY_HIGH: Priority.ValueType  # 3
 """Served sooner."""
 PRIORITY_URGENT: Priority.ValueType  # 4
@@ -58,7 +58,7 @@ class _PriorityGround:
 class _PriorityGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriorityGround.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PRIORITY_GROUND_UNSPECIFIED: _PriorityGround.ValueType  # 0
-    """No ground: the usual class."""
+    """No reason: the usual priority."""
     PRIORITY_GROUND_ELDERLY: _PriorityGround.ValueType  # 1
     """The patient has the age from which the facility prefers."""
     PRIORITY_GROUND_PREGNANT: _PriorityGround.ValueType  # 2
@@ -68,13 +68,13 @@ class _PriorityGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priori
     PRIORITY_GROUND_REFERRAL: _PriorityGround.ValueType  # 4
     """Another facility refers the patient."""
     PRIORITY_GROUND_STAFF: _PriorityGround.ValueType  # 5
-    """Staff set the class."""
+    """Staff set the priority."""
 
 class PriorityGround(_PriorityGround, metaclass=_PriorityGroundEnumTypeWrapper):
-    """Why a ticket has the class that it has."""
+    """Priority reason: why a ticket has the priority that it has."""
 
 PRIORITY_GROUND_UNSPECIFIED: PriorityGround.ValueType  # 0
-"""No ground: the usual class."""
+"""No reason: the usual priority."""
 PRIORITY_GROUND_ELDERLY: PriorityGround.ValueType  # 1
 """The patient has the age from which the facility prefers."""
 PRIORITY_GROUND_PREGNANT: PriorityGround.ValueType  # 2
@@ -84,7 +84,7 @@ PRIORITY_GROUND_DISABLED: PriorityGround.ValueType  # 3
 PRIORITY_GROUND_REFERRAL: PriorityGround.ValueType  # 4
 """Another facility refers the patient."""
 PRIORITY_GROUND_STAFF: PriorityGround.ValueType  # 5
-"""Staff set the class."""
+"""Staff set the priority."""
 Global___PriorityGround: _TypeAlias = PriorityGround  # noqa: Y015
 
 class _TicketStatus:
@@ -184,7 +184,7 @@ class Ticket(_message.Message):
     patient_id: _builtins.str
     """Account of the patient."""
     priority: Global___Priority.ValueType
-    """Priority class."""
+    """Priority."""
     status: Global___TicketStatus.ValueType
     """State."""
     service_day: _builtins.str
@@ -200,7 +200,7 @@ class Ticket(_message.Message):
     journey_id: _builtins.str
     """The visit that this ticket belongs to. A transfer stays in it."""
     priority_ground: Global___PriorityGround.ValueType
-    """Why the ticket has its class."""
+    """Why the ticket has its priority."""
     last_called_number: _builtins.str
     """Last number called of this service. Empty when none was."""
     previous_ticket_id: _builtins.str

@@ -340,7 +340,7 @@ class DailyStats(_message.Message):
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsGroup]:
-        """Numbers per priority class, URGENT first."""
+        """Numbers per priority, URGENT first."""
 
     def __init__(
         self,
@@ -396,9 +396,9 @@ class StatsGroup(_message.Message):
     P90_SERVICE_FIELD_NUMBER: _builtins.int
     STANDARD_WAIT_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """What the part is: a service or counter identifier, an hour, or a class."""
+    """What the part is: a service or counter identifier, an hour, or a priority."""
     name: _builtins.str
-    """Its name as shown. Empty for hours and classes."""
+    """Its name as shown. Empty for hours and priorities."""
     issued: _builtins.int
     """Tickets issued."""
     done: _builtins.int

@@ -84,7 +84,7 @@ class ReportServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportStats(self, request, context):
-        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class.
+        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and priority.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

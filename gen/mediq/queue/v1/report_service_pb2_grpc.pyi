@@ -41,7 +41,7 @@ class ReportServiceStub:
     GetWeeklyStats: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.GetWeeklyStatsRequest, _report_service_pb2.WeeklyStats]
     """Gets the numbers of the seven facility-local days that end on a day."""
     ExportStats: _grpc.UnaryUnaryMultiCallable[_report_service_pb2.ExportStatsRequest, _httpbody_pb2.HttpBody]
-    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and priority."""
 
 @_typing.type_check_only
 class ReportServiceAsyncStub(ReportServiceStub):
@@ -55,7 +55,7 @@ class ReportServiceAsyncStub(ReportServiceStub):
     GetWeeklyStats: _aio.UnaryUnaryMultiCallable[_report_service_pb2.GetWeeklyStatsRequest, _report_service_pb2.WeeklyStats]  # type: ignore[assignment]
     """Gets the numbers of the seven facility-local days that end on a day."""
     ExportStats: _aio.UnaryUnaryMultiCallable[_report_service_pb2.ExportStatsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+    """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and priority."""
 
 class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
     """Numbers of a facility: now, a day, a week, and as a file."""
@@ -90,6 +90,6 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_service_pb2.ExportStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and class."""
+        """Exports the numbers of a range of days as CSV, one row a day, service, hour, counter and priority."""
 
 def add_ReportServiceServicer_to_server(servicer: ReportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

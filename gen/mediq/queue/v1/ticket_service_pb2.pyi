@@ -44,12 +44,12 @@ class CreateTicketRequest(_message.Message):
     patient_id: _builtins.str
     """Patient. Staff name one; a patient leaves it empty."""
     priority: _queue_pb2.Priority.ValueType
-    """Priority class. Staff only; a patient leaves it out."""
+    """Priority. Staff only; a patient leaves it out."""
     priority_reason: _builtins.str
     """Why the ticket is URGENT. Required for URGENT."""
     @_builtins.property
     def priority_grounds(self) -> _containers.RepeatedScalarFieldContainer[_queue_pb2.PriorityGround.ValueType]:
-        """What staff see of the patient. The facility's rules choose the class when none is given."""
+        """What staff see of the patient. The facility's rules choose the priority when none is given."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class IssueTicketRequest(_message.Message):
     patient_id: _builtins.str
     """Patient."""
     age_years: _builtins.int
-    """Age in years, from the card: the facility's rules may choose a class by it. 0: not known."""
+    """Age in years, from the card: the facility's rules may choose a priority by it. 0: not known."""
     def __init__(
         self,
         *,
@@ -655,7 +655,7 @@ class SetTicketPriorityRequest(_message.Message):
     id: _builtins.str
     """Identifier of the ticket."""
     priority: _queue_pb2.Priority.ValueType
-    """The new class."""
+    """The new priority."""
     reason: _builtins.str
     """Why. Required for URGENT."""
     def __init__(
@@ -742,7 +742,7 @@ class TicketChange(_message.Message):
     status: _queue_pb2.TicketStatus.ValueType
     """State after the change."""
     priority: _queue_pb2.Priority.ValueType
-    """Class after the change."""
+    """Priority after the change."""
     actor: _builtins.str
     """Account of the person, or the service, that made it."""
     counter_name: _builtins.str

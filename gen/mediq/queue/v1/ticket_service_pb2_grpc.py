@@ -242,7 +242,7 @@ class TicketServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetTicketPriority(self, request, context):
-        """Sets the class of a waiting ticket.
+        """Sets the priority of a waiting ticket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,7 @@ class TicketServiceStub:
     TransferTicket: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.TransferTicketRequest, _queue_pb2.Ticket]
     """Sends a patient who is being served on to another service of the facility. Answers with the new ticket."""
     SetTicketPriority: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.SetTicketPriorityRequest, _queue_pb2.Ticket]
-    """Sets the class of a waiting ticket."""
+    """Sets the priority of a waiting ticket."""
     GetTicketHistory: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.GetTicketHistoryRequest, _ticket_service_pb2.TicketHistory]
     """Gets what happened to a ticket: who did it, where, when and why."""
     GetJourney: _grpc.UnaryUnaryMultiCallable[_ticket_service_pb2.GetJourneyRequest, _ticket_service_pb2.Journey]
@@ -110,7 +110,7 @@ class TicketServiceAsyncStub(TicketServiceStub):
     TransferTicket: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.TransferTicketRequest, _queue_pb2.Ticket]  # type: ignore[assignment]
     """Sends a patient who is being served on to another service of the facility. Answers with the new ticket."""
     SetTicketPriority: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.SetTicketPriorityRequest, _queue_pb2.Ticket]  # type: ignore[assignment]
-    """Sets the class of a waiting ticket."""
+    """Sets the priority of a waiting ticket."""
     GetTicketHistory: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.GetTicketHistoryRequest, _ticket_service_pb2.TicketHistory]  # type: ignore[assignment]
     """Gets what happened to a ticket: who did it, where, when and why."""
     GetJourney: _aio.UnaryUnaryMultiCallable[_ticket_service_pb2.GetJourneyRequest, _ticket_service_pb2.Journey]  # type: ignore[assignment]
@@ -243,7 +243,7 @@ class TicketServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ticket_service_pb2.SetTicketPriorityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Ticket, _abc.Awaitable[_queue_pb2.Ticket]]:
-        """Sets the class of a waiting ticket."""
+        """Sets the priority of a waiting ticket."""
 
     @_abc_1.abstractmethod
     def GetTicketHistory(

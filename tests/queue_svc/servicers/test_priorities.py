@@ -1,4 +1,4 @@
-"""Which class a patient gets and why, and what staff may change about it."""
+"""Which priority a patient gets and why, and what staff may change about it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mediq.institution.v1.institution_pb2 import PriorityRule, PriorityRules
+from mediq.institution.v1.institution_pb2 import PriorityRule
+from mediq.institution.v1.institution_pb2 import PriorityRules as RulesMessage
 from mediq.queue.v1 import ticket_service_pb2 as requests
 from mediq.queue.v1.queue_pb2 import Priority as PriorityMessage
 from mediq.queue.v1.queue_pb2 import PriorityGround, Ticket, TicketStatus
 
 from mesh.contract.status import from_rpc_error
-from queue_svc.domain.rules import ELDERLY_AGE, ClassRules
+from queue_svc.domain.rules import ELDERLY_AGE, PriorityRules
 from queue_svc.domain.states import Priority, PriorityReason
 from tests.queue_svc.conftest import (
     CALLED,
@@ -83,17 +84,17 @@ async def set_class(
     )
 
 
-def prefer(world: World, elderly_age: int, **classes: PriorityMessage.ValueType) -> None:
-    """Sets the facility's rules, by ground."""
+def prefer(world: World, elderly_age: int, **priorities: PriorityMessage.ValueType) -> None:
+    """Sets the facility's rules, by reason."""
     facts = world.facilities.facts[world.place.facility]
     facts.institution.priority_rules.CopyFrom(
-        PriorityRules(
+        RulesMessage(
             elderly_age=elderly_age,
             rules=[
                 PriorityRule(
                     ground=PriorityGround.Value(f"PRIORITY_GROUND_{name}"), priority=priority
                 )
-                for name, priority in classes.items()
+                for name, priority in priorities.items()
             ],
         )
     )
@@ -274,19 +275,19 @@ class TestSetTicketPriority:
             assert await problem(call) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
 
 
-class TestClassRules:
+class TestPriorityRules:
     """The rules themselves."""
 
     def test_the_usual_rules(self) -> None:
-        rules = ClassRules()
+        rules = PriorityRules()
         assert rules.choose(0, ()) == (Priority.NORMAL, PriorityReason.NONE)
         assert rules.choose(ELDERLY_AGE - 1, ()) == (Priority.NORMAL, PriorityReason.NONE)
         assert rules.choose(ELDERLY_AGE, ()) == (Priority.HIGH, PriorityReason.ELDERLY)
-        for ground in SEEN:
-            assert rules.choose(0, [ground]) == (Priority.HIGH, ground)
+        for reason in SEEN:
+            assert rules.choose(0, [reason]) == (Priority.HIGH, reason)
 
     def test_an_unknown_age_is_not_old(self) -> None:
-        assert ClassRules(elderly_age=1).choose(0, ()) == (Priority.NORMAL, PriorityReason.NONE)
+        assert PriorityRules(elderly_age=1).choose(0, ()) == (Priority.NORMAL, PriorityReason.NONE)
 
     @given(
         st.integers(0, 150),
@@ -294,13 +295,13 @@ class TestClassRules:
         st.dictionaries(st.sampled_from(SEEN), st.sampled_from([Priority.NORMAL, Priority.HIGH])),
     )
     def test_the_highest_class_wins_and_its_ground_holds(
-        self, age: int, seen: list[PriorityReason], classes: dict[PriorityReason, Priority]
+        self, age: int, seen: list[PriorityReason], priorities: dict[PriorityReason, Priority]
     ) -> None:
-        priority, ground = ClassRules(60, classes).choose(age, seen)
-        held = {*seen, *([PriorityReason.ELDERLY] if age >= 60 else [])} & set(classes)
+        priority, reason = PriorityRules(60, priorities).choose(age, seen)
+        held = {*seen, *([PriorityReason.ELDERLY] if age >= 60 else [])} & set(priorities)
         if not held:
-            assert (priority, ground) == (Priority.NORMAL, PriorityReason.NONE)
+            assert (priority, reason) == (Priority.NORMAL, PriorityReason.NONE)
             return
-        assert ground in held
-        assert priority == classes[ground] == max(classes[one] for one in held)
-        assert ClassRules(60, classes).choose(age, seen[::-1]) == (priority, ground)
+        assert reason in held
+        assert priority == priorities[reason] == max(priorities[one] for one in held)
+        assert PriorityRules(60, priorities).choose(age, seen[::-1]) == (priority, reason)
