@@ -10,6 +10,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from mesh.persistence.database import UtcDateTime
 
+__all__ = [
+    "Item",
+    "LeaseRepository",
+    "LeasedItem",
+    "LeasedRow",
+    "changes_a_row",
+]
+
 
 class LeasedRow:
     """Gives a model the columns that a lease needs."""

@@ -26,6 +26,11 @@ from mesh.observability.logs import logger
 from mesh.persistence.database import Database
 from mesh.workflow.leases import Item, LeaseRepository
 
+__all__ = [
+    "WorkflowRunner",
+    "pause_seconds",
+]
+
 MAX_RUNNING = 16
 """Rows of one table that the background works on at the same time."""
 POLL_OTHERS_SECONDS = 0.1
