@@ -14,7 +14,9 @@ from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.settings import settings_of
 
 __all__ = [
+    "ServiceDatabase",
     "ServiceDefinition",
+    "databases_of",
     "installed_services",
     "service_definition",
     "services_with_database",

@@ -60,6 +60,7 @@ class LeasedItem(Protocol):
 
 Row = TypeVar("Row", bound=LeasedRow)
 Item = TypeVar("Item", bound=LeasedItem)
+"""A row in the form that a service's rules know."""
 
 
 def changes_a_row(session: Session, statement: Update) -> bool:
