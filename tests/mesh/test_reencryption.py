@@ -25,7 +25,7 @@ from tests.mesh.reencryption import (
     Stored,
     note_place,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, more
 
 
 @pytest.fixture
@@ -40,12 +40,6 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
     monkeypatch.setattr(Reencryptor, "_walk_if_due", counted)
     return done
-
-
-async def more(rounds: list[None], count: int) -> None:
-    """Waits for so many more rounds, the one that has begun not counted."""
-    before = len(rounds) + 1
-    await eventually(lambda: len(rounds) >= before + count)
 
 
 class TestWalk:
