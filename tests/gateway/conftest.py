@@ -17,12 +17,15 @@ from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
 from mesh.contract.methods import SERVERS
+from tests.support.deadlines import patient_deadlines, patient_redis
 from tests.support.mesh import Mesh
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.generation import openapi
 
 if TYPE_CHECKING:
     from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
 
+__all__ = ["patient_deadlines", "patient_redis"]
 OTHERS = [name for name in SERVERS if name != "gateway"]
 CLOSED = "127.0.0.1:1"
 """An address at which nothing listens."""
@@ -76,8 +79,12 @@ async def gateway(
     document = tmp_path / "openapi.json"
     document.write_text(openapi.render())
     settings = GatewaySettings(
-        home=mesh.home, port=0, openapi_file=document, health_age_seconds=0, drain_seconds=0
-    )
+        home=mesh.home,
+        port=0,
+        openapi_file=document,
+        health_age_seconds=0,
+        drain_seconds=0,
+    ).model_copy(update={"health_timeout_seconds": PATIENCE_SECONDS})
     wired = partial(build, settings=settings, resolve=mesh.addresses.__getitem__)
     async with mesh.serve(settings, wired), mesh.channel("gateway") as channel:
         yield GatewayServiceStub(channel)

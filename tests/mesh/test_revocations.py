@@ -40,7 +40,9 @@ Connect = Callable[..., Revocations]
 
 
 @pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.backends)])
-async def connect(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Connect]:
+async def connect(
+    request: pytest.FixtureRequest, tmp_path: Path, patient_redis: None
+) -> AsyncIterator[Connect]:
     """Gives services of one mesh: each call another one, on the same place."""
     made: list[Revocations] = []
     prefix = f"test-{uuid4()}/"
@@ -294,7 +296,7 @@ class TestFailures:
         await gone.close()
 
     @pytest.mark.backends
-    async def test_redis_that_comes_back_gets_what_it_missed(self) -> None:
+    async def test_redis_that_comes_back_gets_what_it_missed(self, patient_redis: None) -> None:
         prefix = f"test-{uuid4()}/"
         writer, reader = RedisRevocations(REDIS_URL, prefix), RedisRevocations(REDIS_URL, prefix)
         good, dead = writer._redis, RedisRevocations("redis://127.0.0.1:1/0")._redis

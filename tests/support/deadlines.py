@@ -1,4 +1,4 @@
-"""Deadlines of calls between the servers of a test process."""
+"""Deadlines of calls between the servers of a test process, and of questions to Redis."""
 
 import pytest
 
@@ -10,6 +10,17 @@ from tests.support.waiting import PATIENCE_SECONDS
 def patient_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives each call the time of a busy machine; a test of deadlines sets its own."""
     set_deadline(monkeypatch, PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits long for a Redis on a busy machine; one that is gone refuses at once."""
+    for module in (
+        "identity.redis_revocations",
+        "shared_state.redis_cache",
+        "shared_state.redis_rate_limits",
+    ):
+        monkeypatch.setattr(f"mesh.{module}.ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 def set_deadline(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -37,6 +37,7 @@ from tests.queue_svc.conftest import (
 from tests.support.mesh import Mesh, problem
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
+pytestmark = pytest.mark.usefixtures("patient_redis")
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 GONE = "redis://127.0.0.1:1/0"
 """Nobody listens there."""
