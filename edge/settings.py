@@ -125,6 +125,8 @@ class EdgeSettings:
     """Silence after which a live stream is closed. Longer than the heartbeat interval."""
     health_interval_seconds: float = 2.0
     """How often each server is asked whether it serves."""
+    server_answer_seconds: float = 1.0
+    """Time in which a server takes a connection, and says whether it serves."""
 
     @property
     def own_host(self) -> str:

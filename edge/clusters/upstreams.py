@@ -52,7 +52,7 @@ def _tls(settings: EdgeSettings, server: str) -> Config:
 def _health_check(settings: EdgeSettings) -> Config:
     interval = seconds(settings.health_interval_seconds)
     return {
-        "timeout": "1s",
+        "timeout": seconds(settings.server_answer_seconds),
         "interval": interval,
         # Without traffic Envoy would ask only once a minute.
         "no_traffic_interval": interval,
@@ -104,7 +104,7 @@ def _cluster(settings: EdgeSettings, server: str, endpoints: Sequence[Endpoint])
         "name": server,
         "type": "STATIC" if static else "STRICT_DNS",
         **({} if static else {"dns_refresh_rate": "5s", "respect_dns_ttl": False}),
-        "connect_timeout": "1s",
+        "connect_timeout": seconds(settings.server_answer_seconds),
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {"cluster_name": server, "endpoints": [{"lb_endpoints": hosts}]},
         # Never send a call to a server that is known to be dead: answer 503 at once.

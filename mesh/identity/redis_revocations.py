@@ -17,6 +17,8 @@ __all__ = [
 ]
 
 Reply = TypeVar("Reply")
+ANSWER_SECONDS = 0.5
+"""Time for an answer of Redis."""
 KEPT_SECONDS = LONGEST_TOKEN_SECONDS + 3600
 """How long Redis keeps what nobody adds to any more."""
 
@@ -37,7 +39,7 @@ class RedisRevocations(Revocations):
         """
         super().__init__(clock)
         self._redis = redis.asyncio.Redis.from_url(
-            url, socket_timeout=0.5, socket_connect_timeout=0.5
+            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
         self._entries = f"{prefix}revocations"
         self._version_key = f"{prefix}revocations-version"

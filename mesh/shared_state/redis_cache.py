@@ -17,6 +17,8 @@ __all__ = [
 ]
 
 Reply = TypeVar("Reply")
+ANSWER_SECONDS = 0.2
+"""Time for an answer of Redis."""
 PAUSE_SECONDS = 1.0
 """How long a Redis that did not answer is left alone: its time-out would slow every call."""
 GENERATION_SECONDS = 24 * 3600
@@ -43,7 +45,7 @@ class RedisCache:
             monotonic: Tells how long Redis is left alone.
         """
         self._redis = redis.asyncio.Redis.from_url(
-            url, socket_timeout=0.2, socket_connect_timeout=0.2
+            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
         self._prefix = prefix
         self._cipher = cipher

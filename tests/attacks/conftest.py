@@ -24,6 +24,7 @@ from tests.attacks.world import Founder, World
 from tests.e2e.conftest import START_SECONDS, Running
 from tests.edge.conftest import running as running_edge
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 RawStream: TypeAlias = "grpc.UnaryStreamMultiCallable[Any, Any]"
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="package")
 def client(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=120) as made:
+    with httpx.Client(base_url=running.url, timeout=PATIENCE_SECONDS) as made:
         yield made
 
 

@@ -18,6 +18,7 @@ from mesh.errors import StatusCode
 from mesh.identity.tls import channel_credentials
 from tests.attacks.made import rest_of
 from tests.attacks.world import World
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.generation.access import Verdict, names_owned
 
 REFUSALS = {
@@ -34,7 +35,6 @@ REFUSALS = {
 """Reasons that are about who calls; every other one comes from a handler that was reached."""
 SERVER_FAULTS = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"}
 DOCUMENT = json.loads((Path(__file__).parents[2] / "gen" / "mediq" / "openapi.json").read_text())
-CALL_SECONDS = 15
 STREAM_SECONDS = 1
 """A stream that has refused nothing by then has let the caller in: it waits for events."""
 RawCall: TypeAlias = "grpc.UnaryUnaryMultiCallable[Any, Any]"
@@ -84,7 +84,7 @@ class Doors:
             "request_serializer": type(request).SerializeToString,
             "response_deserializer": GetMessageClass(method.descriptor.output_type).FromString,
         }
-        patience = STREAM_SECONDS if method.streaming else CALL_SECONDS
+        patience = STREAM_SECONDS if method.streaming else PATIENCE_SECONDS
         sent: dict[str, Any] = {"metadata": tuple(headers.items()), "timeout": patience}
         try:
             if method.streaming:

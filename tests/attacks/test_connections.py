@@ -17,12 +17,10 @@ from tests.attacks.doors import Doors, RawCall
 from tests.attacks.guarded import GUARDED, forger_for
 from tests.attacks.made import request_for
 from tests.attacks.world import World, bearer
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
-RENEWED_SECONDS = 120
-"""For all processes to look at their files, which they do every second."""
 
 
 def port_of(world: World, server: str) -> int:
@@ -32,7 +30,7 @@ def port_of(world: World, server: str) -> int:
 def refused(channel: grpc.Channel, method: Method) -> None:
     call: RawCall = channel.unary_unary(method.path)
     with channel, pytest.raises(grpc.RpcError) as caught:
-        call(b"", timeout=5)
+        call(b"", timeout=PATIENCE_SECONDS)
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
@@ -51,7 +49,9 @@ def test_strangers_do_not_get_as_far_as_a_call(world: World, server: str, tmp_pa
 
 def shown(world: World, server: str) -> int:
     """The serial number of the certificate that a service shows."""
-    pem = ssl.get_server_certificate(("127.0.0.1", port_of(world, server)), timeout=5)
+    pem = ssl.get_server_certificate(
+        ("127.0.0.1", port_of(world, server)), timeout=PATIENCE_SECONDS
+    )
     return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
@@ -74,7 +74,6 @@ def test_certificates_are_renewed_while_all_run(world: World, doors: Doors, phot
     assert not set(new.values()) & set(old.values())
     eventually_now(
         lambda: {server: shown(world, server) for server in SERVERS} == new,
-        RENEWED_SECONDS,
         every_seconds=0.1,
     )
     # Envoy to every service, then services to each other.

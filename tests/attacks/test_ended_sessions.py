@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
@@ -15,10 +14,10 @@ from tests.attacks.doors import Doors
 from tests.attacks.guarded import GUARDED
 from tests.attacks.made import request_for
 from tests.attacks.world import Json, World, bearer
+from tests.support.waiting import eventually_now
 from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
-WITHIN_SECONDS = 5
 """What the security checks promise."""
 OF_PATIENTS = ("GetProfile", "ListMyTickets", "ExportPersonalData")
 """A read for patients of each service that has some."""
@@ -79,17 +78,12 @@ def answers(
 def refused_in_time(
     world: World, doors: Doors, asked: list[Method], headers: Mapping[str, str]
 ) -> None:
-    ends = time.monotonic() + WITHIN_SECONDS
-    while True:
-        begun = time.monotonic()
-        still = {
-            door: answer
-            for door, answer in answers(world, doors, asked, headers).items()
-            if "TOKEN_REVOKED" not in answer
-        }
-        if not still:
-            return
-        assert begun < ends, still
+    def refused() -> bool:
+        return all(
+            "TOKEN_REVOKED" in answer for answer in answers(world, doors, asked, headers).values()
+        )
+
+    eventually_now(refused)
 
 
 @pytest.mark.parametrize("way", [logout, end, disable, change_role])

@@ -12,6 +12,7 @@ import pytest
 
 from mesh.contract.call import CLIENT_ADDRESS
 from tests.attacks.world import World
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.model
 OFFICE, GUESSER, ELSEWHERE = "127.0.0.71", "127.0.0.72", "127.0.0.73"
@@ -25,7 +26,9 @@ GUESSES = 8
 def at(world: World, address: str) -> Iterator[httpx.Client]:
     """Somebody at a network address."""
     transport = httpx.HTTPTransport(local_address=address)
-    with httpx.Client(base_url=world.running.url, transport=transport, timeout=35) as client:
+    with httpx.Client(
+        base_url=world.running.url, transport=transport, timeout=PATIENCE_SECONDS
+    ) as client:
         yield client
 
 

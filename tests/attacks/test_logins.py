@@ -15,6 +15,7 @@ from edge import EdgeSettings
 from tests.attacks.callers import INVALID, operator, reason, staff, without_trace
 from tests.attacks.world import World
 from tests.support.pairs import ROUNDS, alike
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.model
 STAFF_TRIES = 4
@@ -125,7 +126,7 @@ def test_many_niks_from_one_address_meet_the_limit_of_logins(
     url = f"http://127.0.0.1:{strict.listen_port}"
     guesser = httpx.HTTPTransport(local_address="127.0.0.61")
     other = httpx.HTTPTransport(local_address="127.0.0.62")
-    with httpx.Client(base_url=url, transport=guesser, timeout=20) as client:
+    with httpx.Client(base_url=url, transport=guesser, timeout=PATIENCE_SECONDS) as client:
         answers: list[tuple[int, str]] = []
         began = time.monotonic()
         while not answers or answers[-1] != (429, "RATE_LIMITED"):
@@ -137,5 +138,5 @@ def test_many_niks_from_one_address_meet_the_limit_of_logins(
         assert allowed <= len(answers) - 1 <= allowed + refill
         assert set(answers[:-1]) == {INVALID}
         assert client.get("/institutions").is_success, "only logins are limited"
-    with httpx.Client(base_url=url, transport=other, timeout=20) as client:
+    with httpx.Client(base_url=url, transport=other, timeout=PATIENCE_SECONDS) as client:
         assert reason(patient(client, NIK.format(90_000), "Orang Lain")) == INVALID

@@ -21,6 +21,7 @@ from tests.attacks.doors import Doors, RawCall
 from tests.attacks.made import Side, request_for
 from tests.attacks.world import World
 from tests.support.scan import NUMBER
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.generation.access import CALLERS, Caller, Verdict, matrix_cell, verdict
 
 pytestmark = pytest.mark.model
@@ -111,7 +112,7 @@ def test_nobody_without_a_certificate_reaches_a_service(
         method.path, request_serializer=type(request).SerializeToString
     )
     with pytest.raises(grpc.RpcError) as caught:
-        call(request, metadata=tuple(world.network.headers.items()), timeout=5)
+        call(request, metadata=tuple(world.network.headers.items()), timeout=PATIENCE_SECONDS)
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 

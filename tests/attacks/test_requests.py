@@ -18,6 +18,7 @@ from tests.attacks.callers import reason
 from tests.attacks.doors import Doors, RawCall
 from tests.attacks.world import World, bearer
 from tests.support.forgeries import Forger
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.model
 Json = dict[str, Any]
@@ -224,7 +225,7 @@ def test_a_service_itself_refuses_what_is_too_large(doors: Doors, server: str) -
     method = methods_of(server)[0]
     call: RawCall = doors.channel(server, "edge").unary_unary(method.path)
     with pytest.raises(grpc.RpcError) as caught:
-        call(b"x" * (max_request_bytes_of(server) + 64 * 1024), timeout=20)
+        call(b"x" * (max_request_bytes_of(server) + 64 * 1024), timeout=PATIENCE_SECONDS)
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 

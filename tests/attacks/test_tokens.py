@@ -15,6 +15,7 @@ from tests.attacks.guarded import GUARDED, forger_for
 from tests.attacks.made import FOR_PERSONS, request_for
 from tests.attacks.world import World, bearer
 from tests.support.forgeries import FORGERIES
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.generation.access import Verdict
 
 pytestmark = pytest.mark.model
@@ -154,7 +155,7 @@ def test_calls_between_services_do_not_pass_envoy(world: World) -> None:
                     continue
                 call: RawCall = channel.unary_unary(method.path)
                 with pytest.raises(grpc.RpcError) as caught:
-                    call(b"", metadata=claimed, timeout=5)
+                    call(b"", metadata=claimed, timeout=PATIENCE_SECONDS)
                 assert isinstance(caught.value, grpc.Call)
                 assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED, method.path
 

@@ -17,7 +17,7 @@ import pytest
 
 from mesh.contract.methods import SERVERS
 from tests.support.ports import free_port
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 MEDIQ = str(Path(sys.executable).parent / "mediq")
 START_SECONDS = 300
@@ -54,12 +54,12 @@ class Running:
 
     def healthy(self) -> bool:
         try:
-            reply = httpx.get(f"{self.url}/health", timeout=30)
+            reply = httpx.get(f"{self.url}/health", timeout=PATIENCE_SECONDS)
         except httpx.TransportError:
             return False
         return reply.status_code == httpx.codes.OK and bool(reply.json()["healthy"])
 
-    def wait_healthy(self, seconds: float) -> None:
+    def wait_healthy(self, seconds: float = PATIENCE_SECONDS) -> None:
         def healthy() -> bool:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             return self.healthy()
@@ -112,7 +112,7 @@ def _bearer(client: httpx.Client, email: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="package")
 def client(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=120) as made:
+    with httpx.Client(base_url=running.url, timeout=PATIENCE_SECONDS) as made:
         yield made
 
 

@@ -1,6 +1,5 @@
 """A hall's board through real Envoy: it outlives the process behind it."""
 
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from tests.e2e.conftest import Facility, Running
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 pytestmark = pytest.mark.model
 Json = dict[str, Any]
@@ -36,14 +36,15 @@ class Hall:
             "serviceId": self.service,
             "patientId": str(uuid.uuid4()),
         }
-        ends = time.monotonic() + 30
-        while True:
+
+        def taken() -> str:
             reply = self._client.post("/queue", json=body, headers=self._admin)
             if reply.status_code == httpx.codes.OK:
                 return str(reply.json()["number"])
             assert reply.status_code == httpx.codes.SERVICE_UNAVAILABLE, reply.text
-            assert time.monotonic() < ends, reply.text
-            time.sleep(0.2)
+            return ""
+
+        return eventually_now(taken, every_seconds=0.2)
 
     @contextmanager
     def board(self, url: str, last_event_id: str = "") -> Iterator[Iterator[ServerSentEvent]]:
@@ -51,7 +52,7 @@ class Hall:
         headers = {"last-event-id": last_event_id} if last_event_id else {}
         path = f"/queue/boards/{self.institution}/live"
         with (
-            httpx.Client(base_url=url, timeout=30) as own,
+            httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as own,
             connect_sse(own, "GET", path, headers=headers) as source,
         ):
             assert source.response.status_code == httpx.codes.OK
@@ -106,7 +107,7 @@ def test_a_board_goes_on_after_the_service_was_killed(
         ended = rest(stream)
         assert not [one for one in ended if one.json().get("event")]
     missed = [hall.take() for _ in range(3)]
-    running.wait_healthy(30)
+    running.wait_healthy()
     assert running.children()["queue_svc"].pid != old.pid
     with hall.board(running.url, cursor) as stream:
         found = [event(stream) for _ in missed]

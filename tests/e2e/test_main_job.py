@@ -12,7 +12,7 @@ from PIL import Image
 
 from mesh.contract.methods import SERVERS
 from tests.e2e.conftest import Facility, Running
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 pytestmark = pytest.mark.model
 Json = dict[str, Any]
@@ -122,7 +122,7 @@ class TestMainJob:
 
         def follow() -> None:
             with (
-                httpx.Client(base_url=running.url, timeout=20) as own,
+                httpx.Client(base_url=running.url, timeout=PATIENCE_SECONDS) as own,
                 connect_sse(
                     own, "GET", f"/queue/{ticket['id']}/live", headers=bearer(self.registration)
                 ) as stream,
@@ -137,7 +137,7 @@ class TestMainJob:
 
         phone = threading.Thread(target=follow)
         phone.start()
-        assert first.wait(10)
+        assert first.wait(PATIENCE_SECONDS)
         body = {
             "institutionId": facility.institution,
             "serviceId": facility.service,
@@ -145,7 +145,7 @@ class TestMainJob:
         }
         called = client.post("/queue/next", json=body, headers=facility.operator)
         assert called.json()["id"] == ticket["id"]
-        phone.join(10)
+        phone.join(PATIENCE_SECONDS)
         assert [one["status"] for one in seen] == ["TICKET_STATUS_WAITING", "TICKET_STATUS_CALLED"]
         assert seen[-1]["counterName"] == "Loket 1"
         empty = client.post("/queue/next", json=body, headers=facility.operator)
@@ -290,8 +290,8 @@ class TestOperation:
         running.children()["institution_svc"].kill()
         reply = client.get("/institutions")
         assert (reply.status_code, reason(reply)) == (503, "SERVICE_UNAVAILABLE")
-        running.wait_healthy(120)
-        eventually_now(lambda: client.get("/institutions").status_code == httpx.codes.OK, 60)
+        running.wait_healthy()
+        eventually_now(lambda: client.get("/institutions").status_code == httpx.codes.OK)
         assert client.get("/institutions").json()["institutions"]
 
     def test_nothing_personal_in_logs_and_databases(self, running: Running, draft: Json) -> None:

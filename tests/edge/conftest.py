@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -22,8 +24,9 @@ from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
 from mesh.identity.tokens import TokenSigner
 from tests.edge.upstreams import Upstreams
+from tests.support.deadlines import set_deadline
 from tests.support.ports import free_port
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 DEAD = "gateway"
 """The server that is down all the time."""
@@ -75,18 +78,36 @@ def _wait_until_ready(admin: str, process: subprocess.Popen[bytes], output: Path
     def ready() -> bool:
         assert process.poll() is None, output.read_text()
         with suppress(httpx.TransportError):
-            return httpx.get(f"{admin}/ready", timeout=10).status_code == httpx.codes.OK
+            reply = httpx.get(f"{admin}/ready", timeout=PATIENCE_SECONDS)
+            return reply.status_code == httpx.codes.OK
         return False
 
-    eventually_now(ready, 60)
+    eventually_now(ready)
 
 
 @contextmanager
-def running(settings: EdgeSettings, folder: Path) -> Iterator[str]:
-    """Runs Envoy with these settings, and gives the address of its admin interface."""
-    write_files(settings, folder / "envoy.yaml")
+def running(
+    settings: EdgeSettings, folder: Path, deadline_seconds: float = PATIENCE_SECONDS
+) -> Iterator[str]:
+    """Runs Envoy with these settings, and gives the address of its admin interface.
+
+    Args:
+        settings: What the document says.
+        folder: Where its files are written.
+        deadline_seconds: What each method has that has a deadline.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        set_deadline(patch, deadline_seconds)
+        write_files(settings, folder / "envoy.yaml")
     with started(folder / "envoy.yaml", settings.admin_port) as admin:
         yield admin
+
+
+@asynccontextmanager
+async def running_beside(settings: EdgeSettings, folder: Path) -> AsyncIterator[str]:
+    """Does the same in front of a server of this event loop, which must answer meanwhile."""
+    with ExitStack() as stack:
+        yield await asyncio.to_thread(stack.enter_context, running(settings, folder))
 
 
 @contextmanager
@@ -103,7 +124,7 @@ def started(file: Path, admin_port: int) -> Iterator[str]:
         yield admin
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
 
 def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) -> EdgeSettings:
@@ -122,7 +143,8 @@ def settings_for(folder: Path, addresses: Mapping[str, tuple[Endpoint, ...]]) ->
         health_interval_seconds=0.5,
         keys_refresh_seconds=1,
         max_calls=MAX_CALLS,
-        request_timeout_seconds=2,
+        request_timeout_seconds=int(PATIENCE_SECONDS),
+        server_answer_seconds=PATIENCE_SECONDS,
         cors_origins=(ORIGIN,),
         # Their gateway is dead; test_global_limits.py has a living one.
         global_limits=False,
@@ -167,7 +189,7 @@ def _fresh(edge: Edge) -> None:
 @pytest.fixture
 async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     """Opens a REST client."""
-    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=edge.url, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -175,8 +197,21 @@ async def api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
 async def other_api(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
     """Opens a REST client with another address."""
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
-    async with httpx.AsyncClient(base_url=edge.url, timeout=60, transport=transport) as client:
+    async with httpx.AsyncClient(
+        base_url=edge.url, timeout=PATIENCE_SECONDS, transport=transport
+    ) as client:
         yield client
+
+
+def another(edge: Edge, **changes: Any) -> EdgeSettings:
+    """Returns the settings of one more Envoy in front of the same servers."""
+    return replace(
+        edge.settings,
+        listen_port=free_port(),
+        admin_port=free_port(),
+        status_port=None,
+        **changes,
+    )
 
 
 def reason(response: httpx.Response) -> tuple[int, int, str]:

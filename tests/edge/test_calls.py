@@ -29,6 +29,7 @@ from edge.routes.route_table import ABORT_SECONDS
 from tests.edge import sse
 from tests.edge.conftest import SHARED, Edge
 from tests.edge.upstreams import Context
+from tests.support.waiting import PATIENCE_SECONDS
 
 TICKET = "11111111-1111-4111-8111-111111111111"
 UPLOAD = "/mediq.ocr.v1.RegistrationService/UploadDocument"
@@ -95,17 +96,17 @@ async def test_events_come_one_by_one_and_the_server_hears_of_the_end(
     async def endless(_: Message, __: Context) -> AsyncIterator[Message]:
         try:
             yield WatchTicketResponse(heartbeat=Heartbeat())
-            await asyncio.sleep(600)
+            await asyncio.Event().wait()
         finally:
             ended.set()
 
     edge.upstreams.streams["/mediq.queue.v1.LiveService/WatchTicket"] = endless
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async with api.stream("GET", f"/queue/{TICKET}/live", headers=headers) as response:
             first = await anext(sse.events(response))
     assert "heartbeat" in first.json
-    assert await asyncio.to_thread(ended.wait, 30)
+    assert await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
 
 
 async def test_native_streams(edge: Edge, channel: grpc.aio.Channel) -> None:
@@ -140,10 +141,13 @@ async def test_deadline_reaches_the_server(edge: Edge, api: httpx.AsyncClient) -
             "/mediq.queue.v1.TicketService/ListMyTickets"
         ).time_remaining
         assert remaining is not None
-        assert 2 < remaining <= 2 + ABORT_SECONDS
+        assert PATIENCE_SECONDS / 2 < remaining <= PATIENCE_SECONDS + ABORT_SECONDS
 
 
-@pytest.mark.parametrize(("timeout", "longest"), [(None, 2 + ABORT_SECONDS), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    ("timeout", "longest"),
+    [(None, PATIENCE_SECONDS + ABORT_SECONDS), (PATIENCE_SECONDS / 2, PATIENCE_SECONDS / 2)],
+)
 async def test_native_deadline(
     edge: Edge, channel: grpc.aio.Channel, timeout: float | None, longest: float
 ) -> None:
@@ -152,7 +156,7 @@ async def test_native_deadline(
     await stub.ListMyTickets(ListMyTicketsRequest(), metadata=metadata, timeout=timeout)
     remaining = edge.upstreams.last("/mediq.queue.v1.TicketService/ListMyTickets").time_remaining
     assert remaining is not None
-    assert longest - 0.4 < remaining < longest + 0.1
+    assert longest / 2 < remaining < longest + 0.1
 
 
 async def test_streams_have_no_deadline(edge: Edge, api: httpx.AsyncClient) -> None:

@@ -24,7 +24,7 @@ from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities, renew_identities
 from tests.edge.conftest import SHARED, running, settings_for
 from tests.edge.upstreams import Context, Upstreams
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
@@ -76,7 +76,8 @@ class Door:
 
     def serials(self) -> Iterator[str]:
         """Returns the serials of all certificates that Envoy uses."""
-        for group in httpx.get(f"{self.admin}/certs").json()["certificates"]:
+        found = httpx.get(f"{self.admin}/certs", timeout=PATIENCE_SECONDS)
+        for group in found.json()["certificates"]:
             for one in (*group.get("ca_cert", ()), *group.get("cert_chain", ())):
                 yield one["serial_number"].lstrip("0")
 
@@ -110,7 +111,8 @@ def open_door(tmp_path: Path) -> Iterator[Callable[[Path], Door]]:
         settings = settings_for(tmp_path, {SHARED: (("127.0.0.1", port),)})
         settings = replace(settings, tls_folder=str(tls))
         admin = opened.enter_context(running(settings, tmp_path))
-        api = httpx.Client(base_url=f"http://127.0.0.1:{settings.listen_port}")
+        url = f"http://127.0.0.1:{settings.listen_port}"
+        api = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
         opened.enter_context(api)
         return Door(api, admin, upstreams, port, tls)
 
@@ -173,7 +175,7 @@ def test_damaged_certificate_is_not_taken(door: Door) -> None:
 
 def failures(door: Door) -> int:
     query = {"filter": "sds.edge_certificate.(update_rejected|key_rotation_failed)"}
-    text = httpx.get(f"{door.admin}/stats", params=query).text
+    text = httpx.get(f"{door.admin}/stats", params=query, timeout=PATIENCE_SECONDS).text
     return sum(int(line.rpartition(" ")[2]) for line in text.splitlines())
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+from pathlib import Path
 
 import grpc
 import httpx
@@ -21,9 +22,9 @@ from mediq.queue.v1.ticket_service_pb2_grpc import TicketServiceStub
 from mesh.contract.status import to_status
 from mesh.errors import MeshError, failed_precondition
 from tests.attacks.doors import DOCUMENT
-from tests.edge.conftest import MAX_CALLS, Edge, reason
+from tests.edge.conftest import MAX_CALLS, Edge, another, reason, running
 from tests.edge.upstreams import Calls, Context
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 MINE = "/mediq.queue.v1.TicketService/ListMyTickets"
 TICKET = "11111111-1111-4111-8111-111111111111"
@@ -100,13 +101,18 @@ async def test_dead_server(api: httpx.AsyncClient) -> None:
     assert response.headers["retry-after"] == "1"
 
 
-async def test_slow_server(edge: Edge, api: httpx.AsyncClient) -> None:
-    async def slow(_: Message, __: Context) -> Message:
-        await asyncio.sleep(20)
+async def test_slow_server(edge: Edge, tmp_path: Path) -> None:
+    async def never(_: Message, __: Context) -> Message:
+        await asyncio.Event().wait()
         raise AssertionError("not reached")
 
-    edge.upstreams.answers[MINE] = slow
-    response = await api.get("/queue/my-queue", headers=edge.bearer(role=Role.ROLE_PASIEN))
+    edge.upstreams.answers[MINE] = never
+    headers = edge.bearer(role=Role.ROLE_PASIEN)
+    settings = another(edge)
+    url = f"http://127.0.0.1:{settings.listen_port}"
+    with running(settings, tmp_path, deadline_seconds=0.5):
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as api:
+            response = await api.get("/queue/my-queue", headers=headers)
     assert reason(response) == (504, 4, "DEADLINE_EXCEEDED")
 
 
@@ -133,13 +139,14 @@ async def test_overload(edge: Edge, api: httpx.AsyncClient) -> None:
         assert reason(answer) == (503, 14, "OVERLOADED")
 
 
-async def test_request_that_never_ends(edge: Edge) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.listen_port)
-    head = "POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
-    writer.write(head.encode())
-    async with asyncio.timeout(60):
+async def test_request_that_never_ends(edge: Edge, tmp_path: Path) -> None:
+    settings = another(edge, request_timeout_seconds=1)
+    with running(settings, tmp_path):
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.listen_port)
+        head = "POST /auth/login/user HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+        writer.write(head.encode())
         answer = (await reader.read()).decode()
-    writer.close()
+        writer.close()
     assert answer.startswith("HTTP/1.1 408 ")
     assert '"reason":"REQUEST_TIMEOUT"' in answer
     assert "content-type: application/json" in answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,10 +13,9 @@ from mediq.policy.v1.policy_pb2 import Role
 from mediq.user.v1.user_pb2 import User
 
 from edge.filters.header_mutation import SECURITY
-from tests.edge.conftest import ORIGIN, Edge, running
+from tests.edge.conftest import ORIGIN, Edge, another, running
 from tests.edge.upstreams import Answer, Context
-from tests.support.ports import free_port
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 PROFILE = "/mediq.user.v1.UserService/GetProfile"
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
@@ -50,17 +48,11 @@ async def test_forwarded_address_of_a_client_is_not_believed(
 
 
 def test_proxy_in_front_is_believed_when_it_is_counted(edge: Edge, tmp_path: Path) -> None:
-    settings = replace(
-        edge.settings,
-        trusted_hops=1,
-        listen_port=free_port(),
-        admin_port=free_port(),
-        status_port=None,
-    )
+    settings = another(edge, trusted_hops=1)
     headers = {**edge.bearer(role=Role.ROLE_PASIEN), "x-forwarded-for": "10.1.1.1, 10.9.9.9"}
     with running(settings, tmp_path):
         url = f"http://127.0.0.1:{settings.listen_port}/users/profile"
-        assert httpx.get(url, headers=headers).status_code == 200
+        assert httpx.get(url, headers=headers, timeout=PATIENCE_SECONDS).status_code == 200
     assert edge.upstreams.last(PROFILE).metadata["x-mediq-client-address"] == "10.9.9.9"
 
 
@@ -145,7 +137,7 @@ async def test_other_origin_may_not(api: httpx.AsyncClient) -> None:
 
 async def test_status_port_shows_readiness_and_metrics_only(edge: Edge) -> None:
     url = f"http://127.0.0.1:{edge.settings.status_port}"
-    async with httpx.AsyncClient(base_url=url) as status:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as status:
         assert (await status.get("/ready")).text == "LIVE\n"
         assert "envoy_cluster_upstream_rq" in (await status.get("/stats/prometheus")).text
         for path in ("/", "/config_dump", "/clusters", "/stats", "/stats/../config_dump"):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from edge.clusters import upstreams as upstreams_of_edge
 from mesh.identity.signing_keys import ensure_signing_key
 from mesh.identity.tls import ensure_identities
 from tests.edge.conftest import SHARED, reason, running, settings_for
 from tests.edge.upstreams import Upstreams
-from tests.support.waiting import eventually_now
+from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
 
@@ -27,7 +28,13 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pair]:
+    """An ejected server stays so for as long as a test takes."""
+    usual = upstreams_of_edge._outlier_detection()
+    longer = usual | {"base_ejection_time": "3600s", "max_ejection_time": "3600s"}
+    monkeypatch.setattr(upstreams_of_edge, "_outlier_detection", lambda: longer)
     folder = tmp_path_factory.mktemp("health")
     ensure_identities(folder / "tls")
     ensure_signing_key(folder / "keys")
@@ -38,7 +45,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     addresses = {SHARED: (("127.0.0.1", good), ("127.0.0.1", broken))}
     settings = settings_for(folder, addresses)
     with running(settings, folder):
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.listen_port}") as api:
+        url = f"http://127.0.0.1:{settings.listen_port}"
+        with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as api:
             yield Pair(api, upstreams, good)
     upstreams.stop()
 
@@ -48,7 +56,7 @@ def _wait_for(pair: Pair, status: int) -> httpx.Response:
         response = pair.api.get("/institutions")
         return response if response.status_code == status else None
 
-    found = eventually_now(answer, 60, every_seconds=0.1)
+    found = eventually_now(answer, every_seconds=0.1)
     assert found is not None
     return found
 

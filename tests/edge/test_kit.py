@@ -18,9 +18,9 @@ from mesh.contract.methods import methods_of
 from mesh.errors import MeshError, StatusCode, not_found
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
-from tests.edge.conftest import SHARED, running, settings_for
+from tests.edge.conftest import SHARED, running_beside, settings_for
 from tests.support.mesh import Mesh
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     import grpc
@@ -66,9 +66,9 @@ async def kit_api(mesh: Mesh) -> AsyncIterator[httpx.AsyncClient]:
     async with mesh.serve(_Settings(port=0, home=mesh.home), _build):
         host, port = mesh.addresses[SHARED].split(":")
         settings = settings_for(mesh.home, {SHARED: ((host, int(port)),)})
-        with running(settings, mesh.home):
+        async with running_beside(settings, mesh.home):
             url = f"http://127.0.0.1:{settings.listen_port}"
-            async with httpx.AsyncClient(base_url=url) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
 
                 async def happened() -> bool:
                     return (await client.get(f"/institutions/{KNOWN}")).status_code == 200

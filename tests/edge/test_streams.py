@@ -8,7 +8,6 @@ import random
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -40,10 +39,10 @@ from edge.messages import Config, extension, socket_address
 from edge.routes.route_table import route_config, routed_methods
 from edge.settings import DEFAULT_RATES
 from tests.edge import sse
-from tests.edge.conftest import ORIGIN, Edge, reason, running, started
+from tests.edge.conftest import ORIGIN, Edge, another, reason, running, started
 from tests.edge.upstreams import Context
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 PLACE = "11111111-1111-4111-8111-111111111111"
 SERVICE = "/mediq.queue.v1.LiveService"
@@ -216,7 +215,7 @@ async def test_every_message_passes_at_once(edge: Edge, api: httpx.AsyncClient) 
     edge.upstreams.streams[f"{SERVICE}/WatchTicket"] = one_by_one
     headers = edge.bearer(scope=Scope.SCOPE_TICKETS)
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(PATIENCE_SECONDS),
         api.stream("GET", f"/queue/{PLACE}/live", headers=headers) as response,
     ):
         n = 0
@@ -311,19 +310,13 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
         return ids
 
     edge.upstreams.streams[f"{SERVICE}/WatchQueue"] = watch
-    settings = replace(
-        edge.settings,
-        max_calls=EdgeSettings().max_calls,
-        listen_port=free_port(),
-        admin_port=free_port(),
-        status_port=None,
-    )
+    settings = another(edge, max_calls=EdgeSettings().max_calls)
     with running(settings, tmp_path) as admin:
         url = f"http://127.0.0.1:{settings.listen_port}"
         limits = httpx.Limits(max_connections=None)
         async with (
-            asyncio.timeout(60),
-            httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as api,
+            asyncio.timeout(PATIENCE_SECONDS),
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=limits) as api,
             asyncio.TaskGroup() as group,
         ):
             watchers = [group.create_task(follow(api)) for _ in range(WATCHERS)]
@@ -339,13 +332,19 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
 @pytest.fixture
 async def sleepers(edge: Edge) -> AsyncIterator[None]:
     """Opens streams of watchers that read nothing of all that is sent."""
-    started = 0
+    started = sent = seen = 0
 
     async def flood(_: Message, __: Context) -> AsyncIterator[Message]:
-        nonlocal started
+        nonlocal started, sent
         started += 1
         while True:
             yield _board(64 << 10, CURSOR)
+            sent += 1
+
+    def full() -> bool:
+        nonlocal seen
+        seen, before = sent, seen
+        return started >= SLEEPERS and seen == before
 
     edge.upstreams.streams[f"{SERVICE}/WatchQueue"] = flood
     host, _, port = edge.address.partition(":")
@@ -353,9 +352,9 @@ async def sleepers(edge: Edge) -> AsyncIterator[None]:
     for _, writer in asleep:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(f"GET {BOARD} HTTP/1.1\r\nhost: edge\r\n\r\n".encode())
-    await eventually(lambda: started >= SLEEPERS)
-    # Until the buffers on the way are full, which nothing tells.
-    await asyncio.sleep(3)
+    # The buffers on the way are full when nothing more is taken. A slow machine may seem full
+    # before it is; that misses a fault, and makes none.
+    await eventually(full, every_seconds=1)
     yield
     for _, writer in asleep:
         writer.transport.abort()
@@ -450,7 +449,7 @@ async def test_events_in_pieces(edge: Edge, tmp_path: Path) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         with _chunked(tmp_path, server.sockets[0].getsockname()[1]) as url:
-            async with httpx.AsyncClient(base_url=url, timeout=20) as api:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as api:
                 for name, pieces in bodies.items():
                     events = await _read(api, name)
                     assert [event.id for event in events] == expected[name], name

@@ -17,6 +17,7 @@ from grpc_health.v1.health import aio as health_aio
 
 from mesh.contract.methods import Method, methods_of
 from mesh.identity.tls import server_credentials
+from tests.support.waiting import PATIENCE_SECONDS
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 Calls: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
@@ -69,18 +70,18 @@ class Upstreams:
             The TCP port.
         """
         served = self._serve(name, identity, port, broken)
-        return asyncio.run_coroutine_threadsafe(served, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(served, self._loop).result(PATIENCE_SECONDS)
 
     def end(self, port: int) -> None:
         """Ends the server on a port."""
         stopped = self._servers.pop(port).stop(None)
-        asyncio.run_coroutine_threadsafe(stopped, self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(stopped, self._loop).result(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         """Ends all servers and the thread."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(PATIENCE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
+        self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
 
     def reset(self) -> None:

@@ -18,12 +18,15 @@ from gateway.settings import GatewaySettings
 from mesh.clock import utc_now
 from mesh.contract.methods import SERVERS
 from mesh.rpc.server import Server
+from tests.support.deadlines import patient_deadlines, patient_redis
 from tests.support.mesh import Mesh
+from tests.support.waiting import PATIENCE_SECONDS
 from tools.generation import openapi
 
 if TYPE_CHECKING:
     from mediq.gateway.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
 
+__all__ = ["patient_deadlines", "patient_redis"]
 OTHERS = [name for name in SERVERS if name != "gateway"]
 CLOSED = "127.0.0.1:1"
 """An address at which nothing listens."""
@@ -77,8 +80,12 @@ async def gateway(
     document = tmp_path / "openapi.json"
     document.write_text(openapi.render())
     settings = GatewaySettings(
-        home=mesh.home, port=0, openapi_file=document, health_age_seconds=0, drain_seconds=0
-    )
+        home=mesh.home,
+        port=0,
+        openapi_file=document,
+        health_age_seconds=0,
+        drain_seconds=0,
+    ).model_copy(update={"health_timeout_seconds": PATIENCE_SECONDS})
 
     async def build(server: Server) -> None:
         wire(server, mesh.channels("gateway"), utc_now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,20 +24,15 @@ from mesh.shared_state import rate_limits
 from mesh.shared_state.rate_limits import Count, Counters, Limit, MemoryCounters
 from mesh.shared_state.redis_rate_limits import RedisCounters
 from tests.support.mesh import Mesh, problem
+from tests.support.waiting import eventually
 
 REDIS_URL = os.environ.get("MEDIQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
 GONE = "redis://127.0.0.1:1/0"
 ENTRY = RateLimitDescriptor.Entry
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits long for Redis: a busy machine is no failure of it."""
-    monkeypatch.setattr("mesh.shared_state.redis_rate_limits.ANSWER_SECONDS", 5.0)
-
-
 @pytest.fixture(params=["memory", "gone", pytest.param("redis", marks=pytest.mark.backends)])
-async def counters(request: pytest.FixtureRequest, patient: None) -> AsyncIterator[Counters]:
+async def counters(request: pytest.FixtureRequest, patient_redis: None) -> AsyncIterator[Counters]:
     """Counters in the process, in Redis, and of a Redis that is gone."""
     url = {"memory": "", "gone": GONE, "redis": REDIS_URL}[request.param]
     made = make_counters(url, f"test-{uuid4()}:")
@@ -46,9 +42,11 @@ async def counters(request: pytest.FixtureRequest, patient: None) -> AsyncIterat
 
 class TestCounters:
     async def test_a_window_counts_and_says_when_it_ends(self, counters: Counters) -> None:
+        began = time.monotonic()
         found = [(await counters.count([("a", 2)]))[0] for _ in range(3)]
+        least = 59_000 - 1000 * (time.monotonic() - began)
         assert [count.used for count in found] == [1, 2, 3]
-        assert all(55_000 < count.resets_in_ms <= 60_000 for count in found)
+        assert all(least < count.resets_in_ms <= 60_000 for count in found)
 
     async def test_keys_are_apart(self, counters: Counters) -> None:
         await counters.count([("a", 9)])
@@ -74,9 +72,11 @@ class TestCounters:
         monkeypatch.setattr("mesh.shared_state.rate_limits.WINDOW_SECONDS", 1)
         monkeypatch.setattr("mesh.shared_state.redis_rate_limits.WINDOW_SECONDS", 1)
         await counters.count([("a", 1)])
-        assert (await counters.count([("a", 1)]))[0].used == 2
-        await asyncio.sleep(1.1)
-        assert (await counters.count([("a", 1)]))[0].used == 1
+
+        async def another() -> bool:
+            return (await counters.count([("a", 1)]))[0].used == 1
+
+        await eventually(another)
 
 
 class TestMemory:
@@ -101,23 +101,23 @@ class TestMemory:
 
 
 class TestRedisGone:
-    async def test_a_silent_redis_costs_little_and_once(self) -> None:
+    async def test_a_silent_redis_is_asked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It takes the connection and never answers: only the first call waits for it."""
+        monkeypatch.setattr("mesh.shared_state.redis_rate_limits.PAUSE_SECONDS", 3600)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             counters = RedisCounters(f"redis://127.0.0.1:{port}/0", "test:")
-            loop = asyncio.get_running_loop()
-            start = loop.time()
             assert (await counters.count([("a", 9)]))[0].used == 1
-            first = loop.time()
             assert (await counters.count([("a", 9)]))[0].used == 2
-            assert first - start < 1
-            assert loop.time() - first < first - start
+            silent.setblocking(False)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
             await counters.close()
 
     @pytest.mark.backends
     async def test_redis_counts_again_when_it_is_back(
-        self, patient: None, monkeypatch: pytest.MonkeyPatch
+        self, patient_redis: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         counters = RedisCounters(REDIS_URL, f"test-{uuid4()}:")
         await counters.count([("a", 9)])
@@ -164,8 +164,10 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 class TestService:
     async def test_an_address_is_told_when_it_may_come_again(
-        self, mesh: Mesh, stack: AsyncExitStack
+        self, mesh: Mesh, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        counters = MemoryCounters(lambda: 0.0)
+        monkeypatch.setattr("gateway.__main__.make_counters", lambda *_: counters)
         stub = await _gateway(mesh, stack)
         answers = [await stub.ShouldRateLimit(_request("LOGIN", "10.0.0.1")) for _ in range(3)]
         assert [answer.overall_code for answer in answers] == [1, 1, 2]
@@ -177,8 +179,7 @@ class TestService:
         assert [status.code for status in refused.statuses] == [2, 1]
         assert not refused.statuses[1].HasField("current_limit")
         (header,) = refused.response_headers_to_add
-        assert header.key == "retry-after"
-        assert 55 <= int(header.value) <= 60
+        assert (header.key, header.value) == ("retry-after", "60")
 
     async def test_addresses_are_apart_until_the_limit_of_all(
         self, mesh: Mesh, stack: AsyncExitStack
@@ -217,7 +218,7 @@ class TestService:
 
     @pytest.mark.backends
     async def test_two_replicas_count_together(
-        self, patient: None, mesh: Mesh, stack: AsyncExitStack
+        self, patient_redis: None, mesh: Mesh, stack: AsyncExitStack
     ) -> None:
         stubs = [await _gateway(mesh, stack, REDIS_URL) for _ in range(2)]
         address = str(uuid4())

@@ -16,11 +16,13 @@ from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from tests.support.audit import Collector, double
 from tests.support.databases import migrated_sqlite
+from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
+__all__ = ["patient_deadlines"]
 Metadata = tuple[tuple[str, str], ...]
 
 

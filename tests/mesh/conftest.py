@@ -19,12 +19,13 @@ from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.mesh.reencryption import stored
+from tests.support.deadlines import patient_deadlines, patient_redis
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
-__all__ = ["stored"]
+__all__ = ["patient_deadlines", "patient_redis", "stored"]
 SERVICE = "mediq.institution.v1.InstitutionService"
 Behaviour = Callable[[], Awaitable[Institution]]
 
@@ -82,6 +83,7 @@ async def running(mesh: Mesh) -> AsyncIterator[Running]:
         yield Running(server, probe, InstitutionServiceStub(channel))
 
 
-async def sleep_long() -> Institution:
-    await asyncio.sleep(30)
+async def never() -> Institution:
+    """Answers nothing, however long one waits."""
+    await asyncio.Event().wait()
     return Institution()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,11 +24,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from mesh.clock import Clock, utc_now
 from mesh.encryption import data_keys
 from mesh.encryption.encrypted_columns import EncryptedColumn, usage
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor
 from mesh.persistence.database import Database
+from tests.support.encrypted import await_turn
 
 SERVICE = "user_svc"
 SECRET = "3201010101010001"
@@ -115,12 +116,10 @@ class Stored:
     def take_over(self, after: float = 0) -> str:
         """A new key, once it encrypts."""
         added = data_keys.rotate(self.folder, SERVICE, after)
-        if not after:
-            time.sleep(max(0.0, added.encrypts_from - time.time()))
-        return added.key_id
+        return (added if after else await_turn(added)).key_id
 
-    def reencryptor(self, cipher: FieldCipher | None = None) -> Reencryptor:
-        return Reencryptor(ENCRYPTED, cipher or self.cipher, self.database)
+    def reencryptor(self, cipher: FieldCipher | None = None, clock: Clock = utc_now) -> Reencryptor:
+        return Reencryptor(ENCRYPTED, cipher or self.cipher, self.database, clock=clock)
 
     async def used(self) -> dict[str, int]:
         """Ciphertexts by key."""

@@ -16,7 +16,7 @@ CIPHER = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.backends)])
-async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
+async def cache(request: pytest.FixtureRequest, patient_redis: None) -> AsyncIterator[Cache]:
     made: Cache = MemoryCache()
     if request.param == "redis":
         made = RedisCache(REDIS_URL, f"test-{uuid4()}:", CIPHER)
@@ -101,7 +101,7 @@ async def test_redis_that_is_gone_is_a_miss() -> None:
 
 
 @pytest.mark.backends
-async def test_what_others_write_to_redis_is_a_miss() -> None:
+async def test_what_others_write_to_redis_is_a_miss(patient_redis: None) -> None:
     prefix = f"test-{uuid4()}:"
     cache = RedisCache(REDIS_URL, prefix, CIPHER)
     redis = cache._redis

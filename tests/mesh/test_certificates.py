@@ -19,16 +19,18 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from mesh import data_dir
-from mesh.identity.certificates import read_identity
+from mesh.clock import Clock
+from mesh.identity.certificates import IdentityFiles, read_identity
 from mesh.identity.tls import ensure_identities, renew_identities
 from mesh.observability import telemetry
+from mesh.rpc import server
 from mesh.rpc.client import Channels, _Renewing
 from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from tests.mesh.asked import GET
 from tests.mesh.conftest import SERVICE, Probe, Settings
 from tests.support.mesh import Mesh, partly
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 NAME = "institution_svc"
 FACTS = requests.GetFacilityFactsRequest(institution_id="x")
@@ -201,13 +203,20 @@ async def test_client_shows_the_renewed_certificate(
         call = asyncio.ensure_future(stub.GetFacilityFacts(FACTS))
         await watching.began.wait()
         old = below(channels)
+        closing, close = asyncio.Event(), old.close
+
+        async def noted(grace: float | None) -> None:
+            closing.set()
+            await close(grace)
+
+        monkeypatch.setattr(old, "close", noted)
         old_stub = InstitutionServiceStub(old)
         renew_identities(mesh.home / "tls", ["queue_svc"])
         watching.began.clear()
         new_call = asyncio.ensure_future(stub.GetFacilityFacts(FACTS))
         await watching.began.wait()
-        # The old channel is about to close now, and waits for its call.
-        await asyncio.sleep(0.2)
+        # The old channel closes now, and waits for its call.
+        await closing.wait()
         watching.go.set()
         assert (await call).institution.name == str(before)
         assert (await new_call).institution.name == str(serial(mesh, "queue_svc"))
@@ -236,7 +245,7 @@ async def test_renewing_channel_is_a_channel(mesh: Mesh) -> None:
     async with calling(mesh) as (_, channels):
         channel = channels.to(NAME)
         assert channels.to(NAME) is channel
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             state = channel.get_state(try_to_connect=True)
             assert state is grpc.ChannelConnectivity.IDLE
             await channel.wait_for_state_change(state)
@@ -298,7 +307,7 @@ async def test_certificate_of_another_authority_is_refused(mesh: Mesh, tmp_path:
             await shown(foreign)
         async with foreign.channel(NAME) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await InstitutionServiceStub(channel).GetInstitution(GET, timeout=5)
+                await InstitutionServiceStub(channel).GetInstitution(GET)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert await shown(mesh) == serial(mesh)
 
@@ -356,10 +365,17 @@ async def test_end_is_warned_of_again_and_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mesh.rpc.server.WARN_SECONDS", 0.05)
+    rounds, real = 0, server._warn_of_ends
+
+    async def counted(identity: IdentityFiles, clock: Clock) -> None:
+        nonlocal rounds
+        await real(identity, clock)
+        rounds += 1
+
+    monkeypatch.setattr(server, "_warn_of_ends", counted)
     with capture_logs() as lines:
         async with serving(mesh, Probe()):
-            # Time for two warnings that must not come.
-            await asyncio.sleep(0.1)
+            await eventually(lambda: rounds > 2)
             assert not warnings(lines)
             monkeypatch.setattr("mesh.identity.certificates.ENDING", timedelta(days=500))
             await eventually(lambda: len(warnings(lines)) > 1)

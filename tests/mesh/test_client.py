@@ -14,10 +14,11 @@ from mediq.policy.v1.policy_pb2 import Peer
 from mesh.contract.call import Call, enter_call
 from mesh.contract.methods import methods
 from mesh.errors import MeshError, StatusCode
-from mesh.rpc.client import service_config, timeout_for
+from mesh.rpc.client import MARGIN_SECONDS, service_config, timeout_for
 from mesh.rpc.pipeline import Context
 from tests.mesh.conftest import SERVICE
 from tests.support.mesh import Mesh, partly
+from tests.support.waiting import PATIENCE_SECONDS
 
 FACTS = requests.GetFacilityFactsRequest(institution_id="x")
 PATH = "/mediq.institution.v1.InstitutionService/GetFacilityFacts"
@@ -88,14 +89,17 @@ async def test_refusal_of_a_service_is_not_the_persons_fault(mesh: Mesh) -> None
 async def test_every_call_has_a_deadline(mesh: Mesh) -> None:
     scripted = Scripted(0, grpc.StatusCode.OK)
     await call(mesh, scripted)
-    assert 0 < scripted.remaining[0] <= 2
+    assert 0 < scripted.remaining[0] <= PATIENCE_SECONDS
 
 
 async def test_deadline_shrinks_along_the_way(mesh: Mesh) -> None:
     scripted = Scripted(0, grpc.StatusCode.OK)
-    enter_call(Call(methods()[PATH], Peer.PEER_EDGE, "", time.monotonic() + 0.7))
+    enter_call(Call(methods()[PATH], Peer.PEER_EDGE, "", time.monotonic() + PATIENCE_SECONDS / 2))
     await call(mesh, scripted)
-    assert 0 < scripted.remaining[0] <= 0.65
+    assert 0 < scripted.remaining[0] <= PATIENCE_SECONDS / 2
+    left = timeout_for(methods()[PATH])
+    assert left is not None
+    assert 0 < left <= PATIENCE_SECONDS / 2 - MARGIN_SECONDS
 
 
 def test_no_time_left_is_said_at_once() -> None:

@@ -16,6 +16,8 @@ from mesh.encryption.data_keys import QUIET_SECONDS, State
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.identity.signing_keys import KeyFolderError
 from tests.mesh.key_clock import Clock
+from tests.support.encrypted import await_turn
+from tests.support.waiting import PATIENCE_SECONDS
 
 SERVICE = "user_svc"
 PLACE = "users/1/nik"
@@ -104,8 +106,7 @@ class TestRotation:
         """The file is not due yet: only the unknown identifier makes it poll."""
         monkeypatch.setattr("mesh.encryption.field_cipher.REREAD_SECONDS", 3600.0)
         slow = FieldCipher.load(folder, SERVICE)
-        added = data_keys.rotate(folder, SERVICE, 0)
-        time.sleep(max(0.0, added.encrypts_from - time.time()))
+        added = await_turn(data_keys.rotate(folder, SERVICE, 0))
         encrypted = FieldCipher.load(folder, SERVICE).encrypt(b"x", PLACE)
         assert key_id(encrypted) == added.key_id
         assert slow.decrypt(encrypted, PLACE) == b"x"
@@ -133,7 +134,7 @@ class TestRotation:
             assert process.stdout.readline() == "ready\n"
             added = data_keys.rotate(folder, SERVICE, 1)
             seen: set[tuple[str, str]] = set()
-            end = time.monotonic() + 10
+            end = time.monotonic() + PATIENCE_SECONDS
             while (added.key_id, added.key_id) not in seen:
                 assert time.monotonic() < end, seen
                 sent = here.encrypt(b"3201", PLACE)
@@ -164,8 +165,8 @@ class TestRotation:
         for thread in threads:
             thread.start()
         for _ in range(20):
-            data_keys.rotate(folder, SERVICE, 0)
-        time.sleep(1.1)
+            added = data_keys.rotate(folder, SERVICE, 0)
+        await_turn(added)
         newest = key_id(cipher.encrypt(b"x", PLACE))
         stop.set()
         for thread in threads:
@@ -330,7 +331,7 @@ class TestFile:
             env={**os.environ, "MEDIQ_HOME": str(home_copy), "MEDIQ_USER_SVC_PORT": "0"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 1

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jwt
@@ -23,6 +22,7 @@ from ops.cli import application
 from ops.cli.keys import app
 from tests.mesh.key_clock import Clock
 from tests.support.commands import CommandTrail
+from tests.support.waiting import eventually_now
 
 
 @pytest.fixture
@@ -163,7 +163,9 @@ class TestRotation:
         program = (
             "import sys\nfrom pathlib import Path\nfrom mesh.identity.tokens import TokenVerifier\n"
             "verifier = TokenVerifier(Path(sys.argv[1]))\nprint('ready', flush=True)\n"
-            "for line in sys.stdin: print(verifier.verify(line.strip()).subject, flush=True)\n"
+            "for line in sys.stdin:\n"
+            "    try:\n        print(verifier.verify(line.strip()).subject, flush=True)\n"
+            "    except Exception as error:\n        print(error, flush=True)\n"
         )
         with subprocess.Popen(
             [sys.executable, "-c", program, str(key_set(folder))],
@@ -174,15 +176,18 @@ class TestRotation:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
+            stdin, stdout = process.stdin, process.stdout
             signing_keys.rotate(folder, 0)
-            # The other process polls the file once a second.
-            time.sleep(1.2)
-            signer = TokenSigner(folder)
-            assert signer.key_id == known(folder)[1]
-            process.stdin.write(sign(signer) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "x\n"
-            process.stdin.close()
+            eventually_now(lambda: TokenSigner(folder).key_id == known(folder)[1])
+
+            def verified() -> bool:
+                stdin.write(sign(TokenSigner(folder)) + "\n")
+                stdin.flush()
+                return stdout.readline() == "x\n"
+
+            # It polls the file once a second.
+            eventually_now(verified)
+            stdin.close()
 
     def test_a_crash_before_the_announcement_leaves_no_trace(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

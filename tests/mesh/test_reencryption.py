@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
-import time
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from mesh.clock import utc_now
 from mesh.encryption import data_keys
 from mesh.encryption.encrypted_columns import EncryptedTable, usage
 from mesh.encryption.field_cipher import FieldCipher
@@ -24,7 +25,21 @@ from tests.mesh.reencryption import (
     Stored,
     note_place,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, more
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Gets an entry each time that the background work has looked whether something is to do."""
+    done: list[None] = []
+    real = Reencryptor._walk_if_due
+
+    async def counted(self: Reencryptor) -> None:
+        await real(self)
+        done.append(None)
+
+    monkeypatch.setattr(Reencryptor, "_walk_if_due", counted)
+    return done
 
 
 class TestWalk:
@@ -132,33 +147,33 @@ class TestDamage:
         assert len([entry for entry in logs if "associated_data" in entry]) == 10
 
     async def test_the_service_does_not_walk_for_ever_around_a_damaged_row(
-        self, stored: Stored
+        self, stored: Stored, rounds: list[None]
     ) -> None:
         await stored.fill(20)
         await stored.damage("owner-1", 1, stored.first.encode() + b":" + bytes(40))
         stored.take_over()
         with capture_logs() as logs:
             work = asyncio.ensure_future(stored.reencryptor().run())
-            await asyncio.sleep(1)
+            await more(rounds, 10)
             work.cancel()
         assert [entry["event"] for entry in logs].count("re-encrypted") == 1
 
 
 class TestBackground:
     async def test_it_follows_the_key_and_then_idles(
-        self, stored: Stored, monkeypatch: pytest.MonkeyPatch
+        self, stored: Stored, rounds: list[None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await stored.fill(50)
-        pages: list[float] = []
+        pages: list[int] = []
         real = EncryptedTable.page
 
         def page(self: EncryptedTable, *args: Any, **kwargs: Any) -> Any:
-            pages.append(time.monotonic())
+            pages.append(len(rounds))
             return real(self, *args, **kwargs)
 
         monkeypatch.setattr(EncryptedTable, "page", page)
         work = asyncio.ensure_future(stored.reencryptor().run())
-        await asyncio.sleep(0.3)
+        await more(rounds, 5)
         # One key: nothing can be older.
         assert pages == []
         for _ in range(2):
@@ -168,36 +183,42 @@ class TestBackground:
                 return (await stored.used())[new] == 50 + 45 + 5
 
             await eventually(done)
-            # It idles as soon as for a while, many times its pause, no page is read.
-            await eventually(lambda: time.monotonic() - pages[-1] > 0.5)
+            # It idles as soon as for many rounds no page is read.
+            await eventually(lambda: len(rounds) - pages[-1] > 20)
         work.cancel()
 
     async def test_it_looks_again_when_no_replica_can_lag_any_longer(
-        self, stored: Stored, monkeypatch: pytest.MonkeyPatch
+        self, stored: Stored, rounds: list[None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A replica with a slow clock writes with the old key after the first walk."""
-        monkeypatch.setattr("mesh.encryption.reencryption.QUIET_SECONDS", 2)
+        monkeypatch.setattr("mesh.encryption.reencryption.QUIET_SECONDS", 3600)
+        ahead = datetime.timedelta()
         await stored.fill(20)
         old = stored.first
         slow = FieldCipher(old, {old: stored.cipher.keys().keys[0].secret}, b"i" * 32)
-        work = asyncio.ensure_future(stored.reencryptor().run())
+        reencryptor = stored.reencryptor(clock=lambda: utc_now() + ahead)
+        work = asyncio.ensure_future(reencryptor.run())
         stored.take_over()
 
         async def done() -> bool:
             return (await stored.used())[old] == 0
 
         await eventually(done)
-        await asyncio.sleep(0.2)
+        await more(rounds, 1)
         stored.expected["owner-1", 1]["body"] = b"late"
         await stored.damage(
             "owner-1", 1, slow.encrypt(b"late", note_place("owner-1", 1, "l1", "body"))
         )
+        await more(rounds, 5)
         assert (await stored.used())[old] == 1
+        ahead = datetime.timedelta(hours=1)
         await eventually(done)
         work.cancel()
         await stored.check()
 
-    async def test_a_key_that_is_put_back_is_encrypted_over(self, stored: Stored) -> None:
+    async def test_a_key_that_is_put_back_is_encrypted_over(
+        self, stored: Stored, rounds: list[None]
+    ) -> None:
         """A row from a backup needs a key that was removed since."""
         await stored.fill(20)
         old, restored = stored.first, await stored.body("owner-1", 1)
@@ -210,7 +231,7 @@ class TestBackground:
 
         await eventually(done)
         assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
-        await asyncio.sleep(0.2)
+        await more(rounds, 2)
         await stored.damage("owner-1", 1, restored)
         file = data_keys.file_of(stored.folder, SERVICE)
         document = json.loads(file.read_bytes())

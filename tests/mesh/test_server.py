@@ -8,13 +8,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
+from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.mesh.asked import GET
-from tests.mesh.conftest import Running
-from tests.support.mesh import Mesh
-from tests.support.waiting import eventually
+from tests.mesh.conftest import SERVICE, Probe, Running
+from tests.support.mesh import Mesh, partly
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 HealthStub = health_pb2_grpc.HealthStub
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -84,19 +85,37 @@ async def test_reflection_lists_the_services(running: Running, mesh: Mesh) -> No
     assert "mediq.institution.v1.InstitutionService" in names
 
 
-async def test_drain_finishes_the_call_in_progress(mesh: Mesh, running: Running) -> None:
-    started = asyncio.Event()
+async def test_drain_finishes_the_call_in_progress(mesh: Mesh) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> Institution:
-        started.set()
-        await asyncio.sleep(0.3)
+    async def first_waits() -> Institution:
+        if not started.is_set():
+            started.set()
+            await go.wait()
         return Institution(name="finished")
 
-    running.probe.behaviour = slow
-    call = asyncio.ensure_future(running.stub.GetInstitution(GET))
-    await started.wait()
-    await running.server.stop()
-    assert (await call).name == "finished"
+    async def build(server: Server) -> None:
+        server.add(partly(SERVICE), Probe(first_waits))
+
+    settings = Settings(home=mesh.home, port=0, drain_seconds=PATIENCE_SECONDS)
+    async with mesh.serve(settings, build) as server, mesh.channel("institution_svc") as channel:
+        stub = InstitutionServiceStub(channel)
+        call = asyncio.ensure_future(stub.GetInstitution(GET))
+        await started.wait()
+        stopping = asyncio.ensure_future(server.stop())
+
+        async def refuses() -> bool:
+            try:
+                await stub.GetInstitution(GET)
+            except grpc.aio.AioRpcError as error:
+                return error.code() is grpc.StatusCode.UNAVAILABLE
+            return False
+
+        await eventually(refuses)
+        assert not stopping.done()
+        go.set()
+        await stopping
+        assert (await call).name == "finished"
 
 
 async def test_taken_port_says_what_to_do(mesh: Mesh) -> None:
@@ -125,7 +144,7 @@ async def test_background_work_is_started_again(
         server.add_background_task(work)
 
     async with mesh.serve(Settings(home=mesh.home, port=0), build):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await done.wait()
     assert len(runs) == 3
 

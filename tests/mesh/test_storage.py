@@ -21,7 +21,7 @@ from mesh.idempotency import Idempotency, idempotency_table
 from mesh.messaging.events import Event, LocalBus
 from mesh.persistence.database import Database, UtcDateTime, make_engine
 from mesh.persistence.outbox import Outbox, outbox_table
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 METADATA = MetaData()
 NOTES = Table(
@@ -89,6 +89,7 @@ async def test_sqlite_survives_a_busy_writer(tmp_path: Path) -> None:
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.ensure_future(database.write(add))
+        # A fault may be missed on a slow machine; a sound one never fails.
         await asyncio.sleep(0.3)
         assert not writing.done()
         other.execute("COMMIT")
@@ -227,7 +228,7 @@ async def test_outbox_publishes_in_order_whatever_the_bus_does(
         outbox.wake()
         topics = []
         for _ in range(5):
-            event_or_none = await subscription.next(30)
+            event_or_none = await subscription.next(PATIENCE_SECONDS)
             assert event_or_none is not None
             topics.append(event_or_none.topic)
         assert topics == [f"a.b.{number}" for number in range(5)]
@@ -246,5 +247,5 @@ async def test_a_slow_subscriber_is_told() -> None:
             await bus.publish(Event("1", "a.b", b""))
         await bus.publish(Event("1", "b.b", b""))
         assert subscription.overflowed
-        assert await subscription.next(30) is not None
+        assert await subscription.next(PATIENCE_SECONDS) is not None
     await bus.publish(Event("1", "a.b", b""))

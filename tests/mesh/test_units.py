@@ -24,6 +24,7 @@ from mesh.identity.tokens import TokenVerifier
 from mesh.messaging.events import matches
 from mesh.observability import logs
 from mesh.settings import settings_of
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def cipher(key_id: str = "a") -> FieldCipher:
@@ -116,7 +117,9 @@ class TestRedaction:
         assert "3201010101010001" not in json.dumps(lines)
 
     def test_a_talkative_process_survives_a_server_that_was_never_started(self) -> None:
-        done = subprocess.run([sys.executable, "-c", FREED_SERVER], check=False, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", FREED_SERVER], check=False, timeout=PATIENCE_SECONDS
+        )
         assert done.returncode == 0
 
 

@@ -4,8 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.deadlines import patient_deadlines
+
 if TYPE_CHECKING:
     from ocr_engine.serving.engine import CardEngine
+
+__all__ = ["patient_deadlines"]
 
 
 @pytest.fixture(scope="session")

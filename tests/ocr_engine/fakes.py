@@ -16,6 +16,7 @@ from ocr_engine.parsing import (
     WarningCode,
 )
 from ocr_engine.vision.imaging import CorruptImage
+from tests.support.waiting import PATIENCE_SECONDS
 
 CORNERS = ((0.125, 0.25), (0.875, 0.25), (0.875, 0.75), (-0.125, 0.75))
 KTP = CardReading(
@@ -63,7 +64,7 @@ class FakeEngine:
         name = data[:8].rstrip(b"\0")
         self.started.set()
         if name == b"long":
-            self.go.wait(20)
+            self.go.wait(PATIENCE_SECONDS)
         self.seen.append(name)
         if name == b"broken":
             raise CorruptImage("The photo is damaged.")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.edge.conftest import running, settings_for
 from tests.ocr_svc.conftest import PHOTO, Clinic
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ async def browser(clinic: Clinic) -> AsyncIterator[httpx.AsyncClient]:
         # Beside the event loop, which answers Envoy's health checks meanwhile.
         await asyncio.to_thread(envoy.__enter__)
         base = f"http://127.0.0.1:{settings.listen_port}"
-        async with httpx.AsyncClient(base_url=base, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE_SECONDS) as client:
             yield client
         await asyncio.to_thread(envoy.__exit__, None, None, None)
 

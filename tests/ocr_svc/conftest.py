@@ -28,6 +28,7 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 from mesh.clock import utc_now
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.client import Channels
+from mesh.workflow.runner import WorkflowRunner
 from ocr_svc.__main__ import wire
 from ocr_svc.domain.consent import CONSENTS, Consent
 from ocr_svc.settings import OcrSettings
@@ -40,7 +41,9 @@ from tests.ocr_svc.doubles import (
 )
 from tests.support.audit import Collector, double
 from tests.support.databases import migrated_sqlite
+from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
+from tests.support.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceAsyncStub
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 from mesh.rpc.server import Server
 
+__all__ = ["patient_deadlines"]
 Metadata = tuple[tuple[str, str], ...]
 ALL_PURPOSES = [
     messages.CONSENT_PURPOSE_REGISTRATION,
@@ -139,6 +143,27 @@ class Clinic:
 def schema() -> str:
     """The tables of databases here."""
     return "ocr_svc"
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Gets an entry each time that a background has looked for work, in any service."""
+    done: list[None] = []
+    real = WorkflowRunner._start_due
+
+    async def counted(runner: WorkflowRunner[Any]) -> None:
+        await real(runner)
+        done.append(None)
+
+    monkeypatch.setattr(WorkflowRunner, "_start_due", counted)
+    return done
+
+
+@pytest.fixture
+def answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call has time to wait for its step."""
+    reserved = "ocr_svc.application.confirm_registration.ANSWER_SECONDS"
+    monkeypatch.setattr(reserved, 2 * PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ async def state_becomes(
     draft_id: str,
     metadata: Metadata,
     state: messages.RegistrationState.ValueType,
-    seconds: float = 60,
 ) -> messages.Registration:
     """The registration, once it has come so far."""
     request = messages.GetRegistrationRequest(draft_id=draft_id)
@@ -30,4 +29,4 @@ async def state_becomes(
         found = await stub.GetRegistration(request, metadata=metadata)
         return found if found.state == state else None
 
-    return await eventually(reached, seconds)
+    return await eventually(reached)

@@ -15,6 +15,7 @@ from ocr_svc.domain.registration import age_years
 from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NIK, card, licence
 from tests.ocr_svc.steps import COMPLETED, state_becomes
+from tests.support.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
@@ -109,12 +110,12 @@ async def test_a_repeated_step_says_the_same_age(clinic: Clinic) -> None:
     async with clinic.serve() as stub:
         draft, metadata = await upload(stub)
         confirm = clinic.confirm_request(draft.id)
-        await stub.ConfirmRegistration(confirm, metadata=metadata, timeout=2)
-        async with asyncio.timeout(60):
+        await stub.ConfirmRegistration(confirm, metadata=metadata)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await clinic.queue.arrived.wait()
     assert clinic.rows("SELECT state, identity FROM registrations") == [("ACCOUNT_READY", None)]
     clinic.queue.refusal = None
-    async with asyncio.timeout(60), clinic.serve() as stub:
+    async with asyncio.timeout(PATIENCE_SECONDS), clinic.serve() as stub:
         await state_becomes(stub, draft.id, metadata, COMPLETED)
     assert len(clinic.queue.ages) > 1
     assert set(clinic.queue.ages) == {70}

@@ -20,7 +20,7 @@ from tests.ocr_svc.erasures import ABSENT, ERASED, erase, in_database, keys, vis
 from tests.ocr_svc.steps import COMPLETED, state_becomes
 from tests.support.databases import dump
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @asynccontextmanager
@@ -54,12 +54,12 @@ async def test_killed_between_account_and_ticket(clinic: Clinic, tmp_path: Path)
     async with clinic.mesh.channel("ocr_svc") as channel:
         stub = RegistrationServiceStub(channel)
         async with process(clinic, port, log) as first:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await channel.channel_ready()
             draft, metadata = await upload(stub)
             confirm = clinic.confirm_request(draft.id)
             pending = asyncio.ensure_future(stub.ConfirmRegistration(confirm, metadata=metadata))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await clinic.queue.arrived.wait()
             first.send_signal(signal.SIGKILL)
             await first.wait()
@@ -70,7 +70,7 @@ async def test_killed_between_account_and_ticket(clinic: Clinic, tmp_path: Path)
         clinic.queue.hold.set()
         async with process(clinic, port, log):
             query = "SELECT state FROM registrations"
-            await eventually(lambda: clinic.rows(query) == [("COMPLETED",)], 120)
+            await eventually(lambda: clinic.rows(query) == [("COMPLETED",)])
             await channel.channel_ready()
             done = await state_becomes(stub, draft.id, metadata, COMPLETED)
             repeated = await stub.ConfirmRegistration(confirm, metadata=metadata)
@@ -100,13 +100,13 @@ async def test_killed_in_an_erasure(
     async with clinic.mesh.channel("ocr_svc") as channel:
         stub, clinic.rights = RegistrationServiceStub(channel), DataRightsServiceStub(channel)
         async with process(clinic, port, log) as first:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await channel.channel_ready()
             done = await visited(clinic, stub, *ABSENT)
             double.arrived.clear()
             double.hold, double.held = asyncio.Event(), method
             pending = asyncio.ensure_future(erase(clinic, done.user_id))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await double.arrived.wait()
             first.send_signal(signal.SIGKILL)
             await first.wait()
@@ -115,7 +115,7 @@ async def test_killed_in_an_erasure(
         # Nobody asks: the erasure is finished because it was accepted.
         double.hold.set()
         async with process(clinic, port, log):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await channel.channel_ready()
             await in_database(url, "ERASED")
             found = await erase(clinic, done.user_id)

@@ -63,7 +63,7 @@ async def test_registrations_go_on_after_a_rotation(clinic: Clinic, database_url
         read = await stub.GetRegistration(request, metadata=finished_metadata)
         assert read.ticket == done.ticket
         clinic.users.refusal = None
-        ended = await state_becomes(stub, pending.id, pending_metadata, COMPLETED, 30)
+        ended = await state_becomes(stub, pending.id, pending_metadata, COMPLETED)
         assert clinic.users.identities[-1].nik == NIK
         assert clinic.queue.ages[-1] == clinic.queue.ages[0] > 0
         assert ended.ticket.id

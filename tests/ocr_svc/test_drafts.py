@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from ocr_svc.servicers.upload import MAX_IMAGE_BYTES
 from tests.ocr_svc.conftest import PHOTO, Clinic, registration_token, upload, upload_request
 from tests.ocr_svc.doubles import ADDRESS, NAME, NIK, card
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
@@ -71,7 +73,7 @@ async def test_card_and_session_at_the_same_time(
 ) -> None:
     clinic.reader.hold = asyncio.Event()
     call = asyncio.ensure_future(upload(registrations))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await clinic.sessions.arrived.wait()
     clinic.reader.hold.set()
     await call
@@ -171,10 +173,10 @@ async def test_the_same_upload_at_the_same_moment(clinic: Clinic, database_url: 
 
 
 async def test_drafts_end(clinic: Clinic) -> None:
-    async with clinic.serve(draft_minutes=0.4 / 60, purge_seconds=600) as stub:
+    async with clinic.serve(draft_minutes=30, purge_seconds=3600) as stub:
         request = upload_request(request_id=str(uuid4()))
         draft, metadata = await upload(stub, request)
-        await asyncio.sleep(0.5)
+        clinic.ahead = timedelta(minutes=30)
         expired = ("FAILED_PRECONDITION", "DRAFT_EXPIRED")
         get = messages.GetDraftRequest(id=draft.id)
         assert await problem(stub.GetDraft(get, metadata=metadata)) == expired
@@ -185,9 +187,8 @@ async def test_drafts_end(clinic: Clinic) -> None:
         assert await problem(stub.UploadDocument(request)) == expired
         assert clinic.rows("SELECT reading IS NULL FROM drafts") == [(0,)]
     async with clinic.serve() as stub:
-        await asyncio.sleep(0.3)
+        await eventually(lambda: clinic.rows("SELECT reading FROM drafts") == [(None,)])
         assert await problem(stub.GetDraft(get, metadata=metadata)) == expired
-    assert clinic.rows("SELECT reading FROM drafts") == [(None,)]
     unknown = str(uuid4())
     async with clinic.serve() as stub:
         call = stub.GetDraft(

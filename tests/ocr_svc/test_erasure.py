@@ -40,7 +40,7 @@ from tests.ocr_svc.exports import FATE, export
 from tests.ocr_svc.steps import FAILED, state_becomes
 from tests.support.databases import dump
 from tests.support.mesh import problem
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, more
 
 if TYPE_CHECKING:
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
@@ -139,7 +139,11 @@ class TestAtOnce:
 
 class TestRetained:
     async def test_until_the_law_lets_go(
-        self, clinic: Clinic, stub: RegistrationServiceAsyncStub, database_url: str
+        self,
+        looks: list[None],
+        clinic: Clinic,
+        stub: RegistrationServiceAsyncStub,
+        database_url: str,
     ) -> None:
         await visited(clinic, stub, *SERVED, ago=datetime.timedelta(days=9))
         last = await visited(clinic, stub, *SERVED, ago=datetime.timedelta(days=2))
@@ -154,12 +158,12 @@ class TestRetained:
         assert keys(clinic.users, "ErasePatient") == [found.id]
         # Days have passed: user_svc would do what a key that it has forgotten asks for.
         clinic.users.seen.clear()
-        clinic.ahead = end - clinic.now() - datetime.timedelta(seconds=30)
-        await asyncio.sleep(0.5)
+        clinic.ahead = end - clinic.now() - datetime.timedelta(hours=1)
+        await more(looks, 20)
         assert await erase(clinic, done.user_id) == found
         assert not clinic.users.seen
         # Nobody asks: it is erased because its time has come.
-        clinic.ahead += datetime.timedelta(minutes=1)
+        clinic.ahead += datetime.timedelta(hours=2)
         await in_database(database_url, "ERASED")
         gone = await erase(clinic, done.user_id)
         assert (gone.id, gone.state, gone.retain_time) == (found.id, ERASED, found.retain_time)
@@ -187,24 +191,26 @@ class TestRetained:
         assert keys(clinic.users, "ErasePatient") == [found.id]
         assert keys(clinic.queue, "ErasePatientTickets") == [found.id]
 
-    async def test_the_time_is_over_within_a_day(self, clinic: Clinic) -> None:
+    async def test_the_time_is_over_within_a_day(self, looks: list[None], clinic: Clinic) -> None:
         """user_svc still knows the key from the closing of the account."""
         async with clinic.serve() as stub:
             done = await visited(clinic, stub, *SERVED, ago=KEPT - datetime.timedelta(hours=1))
             assert (await erase(clinic, done.user_id)).state == RETAINED
             clinic.ahead = datetime.timedelta(hours=2)
-            await asyncio.sleep(0.5)
+            await more(looks, 20)
             assert (await erase(clinic, done.user_id)).state == RETAINED
             clinic.users.seen.clear()
             await becomes(clinic, done.user_id, ERASED)
 
-    async def test_what_was_promised_holds_when_the_setting_changes(self, clinic: Clinic) -> None:
+    async def test_what_was_promised_holds_when_the_setting_changes(
+        self, looks: list[None], clinic: Clinic
+    ) -> None:
         async with clinic.serve() as stub:
             done = await visited(clinic, stub, *SERVED)
             found = await erase(clinic, done.user_id)
         clinic.users.seen.clear()
         async with clinic.serve(retention_days=0):
-            await asyncio.sleep(0.3)
+            await more(looks, 20)
             assert await erase(clinic, done.user_id) == found
         assert not clinic.users.seen
 

@@ -1,7 +1,6 @@
 """The commands: mediq data-keys rotate, list, re-encrypt, prune."""
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +22,7 @@ from ops.cli.data_keys import app
 from tests.mesh.key_clock import Clock
 from tests.support.commands import CommandTrail
 from tests.support.databases import migrated_sqlite, on_mariadb_only
+from tests.support.encrypted import await_turn
 
 SERVICE = "institution_svc"
 NAME = "SITI RAHMAWATI"
@@ -320,8 +320,7 @@ class TestErrors:
     def test_rows_that_stay_locked(self, folder: Path, engine: Engine) -> None:
         """A writer of SQLite has the whole database."""
         remember(engine, FieldCipher.load(folder, SERVICE), 3)
-        added = data_keys.rotate(folder, SERVICE, 0)
-        time.sleep(max(0.0, added.encrypts_from - time.time()))
+        await_turn(data_keys.rotate(folder, SERVICE, 0))
         with engine.begin() as other:
             other.execute(select(IDEMPOTENCY).limit(1).with_for_update()).all()
             done = run("re-encrypt", SERVICE)

@@ -11,7 +11,7 @@ from ops import supervisor
 from ops.layout import MeshLayout, StartError
 from ops.process import ManagedProcess
 from ops.supervisor import Supervisor
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
@@ -115,7 +115,7 @@ class TestStart:
         await ups.get()
         before = process.pid
         psutil.Process(before).kill()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await ups.get()
         assert process.pid != before
         for watcher in mesh._watchers:

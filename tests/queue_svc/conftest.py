@@ -29,11 +29,13 @@ from queue_svc.servicers.dependencies import Dependencies
 from queue_svc.settings import QueueSettings
 from tests.queue_svc.stubs import QueueStub
 from tests.support.audit import Collector, double
+from tests.support.deadlines import patient_deadlines, patient_redis
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mesh.rpc.server import Server
 
+__all__ = ["patient_deadlines", "patient_redis"]
 Metadata = tuple[tuple[str, str], ...]
 FACILITIES = "mediq.institution.v1.InstitutionService"
 MORNING = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)

@@ -11,6 +11,7 @@ from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from tests.queue_svc.conftest import DONE, SERVING, World, uid
 from tests.support.audit import ACCESS, CHANGE, REFUSED
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def about(event: AuditEvent) -> tuple[list[str], list[str], str]:
@@ -111,7 +112,7 @@ async def test_the_end_of_a_stream_shows_nobody(world: World) -> None:
     ticket = await world.take()
     own = world.session(ticket.patient_id)
     stream = world.stub.WatchTicket(live_requests.WatchTicketRequest(id=ticket.id), metadata=own)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await anext(aiter(stream))).ticket.id == ticket.id
         await world.stub.CancelTicket(
             ticket_requests.CancelTicketRequest(id=ticket.id, reason="pulang"),

@@ -30,6 +30,7 @@ from queue_svc.settings import QueueSettings
 from queue_svc.streaming.event_tail import tail_events
 from tests.support.brokers import AMQP_URL
 from tests.support.mesh import Mesh
+from tests.support.waiting import PATIENCE_SECONDS
 
 SERVICE = "mediq.queue.v1.LiveService"
 
@@ -96,7 +97,7 @@ async def first_line(running: asyncio.subprocess.Process, bus: EventBus, made: T
     """Publishes copies of an event until the command prints one."""
     assert running.stdout is not None
     reading = asyncio.ensure_future(running.stdout.readline())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not reading.done():
             event = Event(str(uuid4()), routing_key(made), made.SerializeToString())
             await bus.publish(event)
@@ -107,7 +108,7 @@ async def first_line(running: asyncio.subprocess.Process, bus: EventBus, made: T
 async def interrupted(running: asyncio.subprocess.Process) -> str:
     """Presses Ctrl-C; gives what stands on standard error."""
     running.send_signal(signal.SIGINT)
-    _, errors = await asyncio.wait_for(running.communicate(), 20)
+    _, errors = await asyncio.wait_for(running.communicate(), PATIENCE_SECONDS)
     assert running.returncode == 0
     return errors.decode()
 
@@ -136,7 +137,7 @@ async def test_a_service_that_stops(mesh: Mesh) -> None:
     async with service(mesh, bus) as variables:
         running = await command(**variables)
         await first_line(running, bus, called("rsud"))
-    _, errors = await asyncio.wait_for(running.communicate(), 20)
+    _, errors = await asyncio.wait_for(running.communicate(), PATIENCE_SECONDS)
     assert running.returncode == 1
     first, last = errors.decode().splitlines()
     assert first == "the stream ended (SHUTTING_DOWN): events may be missing here"
@@ -157,7 +158,7 @@ async def test_at_the_broker_itself() -> None:
 async def failure(*arguments: str, **variables: str) -> str:
     """The one line that a command fails with."""
     running = await command(*arguments, **variables)
-    out, errors = await asyncio.wait_for(running.communicate(), 30)
+    out, errors = await asyncio.wait_for(running.communicate(), PATIENCE_SECONDS)
     assert (running.returncode, out) == (1, b"")
     (line,) = errors.decode().splitlines()
     return line

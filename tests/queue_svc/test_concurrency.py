@@ -14,6 +14,7 @@ from queue_svc.domain.tickets import Ticket as Changed
 from queue_svc.persistence.ticket_repository import TicketRepository
 from tests.queue_svc.conftest import CANCELLED, SERVING, WAITING, World, uid
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def test_writers_make_no_duplicate_and_no_gap(world: World) -> None:
@@ -56,7 +57,7 @@ async def test_operators_never_share_a_patient_and_are_never_sent_away(world: Wo
             finally:
                 on_the_way -= 1
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(
             *(arrive() for _ in range(4)), *(operate(counter) for counter in range(8))
         )

@@ -19,7 +19,7 @@ from mediq.queue.v1.ticket_service_pb2 import IssueTicketRequest
 from tests.queue_svc.conftest import FACILITIES, Facilities, Place, uid
 from tests.queue_svc.stubs import QueueStub
 from tests.support.mesh import Mesh, partly
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def process(mesh: Mesh, database: Path) -> AsyncIterator[asyncio.subproces
     )
     assert started.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in started.stderr:
                 if b'"listening"' in line:
                     mesh.addresses["queue_svc"] = f"127.0.0.1:{json.loads(line)['port']}"
@@ -69,7 +69,7 @@ async def issued_until_killed(
         while True:
             key = uid()
             try:
-                answers[key] = await stub.IssueTicket(issue(place, key), timeout=10)
+                answers[key] = await stub.IssueTicket(issue(place, key), timeout=PATIENCE_SECONDS)
             except grpc.aio.AioRpcError:
                 unanswered.append(key)
                 return

@@ -43,7 +43,7 @@ from tests.queue_svc.killed_service import KILL_AT
 from tests.queue_svc.stubs import QueueStub
 from tests.support.databases import SERVER, fill_mariadb, migrated_sqlite
 from tests.support.mesh import Mesh, partly
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 MOST_STATEMENTS = 60
 """More than any change has."""
@@ -70,7 +70,8 @@ class Asked:
         internal = not self.metadata
         async with mesh.channel("queue_svc", "ocr_svc" if internal else "edge") as channel:
             call: Callable[..., Awaitable[Ticket]] = getattr(QueueStub(channel), self.method)
-            return await call(self.request, metadata=self.metadata or None, timeout=10)
+            metadata = self.metadata or None
+            return await call(self.request, metadata=metadata, timeout=PATIENCE_SECONDS)
 
 
 async def issue(world: World) -> Asked:
@@ -297,7 +298,7 @@ async def drained(url: str) -> None:
 
 async def killed(doomed: Doomed, mesh: Mesh, url: str, asked: Asked, kill_at: int) -> bool:
     """Asks a process that will be killed; whether it was killed before it had answered."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         child = await doomed.start(mesh, url, kill_at)
         with suppress(grpc.aio.AioRpcError):
             await asked.send(mesh)

@@ -32,6 +32,7 @@ from tests.queue_svc.clinic_model import EMPTY, PRESENT, URGENT, Clinic, Patient
 from tests.queue_svc.conftest import MORNING, Metadata, Place, World, uid, world_of
 from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, DONE, NO_SHOW, SERVING, SKIPPED, WAITING
 from tests.support.mesh import Mesh, problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 PROFILE = settings(
@@ -152,6 +153,7 @@ class Machine(RuleBasedStateMachine):
             self.run(self.listening.aclose())
             self.engine.dispose()
             # Nothing comes late, and nothing twice; unless a step failed, which is said instead.
+            # What is later still is missed; a sound service never fails.
             assert late is None or not self.sound
 
     # How requests are made.
@@ -529,7 +531,7 @@ class Machine(RuleBasedStateMachine):
         """Each change was published once, in the order of its queue."""
         count = sum(len(book.changes) for book in books)
         while len(self.events) < count:
-            event = self.run(self.subscription.next(10))
+            event = self.run(self.subscription.next(PATIENCE_SECONDS))
             assert event is not None, "an event is missing"
             published = TicketEvent.FromString(event.payload)
             assert event.id == published.id

@@ -12,6 +12,7 @@ from mediq.queue.v1.event_pb2 import TicketEvent
 from mesh.persistence.database import Database
 from queue_svc.persistence.models import ChangeRow, QueueRow
 from tests.queue_svc.conftest import Place, World
+from tests.support.waiting import PATIENCE_SECONDS
 
 Step = tuple[str, int, str, int]
 """Service, revision, ticket and version: one entry of a queue's change log."""
@@ -38,7 +39,7 @@ async def board(
         metadata=(("last-event-id", header),) if header else None,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield aiter(call)
     finally:
         call.cancel()

@@ -13,6 +13,7 @@ from aio_pika.connection import make_url
 
 from mesh.messaging.events import Feed
 from queue_svc.messages.routing_keys import FEED
+from tests.support.waiting import PATIENCE_SECONDS
 
 AMQP_URL = os.environ.get("MEDIQ_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
@@ -24,7 +25,7 @@ async def own_feed() -> AsyncIterator[Feed]:
     A broker that cannot be reached fails the test.
     """
     made = dataclasses.replace(FEED, exchange=f"test.{uuid4()}")
-    async with await aio_pika.connect(AMQP_URL, timeout=5) as connection:
+    async with await aio_pika.connect(AMQP_URL, timeout=PATIENCE_SECONDS) as connection:
         yield made
         channel = await connection.channel()
         await channel.exchange_delete(made.exchange)
@@ -47,6 +48,8 @@ class Cable:
         self._lines: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = 0
+        self.passed = 0
+        """Bytes that have gone through, in both directions."""
 
     @property
     def url(self) -> str:
@@ -79,6 +82,7 @@ class Cable:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 writer.write(data)
+                self.passed += len(data)
                 await writer.drain()
         writer.close()
         self._lines.discard(writer)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, LargeBinary, MetaData, inspect, text
 from typer.testing import CliRunner
 
 from mesh.encryption import data_keys
+from mesh.encryption.data_keys import DataKey
 from mesh.persistence.database import make_engine
 from mesh.registry import service_definition
 from ops.cli.data_keys import app
@@ -60,6 +61,12 @@ def holding(engine: Engine, key_ids: Collection[str]) -> Counter[tuple[str, str,
 def columns_holding(engine: Engine, key_ids: Collection[str]) -> Columns:
     """Where values begin with one of the keys, and where they may at any moment."""
     return {(table, name) for table, name, _ in holding(engine, key_ids)} | ON_THE_WAY
+
+
+def await_turn(key: DataKey) -> DataKey:
+    """Waits until a key encrypts, as its file says; gives it back."""
+    time.sleep(max(0.0, key.encrypts_from - time.time()))
+    return key
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ async def rotate_while_it_serves(
             await loading
         return time.time() >= new.encrypts_from and not holding(engine, [old])
 
-    await eventually(reencrypted, 120, every_seconds=0.05)
+    await eventually(reencrypted, every_seconds=0.05)
     loading.cancel()
     with suppress(asyncio.CancelledError):
         await loading

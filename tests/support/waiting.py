@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from typing import Any, TypeVar, overload
 
 Found = TypeVar("Found")
@@ -56,6 +56,20 @@ async def eventually(
         if time.monotonic() > ends:
             raise AssertionError(f"{found!r} after {timeout_seconds} s")
         await asyncio.sleep(every_seconds)
+
+
+async def more(rounds: Sized, count: int) -> None:
+    """Waits until work that repeats was done so many times more from its beginning.
+
+    Args:
+        rounds: Gets an entry at the end of each round.
+        count: How many; one that is under way now is not counted.
+
+    Raises:
+        AssertionError: It is not done so often in time.
+    """
+    before = len(rounds) + 1
+    await eventually(lambda: len(rounds) >= before + count)
 
 
 def eventually_now(

@@ -23,6 +23,7 @@ from sqlalchemy import Engine, text
 from mesh.clock import utc_now
 from mesh.persistence.database import make_engine
 from mesh.rpc.server import Server
+from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
 from tests.user_svc.audit_trail import AuditTrail
 from user_svc.__main__ import wire
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mediq.user.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
     from mediq.user.v1.user_service_pb2_grpc import UserServiceAsyncStub
 
+__all__ = ["patient_deadlines"]
 Metadata = tuple[tuple[str, str], ...]
 PASSWORD = "kuda-biru-lari-pagi"
 NAME = "SITI RAHMAWATI"

@@ -232,7 +232,7 @@ def test_logs_do_not_hide_an_hmac() -> None:
 
 
 async def test_the_service_anchors_what_it_has(
-    mesh: Mesh, settings: UserSettings, trail: AuditTrail
+    mesh: Mesh, settings: UserSettings, trail: AuditTrail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = settings.anchors
     quick = settings.model_copy(update={"audit_anchor_seconds": 0.05})
@@ -241,8 +241,15 @@ async def test_the_service_anchors_what_it_has(
         await eventually(lambda: bool(folder.is_dir() and read(next(folder.iterdir()))))
     # What the background work has not seen is written at the end.
     slow = settings.model_copy(update={"audit_anchor_seconds": 3600.0})
+    written, write = asyncio.Event(), Anchors.write
+
+    async def noted(anchors: Anchors) -> None:
+        await write(anchors)
+        written.set()
+
+    monkeypatch.setattr(Anchors, "write", noted)
     async with mesh.serve(slow, build):
-        await asyncio.sleep(0.2)
+        await written.wait()
         await asyncio.to_thread(trail.append, event())
     lines = read(next(folder.iterdir()))
     heads = [one.head for one in lines if isinstance(one, Anchor)]

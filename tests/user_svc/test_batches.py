@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from sqlalchemy import event, make_url, select, text, update
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import MeshError, StatusCode
 from mesh.idempotency import Idempotency
+from mesh.persistence.batching import ENOUGH
 from mesh.persistence.database import Database
 from tests.support.audit import Collector
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.user_svc.conftest import new_nik
 from user_svc.application.patient_logins import Entered, PatientLogins
 from user_svc.application.unit_of_work import UnitsOfWork
@@ -44,6 +47,8 @@ class Clinic:
     """A database with patients, without a server around it."""
 
     database: Database
+    now: datetime.datetime = field(default_factory=utc_now)
+    """What logins take for the time: nobody has waited long enough while a test runs."""
 
     def accounts(self, session: Session) -> AccountRepository:
         return AccountRepository(session, ACCOUNT_CIPHER)
@@ -74,13 +79,13 @@ class Clinic:
         return {row.login_index: row.failures for row in rows}
 
     def logins(self) -> PatientLogins:
-        return logins_of(self.database)
+        return logins_of(self.database, lambda: self.now)
 
 
-def logins_of(database: Database) -> PatientLogins:
+def logins_of(database: Database, clock: Clock = utc_now) -> PatientLogins:
     recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
     idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder)
-    units = UnitsOfWork(database, CIPHER, UserSettings().session_rules, idempotency, utc_now)
+    units = UnitsOfWork(database, CIPHER, UserSettings().session_rules, idempotency, clock)
     return PatientLogins(units, ACCOUNT_CIPHER, recorder)
 
 
@@ -268,17 +273,20 @@ class TestWaiting:
 
     async def test_after_several_the_next_batch_waits_for_the_burst(self) -> None:
         batches: list[list[str]] = []
-        batcher = self.batcher(batches, 0.5)
+        batcher = self.batcher(batches, PATIENCE_SECONDS)
         await asyncio.gather(*(batcher.submit("key", one) for one in "ab"))
-        early = [asyncio.create_task(batcher.submit("key", one)) for one in "cd"]
-        await asyncio.sleep(0.05)
-        await asyncio.gather(*early, *(batcher.submit("key", one) for one in "ef"))
-        assert batches == [["a", "b"], ["c", "d", "e", "f"]]
+        burst = [f"item {number}" for number in range(ENOUGH)]
+        early = [asyncio.create_task(batcher.submit("key", one)) for one in burst[:2]]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert batches == [["a", "b"]]
+        await asyncio.gather(*early, *(batcher.submit("key", one) for one in burst[2:]))
+        assert batches == [["a", "b"], burst]
 
     async def test_who_comes_alone_waits_for_nobody(self) -> None:
         batches: list[list[str]] = []
-        batcher = self.batcher(batches, 60)
-        async with asyncio.timeout(60):
+        batcher = self.batcher(batches, 10 * PATIENCE_SECONDS)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             for one in "abc":
                 await batcher.submit("key", one)
         assert batches == [["a"], ["b"], ["c"]]

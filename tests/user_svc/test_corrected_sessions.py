@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import time
 
 import grpc
 import pytest
@@ -14,6 +13,7 @@ from mediq.user.v1 import user_service_pb2 as users
 from mesh.clock import utc_now
 from mesh.contract.status import from_rpc_error
 from mesh.persistence.database import Database
+from tests.support.waiting import eventually
 from tests.user_svc.conftest import NAME, World, bearer, new_nik
 from tests.user_svc.counter import Counter
 from user_svc.persistence import ended_sessions
@@ -40,13 +40,12 @@ async def answer(world: World, opened: logins.NarrowSession) -> tuple[str, str]:
 
 
 async def refused(world: World, opened: logins.NarrowSession) -> bool:
-    """Whether the session is refused within half a minute."""
-    ends = time.monotonic() + 30.0
-    while time.monotonic() < ends:
-        if await answer(world, opened) == REVOKED:
-            return True
-        await asyncio.sleep(0.1)
-    return False
+    """Whether the session is refused after a while."""
+
+    async def now() -> bool:
+        return await answer(world, opened) == REVOKED
+
+    return await eventually(now)
 
 
 async def test_old_sessions_end_and_new_ones_are_good(counter: Counter) -> None:

@@ -23,6 +23,7 @@ from mesh.contract.status import from_rpc_error
 from mesh.persistence.database import Database
 from tests.support.audit import CHANGE, REFUSED
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.user_svc.conftest import (
     PASSWORD,
     Metadata,
@@ -104,7 +105,7 @@ async def failure(call: Awaitable[object]) -> tuple[object, ...]:
 
 async def patient_change(world: World, email: str) -> None:
     """Changes a password, when others try the same login at the same moment too."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 await change(world, email)
@@ -188,6 +189,7 @@ class TestChange:
             assert await problem(call) == INVALID
             assert done == ["transaction", "check", "hash", "transaction"]
 
+    @pytest.mark.usefixtures("clock")
     async def test_guesses_are_throttled_with_those_of_logins(self, world: World) -> None:
         known, unknown = (await world.create()).email, new_email()
         for email in (known, unknown):

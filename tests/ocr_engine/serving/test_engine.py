@@ -1,7 +1,10 @@
 """The real networks on photos of drawn cards, in looks that training never saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 import cv2
@@ -62,38 +65,43 @@ def turned(pixels: np.ndarray, quarters: int) -> bytes:
     return jpeg(np.ascontiguousarray(np.rot90(pixels, quarters)))
 
 
+@cache
+def cards(level: Level, slant: float) -> Sequence[Sample]:
+    """Eight identity cards; a drawn photo costs more than its reading."""
+    return [sample(seed, level, turn_degrees=slant) for seed in range(500_000, 500_008)]
+
+
 @pytest.mark.parametrize(
-    ("level", "slant", "quarters", "exact", "numbers"),
+    ("level", "slant", "quarter", "exact", "numbers"),
     [
-        (Level.CLEAN, 0, (0,), 0.97, 1.0),
-        (Level.MEDIUM, 0, (0, 1, 2), 0.95, 0.9),
-        (Level.HARD, 37, (0,), 0.85, 0.8),
+        (Level.CLEAN, 0, 0, 0.97, 1.0),
+        (Level.MEDIUM, 0, 0, 0.95, 0.9),
+        (Level.MEDIUM, 0, 1, 0.95, 0.9),
+        (Level.MEDIUM, 0, 2, 0.95, 0.9),
+        (Level.HARD, 37, 0, 0.85, 0.8),
     ],
 )
 def test_identity_cards(
     engine: "CardEngine",
     level: Level,
     slant: float,
-    quarters: tuple[int, ...],
+    quarter: int,
     exact: float,
     numbers: float,
 ) -> None:
-    taken = [sample(seed, level, turn_degrees=slant) for seed in range(500_000, 500_008)]
+    taken = cards(level, slant)
     total = sum(len(printed(one.record)) for one in taken)
-    for quarter in quarters:
-        mistakes: list[object] = []
-        right_numbers = 0
-        for one in taken:
-            reading = engine.read_card(turned(one.shot.pixels, quarter))
-            assert reading.document_type is DocumentType.KTP, one.record
-            found = wrong(one, reading)
-            mistakes.extend(
-                (printed(one.record)["nik"], name, *pair) for name, pair in found.items()
-            )
-            right_numbers += "nik" not in found
+    mistakes: list[object] = []
+    right_numbers = 0
+    for one in taken:
+        reading = engine.read_card(turned(one.shot.pixels, quarter))
+        assert reading.document_type is DocumentType.KTP, one.record
+        found = wrong(one, reading)
+        mistakes.extend((printed(one.record)["nik"], name, *pair) for name, pair in found.items())
+        right_numbers += "nik" not in found
 
-        assert 1 - len(mistakes) / total >= exact, (quarter, mistakes)
-        assert right_numbers / len(taken) >= numbers, (quarter, mistakes)
+    assert 1 - len(mistakes) / total >= exact, mistakes
+    assert right_numbers / len(taken) >= numbers, mistakes
 
 
 @pytest.mark.parametrize("layout", list(SimLayout))
@@ -251,8 +259,11 @@ def test_memory_does_not_grow(engine: "CardEngine") -> None:
     process = psutil.Process()
     for photo in photos * 3:
         engine.read_card(photo)
-    before = process.memory_info().rss
-    for photo in photos * 6:
-        engine.read_card(photo)
+    sizes = [process.memory_info().rss]
+    for _ in range(6):
+        for photo in photos:
+            engine.read_card(photo)
+        sizes.append(process.memory_info().rss)
 
-    assert process.memory_info().rss - before < 60 * 2**20
+    # What leaks does so in each round; a busy machine takes pages away and gives them back.
+    assert median(after - before for before, after in pairwise(sizes)) < 10 * 2**20, sizes

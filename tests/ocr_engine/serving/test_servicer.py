@@ -18,18 +18,19 @@ from mesh.contract.status import from_rpc_error
 from mesh.rpc.server import Server
 from ocr_engine.__main__ import build
 from ocr_engine.parsing import KtpFields, SimFields
+from ocr_engine.serving.servicer import SUMMARY_SECONDS
+from ocr_engine.serving.worker import EngineWorker
 from ocr_engine.settings import EngineSettings
 from tests.ocr_engine.fakes import CORNERS, FakeEngine
 from tests.support.mesh import Mesh, problem
 from tests.support.pages import page
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from mediq.ocr_engine.v1.ocr_engine_service_pb2_grpc import OcrEngineServiceAsyncStub
 
 SERVICE = "mediq.ocr_engine.v1.OcrEngineService"
-LOADING_TIMEOUT_SECONDS = 60
 LAST = b"last"
 MEBIBYTE = 2**20
 
@@ -69,7 +70,7 @@ async def ready(channel: grpc.aio.Channel) -> None:
         state = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
         return bool(state.status == health_pb2.HealthCheckResponse.SERVING)
 
-    await eventually(serves, LOADING_TIMEOUT_SECONDS)
+    await eventually(serves)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +83,7 @@ def read(image: bytes) -> pb.ReadCardRequest:
 
 
 async def batch(
-    reader: OcrEngineServiceAsyncStub, *images: bytes, timeout: float = 20
+    reader: OcrEngineServiceAsyncStub, *images: bytes, timeout: float = PATIENCE_SECONDS
 ) -> list[pb.ReadCardsResponse]:
     stream = reader.ReadCards(pb.ReadCardsRequest(images=images), timeout=timeout)
     return [response async for response in stream]
@@ -164,19 +165,27 @@ async def test_no_card_comes_with_advice(reader: OcrEngineServiceAsyncStub, mesh
     assert from_rpc_error(caught.value).metadata == {"advice": "BLURRED,NO_CARD"}
 
 
+@pytest.fixture
+def slow_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two readings are thought to take 20 seconds more than any caller has."""
+    guess = PATIENCE_SECONDS / 2 + 10
+    monkeypatch.setattr("ocr_engine.serving.worker.FIRST_GUESS_SECONDS", guess)
+
+
+@pytest.mark.usefixtures("slow_readings")
 async def test_a_caller_in_a_hurry_is_refused_at_once(
     reader: OcrEngineServiceAsyncStub, mesh: Mesh, fake: FakeEngine
 ) -> None:
     async with mesh.channel("ocr_engine", "ocr_svc") as channel:
         stub = OcrEngineServiceStub(channel)
         first = asyncio.ensure_future(stub.ReadCard(read(b"long")))
-        assert await asyncio.to_thread(fake.started.wait, 60)
+        assert await asyncio.to_thread(fake.started.wait, PATIENCE_SECONDS)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.ReadCard(read(b"ktp"), timeout=0.9)
+            await stub.ReadCard(read(b"ktp"), timeout=PATIENCE_SECONDS)
         busy = from_rpc_error(caught.value)
         assert (busy.kind.value, busy.reason) == ("RESOURCE_EXHAUSTED", "ENGINE_BUSY")
         assert busy.retry_after_seconds
-        assert 0 < busy.retry_after_seconds < 1
+        assert 20 <= busy.retry_after_seconds <= 60
         fake.go.set()
         await first
     assert fake.seen == [b"long"]
@@ -220,12 +229,19 @@ async def test_answers_come_as_they_are_ready(
 
 
 async def test_a_patient_does_not_wait_for_a_batch(
-    reader: OcrEngineServiceAsyncStub, fake: FakeEngine
+    reader: OcrEngineServiceAsyncStub, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = asyncio.ensure_future(batch(reader, b"long", b"ktp", b"ktp", LAST))
-    assert await asyncio.to_thread(fake.started.wait, 60)
+    assert await asyncio.to_thread(fake.started.wait, PATIENCE_SECONDS)
+    came, admit = asyncio.Event(), EngineWorker._admit
+
+    def noted(worker: EngineWorker, seconds_left: float | None) -> None:
+        admit(worker, seconds_left)
+        came.set()
+
+    monkeypatch.setattr(EngineWorker, "_admit", noted)
     patient = asyncio.ensure_future(reader.ReadCard(read(b"patient")))
-    await asyncio.sleep(0.2)
+    await came.wait()
     fake.go.set()
     await patient
     await running
@@ -237,20 +253,33 @@ async def test_a_second_batch_is_refused_and_a_cancelled_one_makes_room(
 ) -> None:
     first = reader.ReadCards(pb.ReadCardsRequest(images=[b"long"] * 3))
     waiting = asyncio.ensure_future(first.read())
-    assert await asyncio.to_thread(fake.started.wait, 60)
+    assert await asyncio.to_thread(fake.started.wait, PATIENCE_SECONDS)
     assert await problem(batch(reader, b"ktp")) == ("RESOURCE_EXHAUSTED", "ENGINE_BUSY")
     first.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     fake.go.set()
-    await asyncio.sleep(0.3)
-    assert results(await batch(reader, b"ktp")) == [(0, "reading"), (0, "summary")]
+
+    async def accepted() -> list[pb.ReadCardsResponse] | None:
+        try:
+            return await batch(reader, b"ktp")
+        except grpc.aio.AioRpcError as error:
+            if from_rpc_error(error).reason != "ENGINE_BUSY":
+                raise
+            return None
+
+    assert results(await eventually(accepted)) == [(0, "reading"), (0, "summary")]
     assert fake.seen == [b"long", b"ktp"]
 
 
 async def test_a_batch_that_runs_out_of_time_says_so(
-    reader: OcrEngineServiceAsyncStub, fake: FakeEngine
+    reader: OcrEngineServiceAsyncStub, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    responses = await batch(reader, b"ktp", b"long", b"ktp", timeout=1.5)
+    """After the first photo next to nothing is left."""
+    monkeypatch.setattr(
+        "ocr_engine.serving.servicer._seconds_left",
+        lambda: SUMMARY_SECONDS + (0.05 if fake.seen else PATIENCE_SECONDS),
+    )
+    responses = await batch(reader, b"ktp", b"long", b"ktp")
     late = (2, "DEADLINE_EXCEEDED")
     assert results(responses) == [(0, "reading"), (1, "DEADLINE_EXCEEDED"), late, (0, "summary")]
     assert responses[-1].summary.reason == "DEADLINE_EXCEEDED"
@@ -261,7 +290,7 @@ async def test_a_batch_is_told_that_the_server_stops(
     reader: OcrEngineServiceAsyncStub, server: Server, fake: FakeEngine
 ) -> None:
     running = asyncio.ensure_future(batch(reader, b"long", b"ktp"))
-    assert await asyncio.to_thread(fake.started.wait, 60)
+    assert await asyncio.to_thread(fake.started.wait, PATIENCE_SECONDS)
     server.draining.set()
     responses = await running
     assert results(responses) == [(0, "STOPPING"), (1, "STOPPING"), (0, "summary")]
@@ -307,7 +336,7 @@ async def test_nothing_is_read_before_the_engine_is_loaded(
     mesh: Mesh, home_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
-    monkeypatch.setattr("ocr_engine.__main__._load", lambda _: never.wait(20))
+    monkeypatch.setattr("ocr_engine.__main__._load", lambda _: never.wait(PATIENCE_SECONDS))
     settings = EngineSettings(home=home_folder, port=0)
     async with mesh.serve(settings, build):
         async with mesh.channel("ocr_engine", "ops") as channel:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,7 +22,7 @@ from ocr_engine.serving.worker import (
     TooLate,
 )
 from ocr_engine.vision.imaging import EmptyImage
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 class SlowEngine:
@@ -36,7 +37,7 @@ class SlowEngine:
     def read_card(self, data: bytes) -> CardReading:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        self.go.acquire(timeout=10)
+        self.go.acquire(timeout=PATIENCE_SECONDS)
         self.at_once -= 1
         self.seen.append(data[:8])
         if not data:
@@ -83,9 +84,17 @@ async def worker(slow: SlowEngine, heard: Heard) -> AsyncIterator[EngineWorker]:
     await found.close()
 
 
-async def settled() -> None:
-    """Lets the thread take its next photo and the loop hear of it."""
-    await asyncio.sleep(0.05)
+async def settled(slow: SlowEngine) -> None:
+    """Lets the loop do what it can, and the thread take its next photo."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await eventually(lambda: slow.at_once == 1)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Stops the clock of the worker, and of nothing else."""
+    stopped = SimpleNamespace(monotonic=lambda: seconds)
+    monkeypatch.setattr("ocr_engine.serving.worker.time", stopped)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -96,7 +105,7 @@ async def test_photos_are_read_one_at_a_time_in_order(
     slow: SlowEngine, worker: EngineWorker
 ) -> None:
     reads = [asyncio.create_task(worker.read(name)) for name in (b"1", b"2", b"3")]
-    await settled()
+    await settled(slow)
     slow.go.release(3)
 
     for timed in await asyncio.gather(*reads):
@@ -110,7 +119,7 @@ async def test_beyond_the_line_photos_are_refused_at_once(
     slow: SlowEngine, worker: EngineWorker
 ) -> None:
     reads = [asyncio.create_task(worker.read(b"1")) for _ in range(3)]
-    await settled()
+    await settled(slow)
 
     with pytest.raises(EngineBusy) as caught:
         await worker.read(b"4")
@@ -127,31 +136,32 @@ async def test_beyond_the_line_photos_are_refused_at_once(
 async def test_a_photo_whose_turn_comes_too_late_is_refused_at_once(
     slow: SlowEngine, worker: EngineWorker
 ) -> None:
-    """Three readings of half a second each do not fit into 1.2 seconds."""
-    reads = [asyncio.create_task(worker.read(name, 10)) for name in (b"1", b"2")]
-    await settled()
-    began = time.monotonic()
+    """Three readings do not fit into the time of 2.4: it is refused before any is done."""
+    usual = worker._usual_seconds = PATIENCE_SECONDS
+    reads = [asyncio.create_task(worker.read(name, 10 * usual)) for name in (b"1", b"2")]
+    await settled(slow)
 
     with pytest.raises(EngineBusy) as caught:
-        await worker.read(b"3", 2.4 * FIRST_GUESS_SECONDS)
-    assert time.monotonic() - began < 0.1
-    assert caught.value.retry_after_seconds == pytest.approx(0.6 * FIRST_GUESS_SECONDS)
+        await worker.read(b"3", 2.4 * usual)
+    assert caught.value.retry_after_seconds == pytest.approx(0.6 * usual)
 
-    reads.append(asyncio.create_task(worker.read(b"4", 3.2 * FIRST_GUESS_SECONDS)))
-    await settled()
+    reads.append(asyncio.create_task(worker.read(b"4", 3.2 * usual)))
+    await settled(slow)
     slow.go.release(3)
     await asyncio.gather(*reads)
     assert slow.seen == [b"1", b"2", b"4"]
 
 
 async def test_the_estimate_follows_the_measured_times(
-    slow: SlowEngine, worker: EngineWorker
+    slow: SlowEngine, worker: EngineWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No time passes in any reading."""
+    set_clock(monkeypatch, 1.0)
     slow.go.release(30)
     for _ in range(30):
         await worker.read(b"1")
     reading = asyncio.create_task(worker.read(b"2"))
-    await settled()
+    await settled(slow)
     # The first guess is forgotten: what was refused in the test above fits now.
     assert FIRST_GUESS_SECONDS * (1 - NEWEST_SHARE) ** 30 * 2 < 0.1
     waiting = asyncio.create_task(worker.read(b"3", 0.2))
@@ -170,11 +180,10 @@ async def test_a_photo_is_dropped_when_its_deadline_has_passed(
     slow: SlowEngine, worker: EngineWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = asyncio.create_task(worker.read(b"1"))
-    await settled()
+    await settled(slow)
     late = asyncio.create_task(worker.read(b"2", 2 * FIRST_GUESS_SECONDS + 0.1))
-    await settled()
-    now = time.monotonic()
-    monkeypatch.setattr("ocr_engine.serving.worker.time.monotonic", lambda: now + 60)
+    await settled(slow)
+    set_clock(monkeypatch, time.monotonic() + 60)
     slow.go.release(2)
 
     await first
@@ -188,9 +197,9 @@ async def test_a_caller_who_gives_up_leaves_the_line(
     slow: SlowEngine, worker: EngineWorker
 ) -> None:
     reads = [asyncio.create_task(worker.read(name)) for name in (b"1", b"2", b"3")]
-    await settled()
+    await settled(slow)
     reads[2].cancel()
-    await settled()
+    await settled(slow)
     reads.append(asyncio.create_task(worker.read(b"4")))
     slow.go.release(3)
 
@@ -205,9 +214,9 @@ async def test_a_photo_in_the_thread_counts_until_it_is_done(
 ) -> None:
     """Nobody waits for it any more, but the thread is busy all the same."""
     reads = [asyncio.create_task(worker.read(b"1")) for _ in range(3)]
-    await settled()
+    await settled(slow)
     reads[0].cancel()
-    await settled()
+    await settled(slow)
 
     assert heard.backlog_now == 3
     with pytest.raises(EngineBusy):
@@ -235,7 +244,7 @@ async def test_a_photo_is_released_once_it_is_read(slow: SlowEngine, worker: Eng
 
     before = held()
     reads = [asyncio.create_task(worker.read(photo)), asyncio.create_task(worker.read(b"2"))]
-    await settled()
+    await settled(slow)
     assert held() > before
     slow.go.release()
     answer = await reads[0]
@@ -262,11 +271,11 @@ async def test_a_batch_waits_while_single_photos_wait(
         asyncio.create_task(worker.read_of_batch(b"batch")),
         asyncio.create_task(worker.read(b"2")),
     ]
-    await settled()
+    await settled(slow)
     slow.go.release()
     await until(lambda: slow.seen == [b"1"])
     reads.append(asyncio.create_task(worker.read(b"3")))
-    await settled()
+    await settled(slow)
     slow.go.release(3)
     await asyncio.gather(*reads)
     assert slow.seen == [b"1", b"2", b"3", b"batch"]
@@ -275,9 +284,9 @@ async def test_a_batch_waits_while_single_photos_wait(
 async def test_a_batch_does_not_fill_the_line(slow: SlowEngine, worker: EngineWorker) -> None:
     """However many of its photos wait, single ones are not refused."""
     reads = [asyncio.create_task(worker.read_of_batch(b"batch")) for _ in range(5)]
-    await settled()
+    await settled(slow)
     reads += [asyncio.create_task(worker.read(b"1", 60)) for _ in range(2)]
-    await settled()
+    await settled(slow)
     slow.go.release(7)
     await asyncio.gather(*reads)
     assert slow.seen == [b"batch", b"1", b"1", *[b"batch"] * 4]
@@ -296,7 +305,7 @@ async def test_the_end_does_not_keep_callers_waiting(
     slow: SlowEngine, worker: EngineWorker
 ) -> None:
     reads = [asyncio.create_task(worker.read(name)) for name in (b"1", b"2")]
-    await settled()
+    await settled(slow)
     slow.go.release()
     await worker.close()
     results = await asyncio.gather(*reads, return_exceptions=True)

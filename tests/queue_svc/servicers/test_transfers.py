@@ -30,6 +30,7 @@ from tests.queue_svc.conftest import (
 )
 from tests.queue_svc.visits import history, journey, served, transfer
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 async def refusal(call: Awaitable[object]) -> MeshError:
@@ -196,7 +197,7 @@ class TestTransfer:
         for counter, one in enumerate((*here, *there)):
             await world.call(one, counter % 8)
             await world.move(one, SERVING)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             made = await asyncio.gather(
                 *(
                     transfer(world, one, service)

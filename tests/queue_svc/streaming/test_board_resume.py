@@ -24,6 +24,7 @@ from tests.queue_svc.conftest import (
 )
 from tests.queue_svc.watching import Step, board, pharmacy, steps, until, written
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class TestResume:
@@ -131,7 +132,7 @@ class TestResume:
             found = real(reader, *place)  # type: ignore[arg-type]
             if not made:
                 taking = world.take(place=pharmacy(world))
-                made.append(asyncio.run_coroutine_threadsafe(taking, loop).result(10))
+                made.append(asyncio.run_coroutine_threadsafe(taking, loop).result(PATIENCE_SECONDS))
             return found
 
         await world.take()
@@ -221,7 +222,7 @@ async def test_boards_that_come_and_go_miss_nothing_and_see_nothing_twice(world:
     await world.take(place=pharmacy(world))
     clients = [Client(world, seed) for seed in range(5)]
     done, last = asyncio.Event(), dict[int, int]()
-    async with asyncio.timeout(90), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
         for client in clients:
             tasks.create_task(client.follow(done, last))
         places = [world.place, pharmacy(world)]

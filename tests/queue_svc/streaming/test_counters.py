@@ -27,6 +27,7 @@ from tests.queue_svc.conftest import (
 )
 from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 Messages = AsyncIterator[WatchCounterResponse]
 
@@ -59,7 +60,7 @@ async def watching(
         ),
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield aiter(call)
     finally:
         call.cancel()
@@ -159,7 +160,7 @@ async def test_what_was_seen_is_not_shown_again(world: World) -> None:
             assert quiet.cursor == cursor
     async with watching(world, cursor=cursor) as stream:
         await world.take()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await state(stream)).waiting != 2:
                 pass
     await world.take()

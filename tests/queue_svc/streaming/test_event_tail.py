@@ -14,6 +14,7 @@ from mesh.errors import MeshError, StatusCode
 from mesh.messaging.events import BUFFER_EVENTS, GAP, Event, LocalBus
 from queue_svc.messages.routing_keys import routing_key
 from queue_svc.streaming.event_tail import MAX_WORDS, pattern_of, tail_events
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 MORNING = datetime.datetime(2026, 3, 2, 2, 0, tzinfo=datetime.UTC)
 CALLED = TicketEventType.TICKET_EVENT_TYPE_CALLED
@@ -24,7 +25,7 @@ KINDS = [kind for kind in TicketEventType.values() if kind]
 class Tail:
     """A tail that is being followed."""
 
-    def __init__(self, pattern: str = "", heartbeat_seconds: float = 5.0) -> None:
+    def __init__(self, pattern: str = "", heartbeat_seconds: float = PATIENCE_SECONDS) -> None:
         self.bus = LocalBus()
         self.draining = asyncio.Event()
         self.stream: AsyncIterator[WatchEventsResponse] = tail_events(
@@ -32,13 +33,13 @@ class Tail:
         )
 
     async def next(self) -> WatchEventsResponse:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await anext(self.stream)
 
     async def begin(self) -> asyncio.Task[WatchEventsResponse]:
         """Asks for the first message; returns when the subscription is open."""
         first = asyncio.create_task(self.next())
-        await asyncio.sleep(0.01)
+        await eventually(lambda: self.bus._subscriptions)
         return first
 
     async def happen(self, kind: TicketEventType.ValueType, facility: str = "rsud") -> TicketEvent:

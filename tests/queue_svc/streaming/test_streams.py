@@ -14,7 +14,7 @@ from mesh.persistence.database import make_engine
 from tests.queue_svc.conftest import CALLED, DONE, SERVING, WAITING, Metadata, World, uid
 from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_snapshot_then_every_change_then_the_end(world: World) -> None:
     ticket = await world.take()
     stream = updates(world, ticket)
     seen: list[int] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for message in stream:
             if message.HasField("end"):
                 assert (message.end.reason, message.end.retry) == ("CLOSED", False)
@@ -62,7 +62,7 @@ async def test_snapshot_then_every_change_then_the_end(world: World) -> None:
 async def test_position_moves_when_others_are_called(world: World) -> None:
     await world.take()
     ticket = await world.take()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         follow = changes(updates(world, ticket))
         assert (await anext(follow)).people_ahead == 1
         await world.next()
@@ -71,7 +71,7 @@ async def test_position_moves_when_others_are_called(world: World) -> None:
 
 async def test_heartbeat_when_nothing_happens(world: World) -> None:
     ticket = await world.take()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         stream = updates(world, ticket)
         first, second = await anext(stream), await anext(stream)
     assert first.HasField("ticket")
@@ -81,7 +81,7 @@ async def test_heartbeat_when_nothing_happens(world: World) -> None:
 async def test_closed_ticket_is_shown_and_ended(world: World) -> None:
     ticket = await world.take()
     await world.move(ticket, 7, "pulang")  # type: ignore[arg-type]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         messages = [message async for message in updates(world, ticket)]
     assert messages[0].HasField("ticket")
     assert messages[-1].end.reason == "CLOSED"
@@ -92,7 +92,7 @@ async def test_drain_ends_streams_in_band(world: World) -> None:
     stream = updates(world, ticket)
     assert (await anext(stream)).HasField("ticket")
     stopping = asyncio.ensure_future(world.server.stop())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         last = [message async for message in stream][-1]
         await stopping
     assert last.HasField("end")
@@ -117,7 +117,7 @@ async def test_changes_that_come_at_once_are_all_shown(
     ticket = await world.take()
     monkeypatch.setattr(world.bus, "publish", late)
     seen: list[tuple[int, int, str]] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for one in changes(updates(world, ticket)):
             if not seen:
                 await world.next(2)
@@ -140,7 +140,7 @@ async def test_changes_that_come_at_once_are_all_shown(
 async def test_many_watchers_see_the_same(world: World) -> None:
     tickets = [await world.take() for _ in range(20)]
     streams = [changes(updates(world, ticket)) for ticket in tickets]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         first = await asyncio.gather(*(anext(stream) for stream in streams))
         assert [one.people_ahead for one in first] == list(range(20))
         await world.next()
@@ -153,7 +153,7 @@ async def test_a_stream_ends_with_its_session(world: World) -> None:
     patient = uid()
     ticket = await world.take(patient=patient)
     short = world.mesh.token(scope=Scope.SCOPE_TICKETS, subject=patient, lifetime_seconds=2)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         messages = [message async for message in updates(world, ticket, short)]
     assert (messages[-1].end.reason, messages[-1].end.retry) == ("TOKEN_EXPIRED", True)
 
@@ -162,7 +162,7 @@ async def test_a_stream_ends_with_its_session(world: World) -> None:
 async def test_a_failure_is_said_in_band(world: World, lost: tuple[str, ...]) -> None:
     ticket = await world.take()
     stream = updates(world, ticket)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await anext(stream)).HasField("ticket")
         engine = make_engine(world.settings.database, 1)
         with engine.begin() as connection:

@@ -26,6 +26,7 @@ from tests.queue_svc.conftest import (
 )
 from tests.support.databases import migrated_sqlite
 from tests.support.mesh import problem
+from tests.support.waiting import PATIENCE_SECONDS
 
 Messages = AsyncIterator[WatchTicketResponse]
 
@@ -49,7 +50,7 @@ async def watching(
         ),
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             yield aiter(call)
     finally:
         call.cancel()
