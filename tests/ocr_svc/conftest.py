@@ -28,6 +28,7 @@ from mediq.user.v1.user_service_pb2_grpc import add_UserServiceServicer_to_serve
 from mesh.clock import utc_now
 from mesh.identity.tokens import TokenSigner
 from mesh.rpc.client import Channels
+from mesh.rpc.server import Server
 from mesh.workflow.runner import WorkflowRunner
 from ocr_svc.__main__ import wire
 from ocr_svc.domain.consent import CONSENTS, Consent
@@ -48,8 +49,6 @@ from tests.support.waiting import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from mediq.ocr.v1.data_rights_service_pb2_grpc import DataRightsServiceAsyncStub
     from mediq.ocr.v1.registration_service_pb2_grpc import RegistrationServiceAsyncStub
-
-from mesh.rpc.server import Server
 
 __all__ = ["patient_deadlines"]
 Metadata = tuple[tuple[str, str], ...]
