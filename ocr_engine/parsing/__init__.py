@@ -1,6 +1,6 @@
 """What a card says: the rules that turn lines of text into typed fields."""
 
-from ocr_engine.parsing.checks import check
+from ocr_engine.parsing.checks import check, contradicts
 from ocr_engine.parsing.fields.card import (
     Advice,
     CardFields,
@@ -51,6 +51,7 @@ __all__ = [
     "TextBox",
     "WarningCode",
     "check",
+    "contradicts",
     "parse_printed_date",
     "read_card",
     "read_ktp",

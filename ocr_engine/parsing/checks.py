@@ -1,7 +1,7 @@
 """What a person should look at again: gaps, broken forms, contradictions, repairs."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 
@@ -20,6 +20,10 @@ from ocr_engine.parsing.fields.nik import parse_nik
 from ocr_engine.parsing.fields.regions import is_known_code
 from ocr_engine.parsing.repair import agree, number_of, printed_sex
 
+_NO_CONTRADICTION = frozenset(
+    {WarningCode.FIELD_MISSING, WarningCode.NIK_REPAIRED, WarningCode.BIRTH_DATE_REPAIRED}
+)
+"""What should be looked at, but speaks against no other field."""
 OPTIONAL: Mapping[type[CardFields], frozenset[str]] = MappingProxyType(
     {
         KtpFields: frozenset({"golongan_darah", "tempat_terbit", "tanggal_terbit"}),
@@ -149,3 +153,8 @@ def _repairs(card: CardFields) -> Iterator[CardWarning]:
             "Tanggal lahir yang kurang jelas disesuaikan dengan NIK; mohon diperiksa.",
             "Unclear digits of the birth date were set from the NIK; please check them.",
         )
+
+
+def contradicts(warnings: Iterable[CardWarning]) -> bool:
+    """Returns whether a warning speaks against another field."""
+    return any(warning.code not in _NO_CONTRADICTION for warning in warnings)

@@ -114,13 +114,13 @@ BROKEN = [
     Broken(
         "ELEMENTS_HAVE_A_COMMENT",
         f"{QUEUE}.Priority",
-        change_comment("mediq/queue/v1/queue.proto", "Priority class of a ticket.", ""),
+        change_comment("mediq/queue/v1/queue.proto", "Priority of a ticket.", ""),
         f"{QUEUE}.Priority ",
     ),
     Broken(
         "ELEMENTS_HAVE_A_COMMENT",
         f"{QUEUE}.Priority.PRIORITY_NORMAL",
-        change_comment("mediq/queue/v1/queue.proto", "The usual class.", ""),
+        change_comment("mediq/queue/v1/queue.proto", "The usual priority.", ""),
         f"{QUEUE}.Priority.PRIORITY_NORMAL ",
     ),
     Broken("ELEMENTS_HAVE_A_COMMENT", QUEUE_FILE, remove_source_info, "without source info"),
