@@ -35,7 +35,7 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.identity.tokens import TokenSigner
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import upgrade
-from ops.supervisor import serving, until
+from ops.supervisor import is_serving, wait_until
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository
@@ -154,25 +154,25 @@ class IdentityStack:
         return replace(found, cpu=cpu)
 
     def _file(self, kind: str) -> Path:
-        return self.plan.home / f"{kind}.lines"
+        return self.plan.data_dir / f"{kind}.lines"
 
     def _start(self) -> None:
-        data_dir.prepare(self.plan.home)
+        data_dir.prepare(self.plan.data_dir)
         accounts = asyncio.run(self._fill())
         tokens = self._tokens(accounts, self._patients + self._strangers)
         self._file("read").write_text("\n".join(tokens[: self._patients]))
         self._file("stranger").write_text("\n".join(tokens[self._patients :]))
         bodies = [json.dumps({"nik": one.nik, "name": one.nama}) for one in accounts]
         self._file("login").write_text("\n".join(bodies))
-        path = self.plan.home / "envoy.yaml"
-        edge.write(edge_settings(self.plan), path)
+        path = self.plan.data_dir / "envoy.yaml"
+        edge.write_files(edge_settings(self.plan), path)
         environment = environment_of(self.plan) | {"MEDIQ_USER_SVC_DATABASE_URL": self._url}
         echo = str(self.plan.ports["institution_svc"])
         with self._log.open("wb") as log:
             for name, command in {
                 "user_svc": [sys.executable, "-m", "user_svc"],
                 "echo": [sys.executable, "-m", "bench.servers", "bare", echo],
-                "envoy": edge.command(path, log_level="off"),
+                "envoy": edge.envoy_command(path, log_level="off"),
             }.items():
                 self._processes[name] = subprocess.Popen(
                     command, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -186,7 +186,7 @@ class IdentityStack:
 
     def _tokens(self, accounts: list[Account], count: int) -> list[str]:
         """Tokens of as many sessions, evenly of all patients."""
-        signer = TokenSigner(self.plan.home / "keys")
+        signer = TokenSigner(self.plan.data_dir / "keys")
         return [
             signer.sign(
                 accounts[number % len(accounts)].id,
@@ -199,7 +199,7 @@ class IdentityStack:
 
     async def _fill(self) -> list[Account]:
         upgrade("user_svc", self._url)
-        cipher = AccountCipher(FieldCipher.load(self.plan.home / "keys", "user_svc"))
+        cipher = AccountCipher(FieldCipher.load(self.plan.data_dir / "keys", "user_svc"))
 
         def fill(session: Session) -> list[Account]:
             accounts = AccountRepository(session, cipher)
@@ -217,7 +217,7 @@ class IdentityStack:
     async def _services_ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
             for name in ("user_svc", "institution_svc"):
-                await until(partial(serving, self.plan, name))
+                await wait_until(partial(is_serving, self.plan, name))
 
     def _edge_ready(self, token: str) -> None:
         paths = ("/users/profile", f"/institutions/{uuid4()}")

@@ -134,7 +134,7 @@ def _time_rows(results: Results) -> list[Row]:
     own = _median_seconds(results, OWN)
     for peer in PEERS:
         name, other = f"time / time of {peer}", _median_seconds(results, peer)
-        note = results.failing_checks.get(peer, f"{own:.2f} s against {other:.2f} s")
+        note = results.missing.get(peer, f"{own:.2f} s against {other:.2f} s")
         found.append(Row(name, own / other * 100, "%", RATIO_GOALS.get(peer), False, note))
     return found
 
@@ -173,7 +173,7 @@ def _peer_rows(results: Results) -> list[Row]:
     for level in Level:
         for reader in (OWN, *PEERS):
             cards = results.side_by_side.get(reader, {}).get(level.value.lower(), [])
-            note = results.failing_checks.get(reader, f"the same {len(cards)} photos")
+            note = results.missing.get(reader, f"the same {len(cards)} photos")
             for name, score in (("fields", scores.fields_exact), ("NIK", scores.nik_exact)):
                 value = score(cards) * 100
                 found.append(Row(f"{reader}: {name} exact, {level.lower()}", value, "%", note=note))

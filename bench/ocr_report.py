@@ -255,7 +255,7 @@ def _side_by_side(results: Results) -> str:
         head += [f"{level.lower()}: fields exact %", "NIK exact %", "text found %"]
     lines = []
     for reader in (OWN, *PEERS):
-        if lack := results.failing_checks.get(reader):
+        if lack := results.missing.get(reader):
             lines.append((reader, f"not installed: {lack}", *["-"] * (len(head) - 1)))
             continue
         groups = results.side_by_side[reader]

@@ -13,7 +13,7 @@ import psutil
 
 import edge
 from mesh.contract.methods import DESCRIPTOR_SET, SERVERS
-from ops.supervisor import MeshLayout
+from ops.layout import MeshLayout
 
 STOP_SECONDS = 10.0
 
@@ -37,9 +37,9 @@ def edge_settings(plan: MeshLayout) -> edge.EdgeSettings:
         listen_port=plan.edge_port,
         admin_port=plan.admin_port,
         upstreams={name: (("127.0.0.1", plan.ports[name]),) for name in defaults.upstreams},
-        tls_folder=str(plan.home / "tls"),
+        tls_folder=str(plan.data_dir / "tls"),
         descriptor_set=str(DESCRIPTOR_SET),
-        jwks_file=str(plan.home / "keys" / "jwks.json"),
+        jwks_file=str(plan.data_dir / "keys" / "jwks.json"),
         access_log="/dev/null",
         rates={rate: edge.Rates(unlimited, unlimited) for rate in defaults.rates},
         global_limits=False,

@@ -218,7 +218,7 @@ class Calls:
         self.called += len(history)
         self.double += len(history) - len({row[0] for row in history})
         self.double += len(result.done) - len(answered)
-        self.failing_checks += len(issued.done) - len({row[0] for row in history} & set(answered))
+        self.missing += len(issued.done) - len({row[0] for row in history} & set(answered))
         for priority in {row[1] for row in history}:
             line = [row[2:] for row in history if row[1] == priority]
             self.disorder += sum(later < earlier for earlier, later in pairwise(line))
@@ -276,5 +276,5 @@ def _order_rows(name: str, seen: Calls, note: str) -> list[Row]:
         Row(f"{name}: called twice", seen.double, "", 0, False, note),
         Row(f"{name}: false QUEUE_EMPTY", seen.false_empty, "", 0, False),
         Row(f"{name}: not the oldest of its priority", seen.disorder, "", 0, False),
-        Row(f"{name}: never called", seen.failing_checks, "", 0, False),
+        Row(f"{name}: never called", seen.missing, "", 0, False),
     ]

@@ -24,7 +24,7 @@ from bench.processes import edge_settings, environment_of, plan_of, stop_all
 from bench.queue_client import Job, Result
 from mesh import data_dir
 from mesh.identity.tokens import TokenSigner
-from ops.supervisor import serving, until
+from ops.supervisor import is_serving, wait_until
 
 READY_SECONDS = 30.0
 TOKEN_SECONDS = 3600
@@ -73,21 +73,21 @@ class Stack:
         self._stop()
 
     def _start(self) -> None:
-        data_dir.prepare(self.plan.home)
-        self.token, _ = TokenSigner(self.plan.home / "keys").sign(
+        data_dir.prepare(self.plan.data_dir)
+        self.token, _ = TokenSigner(self.plan.data_dir / "keys").sign(
             str(uuid4()),
             lifetime_seconds=TOKEN_SECONDS,
             session_id=str(uuid4()),
             role=Role.ROLE_ADMIN_FASKES,
         )
-        path = self.plan.home / "envoy.yaml"
-        edge.write(edge_settings(self.plan), path)
+        path = self.plan.data_dir / "envoy.yaml"
+        edge.write_files(edge_settings(self.plan), path)
         environment = environment_of(self.plan) | {
             "MEDIQ_MIGRATE_AT_START": "true",
             "MEDIQ_QUEUE_SVC_DATABASE_URL": url_of(self.database),
         }
         commands = {name: [sys.executable, "-m", name] for name in SERVICES} | {
-            "envoy": edge.command(path, workers=1, log_level="off"),
+            "envoy": edge.envoy_command(path, workers=1, log_level="off"),
         }
         with self._log.open("wb") as log:
             for name, command in commands.items():
@@ -109,7 +109,7 @@ class Stack:
     async def _services_ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
             for name in SERVICES:
-                await until(partial(serving, self.plan, name))
+                await wait_until(partial(is_serving, self.plan, name))
 
     def _edge_ready(self) -> None:
         ends = time.monotonic() + READY_SECONDS

@@ -146,7 +146,7 @@ class Supervisor:
             await process.start()
 
     async def _wait_for_service(self, name: str) -> None:
-        await _wait_until(lambda: is_serving(self.layout, name))
+        await wait_until(lambda: is_serving(self.layout, name))
 
     async def _wait_for_envoy(self) -> None:
         async def is_healthy() -> bool:
@@ -157,7 +157,7 @@ class Supervisor:
                     return False
             return reply.status_code == httpx.codes.OK and bool(reply.json()["healthy"])
 
-        await _wait_until(is_healthy)
+        await wait_until(is_healthy)
 
 
 def _callers_first(names: Collection[str]) -> Iterator[Sequence[str]]:
@@ -174,7 +174,7 @@ def _callers_first(names: Collection[str]) -> Iterator[Sequence[str]]:
         sorter.done(*ready)
 
 
-async def _wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Waits until a condition holds; the caller sets the limit."""
     while not await condition():
         await asyncio.sleep(POLL_SECONDS)
