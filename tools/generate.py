@@ -4,7 +4,6 @@
 """
 
 import filecmp
-import importlib.resources
 import os
 import shutil
 import subprocess
@@ -12,10 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools.protoc import PROTOC, THIRD_PARTY, contracts, write_descriptor_set
+
 ROOT = Path(__file__).resolve().parent.parent
-THIRD_PARTY = Path(sys.prefix) / "share" / "protos"
-
-
 DERIVED = {
     "gen/mediq/asyncapi.json": "tools.generation.asyncapi",
     "gen/mediq/openapi.json": "tools.generation.openapi",
@@ -31,17 +29,6 @@ DERIVED = {
 """Files by the module that prints them, with its arguments."""
 PACKAGES = ("buf", "mediq")
 """The generated packages of gen/; what else is there is written by hand."""
-PROTOC = [
-    *(sys.executable, "-m", "grpc_tools.protoc"),
-    f"--proto_path={ROOT / 'protos'}",
-    f"--proto_path={THIRD_PARTY}",
-    f"--proto_path={importlib.resources.files('grpc_tools') / '_proto'}",
-]
-
-
-def contracts() -> list[str]:
-    """Lists our own .proto files."""
-    return sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
 
 
 def stubs(target: Path) -> None:
@@ -65,25 +52,6 @@ def stubs(target: Path) -> None:
             pointless.unlink()
     for package in PACKAGES:
         (target / package / "py.typed").touch()
-
-
-def descriptor_set(target: Path) -> None:
-    """Compiles the contracts, their imports and the error details into mediq.binpb.
-
-    Envoy prints the details of an error only when their types are in the set.
-
-    Raises:
-        subprocess.CalledProcessError: A contract does not compile.
-    """
-    command = [
-        *PROTOC,
-        "--include_imports",
-        "--include_source_info",
-        f"--descriptor_set_out={target / 'mediq' / 'mediq.binpb'}",
-        *contracts(),
-        str(THIRD_PARTY / "google" / "rpc" / "error_details.proto"),
-    ]
-    subprocess.run(command, check=True)
 
 
 def derive(target: Path) -> None:
@@ -120,7 +88,7 @@ def main() -> None:
         fresh = Path(scratch)
         (fresh / "gen").mkdir()
         stubs(fresh / "gen")
-        descriptor_set(fresh / "gen")
+        write_descriptor_set(fresh / "gen" / "mediq" / "mediq.binpb")
         derive(fresh)
         if "--check" in sys.argv:
             stale = [

@@ -1,5 +1,7 @@
 """The linter of the contracts: it is silent on the real ones, and every rule can speak."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.contract import broken_fields, broken_policies
 from tests.contract.broken import Broken, Draft, change_policy, place_of
 from tools.contract_lint import RULES, read
 from tools.contract_lint.__main__ import main
+from tools.protoc import PROTOS
 
 BROKEN = [*broken_policies.BROKEN, *broken_fields.BROKEN]
 
@@ -40,6 +43,23 @@ def test_what_is_served_is_what_is_linted() -> None:
     assert {(method.path, method.server) for method in linted} == {
         (path, method.server) for path, method in methods().items()
     }
+
+
+def test_the_sources_are_linted_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not what was generated from them some time ago."""
+    sources = shutil.copytree(PROTOS, tmp_path / "protos")
+    contract = sources / "mediq" / "queue" / "v1" / "live_service.proto"
+    text = contract.read_text()
+    planted = "  // Does nothing.\n  rpc Forget(GetBoardRequest) returns (Board);\n"
+    contract.write_text(
+        re.sub(r"(service LiveService \{\n(?:.*option.*\n)*)", rf"\1{planted}", text)
+    )
+    assert main(["--protos", str(sources)]) == 1
+    assert "ACCESS_IS_STATED: mediq.queue.v1.LiveService.Forget" in capsys.readouterr().out
+    contract.write_text(text + "message {")
+    assert main(["--protos", str(sources)]) == 1
 
 
 def test_another_descriptor_set_is_linted(

@@ -25,14 +25,14 @@ def found(root: Path, name: str, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("# It begins anew.\n", "1: anew -> again"),
-        ("\nclass LoginPlaces: ...\n", "2: login places -> known networks"),
-        ("login_places = 1\n", "1: login places -> known networks"),
-        ("\n\nsorted_lanes = 1\n", "3: lanes -> KeyedBatcher"),
-        ("# What the login\n# places say.\n", "1: login places -> known networks"),
-        ("def f():\n    def look(): ...\n", "2: look -> query"),
-        ("async def _look(): ...\n", "1: look -> query"),
-        ("class Reach: ...\n", "1: Reach -> AccessScope"),
+        ("# It begins anew.\n", "1: 'anew' was given up: again"),
+        ("\nclass LoginPlaces: ...\n", "2: 'login places' was given up: known networks"),
+        ("login_places = 1\n", "1: 'login places' was given up: known networks"),
+        ("\n\nsorted_lanes = 1\n", "3: 'lanes' was given up: KeyedBatcher"),
+        ("# What the login\n# places say.\n", "1: 'login places' was given up: known networks"),
+        ("def f():\n    def look(): ...\n", "2: 'look' was given up: query"),
+        ("async def _look(): ...\n", "1: 'look' was given up: query"),
+        ("class Reach: ...\n", "1: 'Reach' was given up: AccessScope"),
     ],
 )
 def test_a_banned_word_in_code_is_named_with_its_line(tmp_path: Path, text: str, line: str) -> None:
@@ -41,7 +41,7 @@ def test_a_banned_word_in_code_is_named_with_its_line(tmp_path: Path, text: str,
 
 @pytest.mark.parametrize("name", ["docs/some.md", "protos/some.proto", "some.toml"])
 def test_documents_contracts_and_settings_are_read_too(tmp_path: Path, name: str) -> None:
-    assert found(tmp_path, name, "begins anew") == [f"{name}:1: anew -> again"]
+    assert found(tmp_path, name, "begins anew") == [f"{name}:1: 'anew' was given up: again"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_skipped_files_and_exceptions_pass(tmp_path: Path) -> None:
     assert found(tmp_path, "old/some.py", "lanes = 1\n") == []
     assert found(tmp_path, "kept/some.py", "anew = 1\n") == []
     assert found(tmp_path, "kept/some.py", "lanes = 1\n") == [
-        "kept/some.py:1: lanes -> KeyedBatcher"
+        "kept/some.py:1: 'lanes' was given up: KeyedBatcher"
     ]
 
 

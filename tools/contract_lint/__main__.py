@@ -4,18 +4,27 @@ Prints a line for each finding and exits with 1 when there is one.
 """
 
 import argparse
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from mesh.contract.methods import DESCRIPTOR_SET
 from tools.contract_lint import RULES, lint, read
+from tools.protoc import PROTOS, write_descriptor_set
+
+
+def _compiled(sources: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "contracts.binpb"
+        write_descriptor_set(target, sources)
+        return target.read_bytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Lints a descriptor set and returns the exit code.
+    """Lints the contracts as they are written, or a descriptor set; returns the exit code.
 
     Raises:
         SystemExit: There is no such file, or it is no descriptor set with all its imports (code 2).
@@ -25,12 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--descriptor-set",
         metavar="FILE",
         type=Path,
-        default=DESCRIPTOR_SET,
-        help="compiled contracts with imports and source info (default: the generated ones)",
+        help="compiled contracts with imports and source info (default: compiles the sources)",
     )
-    path = parser.parse_args(arguments).descriptor_set
+    parser.add_argument(
+        "--protos", metavar="FOLDER", type=Path, default=PROTOS, help="sources of the contracts"
+    )
+    chosen = parser.parse_args(arguments)
+    path: Path | None = chosen.descriptor_set
     try:
-        contracts = read(FileDescriptorSet.FromString(path.read_bytes()))
+        compiled = path.read_bytes() if path else _compiled(chosen.protos)
+        contracts = read(FileDescriptorSet.FromString(compiled))
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # protoc has said what is wrong.
     except (OSError, DecodeError, TypeError, KeyError) as error:
         parser.error(f"{path} is no descriptor set with all its imports: {error}")
     findings = lint(contracts)

@@ -108,4 +108,4 @@ def check(root: Path, files: Iterable[str], vocabulary: Vocabulary | None = None
             ]
         for line, word, instead in sorted(found):
             if not vocabulary.allows(file, word):
-                yield f"{file}:{line}: {word} -> {instead}"
+                yield f"{file}:{line}: '{word}' was given up: {instead}"
