@@ -10,9 +10,10 @@ from ops.cli import application
 
 HEAD = """# Commands
 
-`mediq COMMAND --help` says the same. Generated from the command line by `make gen`; `make check`
-compares. A command works on the data folder `MEDIQ_HOME` and on the databases of the
-[settings](settings.md) that it finds in its environment: give it those of the services.
+`mediq` is `.venv/bin/mediq`; `. .venv/bin/activate` puts it on the path. `mediq COMMAND --help`
+says the same as this page. Generated from the command line by `make gen`; `make check` compares.
+A command works on the data folder `MEDIQ_HOME` and on the databases of the [settings](settings.md)
+that it finds in its environment: give it those of the services.
 """
 
 
