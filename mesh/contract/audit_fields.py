@@ -10,6 +10,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from mediq.policy.v1.policy_pb2 import AuditField, audit_field
 
+from mesh.contract.descriptors import has_field
+
 __all__ = [
     "MAX_IDENTIFIERS",
     "Subjects",
@@ -91,17 +93,7 @@ def _kind(spec: FieldDescriptor) -> AuditField.ValueType:
 @cache
 def _names_a_person(message: Descriptor) -> bool:
     """Returns whether a message, or one inside, has a field that names a subject."""
-    seen: set[str] = set()
-    waiting = [message]
-    while waiting:
-        found = waiting.pop()
-        if found.full_name in seen:
-            continue
-        seen.add(found.full_name)
-        if any(_kind(spec) for spec in found.fields):
-            return True
-        waiting += [spec.message_type for spec in found.fields if spec.message_type is not None]
-    return False
+    return has_field(message, _kind)
 
 
 @cache

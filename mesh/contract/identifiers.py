@@ -7,6 +7,8 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from mesh.contract.descriptors import has_field
+
 __all__ = [
     "is_identifier",
     "normalize_identifiers",
@@ -55,17 +57,7 @@ def is_identifier(field: FieldDescriptor) -> bool:
 
 @cache
 def _holds_identifiers(message: Descriptor) -> bool:
-    seen: set[str] = set()
-    waiting = [message]
-    while waiting:
-        found = waiting.pop()
-        if found.full_name in seen:
-            continue
-        seen.add(found.full_name)
-        if any(is_identifier(field) for field in found.fields):
-            return True
-        waiting += [field.message_type for field in found.fields if field.message_type is not None]
-    return False
+    return has_field(message, is_identifier)
 
 
 @cache

@@ -1,13 +1,13 @@
-"""Units of work: each runs in one transaction, in one thread of the database's pool."""
+"""Units of work on accounts, sessions and second factors."""
 
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
-from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
+from mesh import unit_of_work
 from mesh.clock import Clock
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.idempotency import Idempotency
@@ -19,10 +19,8 @@ from user_svc.persistence.patient_repository import PatientRepository
 from user_svc.persistence.second_factor_repository import SecondFactorRepository
 from user_svc.persistence.session_repository import SessionRepository
 
-Args = ParamSpec("Args")
 Command = TypeVar("Command")
 Result = TypeVar("Result")
-Answer = TypeVar("Answer", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class UnitOfWork:
     second_factors: SecondFactorRepository
 
 
-class UnitsOfWork:
+class UnitsOfWork(unit_of_work.UnitsOfWork[UnitOfWork]):
     """Opens the repositories for use cases."""
 
     def __init__(
@@ -56,60 +54,20 @@ class UnitsOfWork:
             idempotency: Remembers answers.
             clock: Gives the time.
         """
-        self._database = database
+        super().__init__(database, idempotency, clock)
         self._cipher = cipher
         self._account_cipher = AccountCipher(cipher)
         self._rules = rules
-        self._idempotency = idempotency
-        self._clock = clock
-
-    async def read(
-        self,
-        query: Callable[Concatenate[UnitOfWork, Args], Result],
-        *args: Args.args,
-        **named: Args.kwargs,
-    ) -> Result:
-        """Runs a query; further arguments go to it."""
-        return await self._database.read(lambda session: query(self._unit(session), *args, **named))
 
     async def write(
         self, use_case: Callable[[UnitOfWork, Command, datetime.datetime], Result], command: Command
     ) -> Result:
         """Executes a command; again when another unit wrote the same unique value first."""
         return await write_with_retry(
-            self._database, lambda session: use_case(self._unit(session), command, self._clock())
+            self._database, lambda session: use_case(self.open(session), command, self._clock())
         )
 
-    async def change(
-        self,
-        caller: str,
-        request: Message,
-        use_case: Callable[[UnitOfWork, Command, datetime.datetime], Result],
-        command: Command,
-        message: Callable[[Result], Answer],
-        answer: type[Answer],
-    ) -> Answer:
-        """Executes a command once, however often the request comes.
-
-        Args:
-            caller: Who asks.
-            request: The request; its `request_id` is the key.
-            use_case: What the command does.
-            command: The command.
-            message: Makes the answer of the result.
-            answer: Type of the answer.
-
-        Raises:
-            MeshError: REQUEST_ID_REUSED, or what the use case raises.
-        """
-        return await self._idempotency.once(
-            caller,
-            request,
-            answer,
-            lambda session: message(use_case(self._unit(session), command, self._clock())),
-        )
-
-    def _unit(self, session: Session) -> UnitOfWork:
+    def open(self, session: Session) -> UnitOfWork:
         return UnitOfWork(
             session,
             AccountRepository(session, self._account_cipher),
