@@ -3,6 +3,7 @@
 import logging
 import shutil
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -22,6 +23,21 @@ from tests.support.scheduling import WHOLE, Scheduling, group_of
 __all__ = ["command_trail", "database_url", "lines", "quick_reencryption", "schema"]
 
 
+def configure_logs() -> None:
+    """Sends what this process logs to its standard error, as services do, without redaction.
+
+    It goes past `sys.stderr`, which a command that a test runs in this process has replaced: a
+    service beside it must not write into the command's output. A traceback is plain: one that is
+    drawn costs more than most tests.
+    """
+    *processors, renderer = structlog.get_config()["processors"]
+    renderer.exception_formatter = structlog.dev.plain_traceback
+    structlog.configure(
+        processors=[*processors, renderer],
+        logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Looks through what each test has had logged."""
@@ -33,10 +49,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_configure() -> None:
     """Sets what all tests share.
 
-    Ctrl-C reaches what tests start: a shell's background job ignores it, for all below. A traceback
-    in the log of a test is plain: one that is drawn costs more than most tests.
+    Ctrl-C reaches what tests start: a shell's background job ignores it, for all below.
     """
-    structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
+    configure_logs()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -62,10 +77,10 @@ def logs_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
-    if structlog.is_configured():
-        structlog.reset_defaults()
-        structlog.contextvars.clear_contextvars()
-        root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+    configure_logs()
+    structlog.contextvars.clear_contextvars()
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ async def test_own_error_keeps_reason_and_retry_time(running: Running) -> None:
 
 
 async def test_unexpected_error_tells_nothing(
-    running: Running, capsys: pytest.CaptureFixture[str]
+    running: Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def crash() -> Institution:
         raise ValueError("secret 3201010101010001")
@@ -225,7 +225,7 @@ async def test_unexpected_error_tells_nothing(
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert caught.value.details() == "internal error"
     # Read here, because no test may leave a number like a NIK in what it has had logged.
-    assert "ValueError" in capsys.readouterr().out
+    assert "ValueError" in capfd.readouterr().err
 
 
 async def test_methods_deadline_is_the_ceiling(
