@@ -36,6 +36,7 @@ from mesh.rpc.registration import HandlerCollector, external_method
 from mesh.settings import ServiceSettings
 
 __all__ = [
+    "GC_THRESHOLDS",
     "OPTIONS",
     "Server",
     "run",
