@@ -12,7 +12,7 @@ from mesh.identity.tls import PEERS, renew_identities
 from mesh.settings import settings_of
 from ops.cli.audit_trail import record_command
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Identities of the services.")
 Name = Annotated[str, typer.Option(help="One identity, such as queue_svc; all without it.")]
 
 

@@ -27,7 +27,7 @@ from mesh.settings import settings_of
 from ops.cli.audit_trail import record_command
 from ops.cli.keys import explain_key_errors, utc_text
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Keys that encrypt stored data.")
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
 Columns = Sequence[EncryptedColumn]
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from mesh.registry import databases_of, services_with_database
 from mesh.settings import home_folder
 from ops.cli.audit_trail import record_command
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Migrations of the services' databases.")
 Service = Annotated[str, typer.Argument(help="Name of one service; all of them without it.")]
 
 

@@ -12,7 +12,7 @@ from mesh.identity import signing_keys
 from mesh.settings import settings_of
 from ops.cli.audit_trail import record_command
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
 OWNER = "user_svc"
 """The service that signs."""
 
