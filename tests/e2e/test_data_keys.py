@@ -36,7 +36,7 @@ def test_stored_data_gets_the_new_key(
         found = old_ones()
         return len(found) == 4 and not any(found.values())
 
-    eventually_now(all_use_the_new_key, 300)
+    eventually_now(all_use_the_new_key, 300, every_seconds=1)
     assert names() == before
     eventually_now(lambda: len(rotations(running)) >= 4, 300)
     assert {line["service"] for line in rotations(running)} == {

@@ -162,7 +162,7 @@ class TestConcurrency:
 
     async def test_reads_and_writes_go_on(self, stored: Stored) -> None:
         """Rotation under load: what was written last is there, and always readable."""
-        await stored.fill(600)
+        await stored.fill(150)
         old = stored.first
         keys = sorted(stored.expected)
         chance = random.Random(7)
@@ -211,7 +211,7 @@ class TestConcurrency:
             results = await asyncio.gather(*tasks, return_exceptions=True)
         assert results[:-1] == [None] * 5
         await stored.reencryptor().walk()
-        assert await stored.used() == {old: 0, new: 600 + 540 + 60}
+        assert await stored.used() == {old: 0, new: 150 + 135 + 15}
         await stored.check()
         assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
         await stored.check(FieldCipher.load(stored.folder, SERVICE))

@@ -36,7 +36,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 PROFILE = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

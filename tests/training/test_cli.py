@@ -1,19 +1,26 @@
 """The command that draws cards."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ocr_engine.vision.imaging import decode
+from ocr_engine.vision.imaging import Pixels, decode
 from training.cli import app
 from training.synth import Level, SimLayout, random_record, random_sim_record, sample
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@cache
+def clean(seed: int) -> Pixels:
+    """The photo that the command is to draw."""
+    return sample(seed, Level.CLEAN).shot.pixels
 
 
 class TestSampleCard:
@@ -25,7 +32,7 @@ class TestSampleCard:
 
         assert result.exit_code == 0, result.output
         assert result.stdout == ""
-        drawn = sample(4, Level.CLEAN).shot.pixels.astype(int)
+        drawn = clean(4).astype(int)
         assert np.abs(decode(output.read_bytes()).astype(int) - drawn).mean() < 4
 
     def test_says_what_is_printed_and_where(self, tmp_path: Path) -> None:

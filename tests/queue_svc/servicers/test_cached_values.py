@@ -157,7 +157,7 @@ async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
 ) -> None:
     chance, tickets = random.Random(seed), list[Ticket]()
     changes = 0
-    while changes < 20:
+    while changes < 12:
         cached.clock.forward(seconds=chance.randrange(1, 90))
         if not await change(cached, chance, tickets):
             continue
@@ -203,7 +203,7 @@ async def test_who_was_told_of_a_change_sees_it_however_many_read(cached: World)
     async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
         for _ in range(6):
             tasks.create_task(read())
-        for number in range(1, 16):
+        for number in range(1, 9):
             await cached.take()
             found = await board(cached)
             assert found.services[0].waiting == number + 1

@@ -1,12 +1,13 @@
 """Photos of drawn cards."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from ocr_engine.vision.rectification import rectify
-from training.synth import SHOOTINGS, Degradation, Level, SimLayout, sample
+from training.synth import SHOOTINGS, Degradation, Level, Shot, SimLayout, sample
 from training.synth.camera import with_certain
 from training.synth.light import compressed, moved
 
@@ -37,9 +38,15 @@ def test_the_width_is_what_was_asked_for() -> None:
     assert 430 < np.linalg.norm(shot.corners[1] - shot.corners[0]) < 640
 
 
+@cache
+def undisturbed(seed: int) -> Shot:
+    """A photo to which nothing happened."""
+    return sample(seed, with_certain(SHOOTINGS[Level.MEDIUM])).shot
+
+
 @pytest.mark.parametrize("kind", list(Degradation))
 def test_each_degradation_changes_the_photo(kind: Degradation) -> None:
-    plain = sample(5, with_certain(SHOOTINGS[Level.MEDIUM])).shot
+    plain = undisturbed(5)
     spoiled = sample(5, with_certain(SHOOTINGS[Level.MEDIUM], kind)).shot
 
     assert spoiled.happened == (kind,)
