@@ -6,6 +6,7 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 DISTRIBUTIONS := gen mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc
 PIP := $(BIN)/pip install -qq --disable-pip-version-check
+UV := $(BIN)/uv pip install -q --python $(BIN)/python
 THIRD := $(VENV)/share/protos
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
@@ -26,16 +27,21 @@ $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN): requirements/run.lock $(DISTRIBUTIONS:%=%/pyproject.toml) | $(VENV)/bin/pip
-	$(PIP) --require-hashes -r requirements/run.lock
-	$(PIP) --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
+$(BIN)/uv: requirements/install.lock | $(VENV)/bin/pip
+	$(PIP) --require-hashes -r requirements/install.lock
+	@touch $@
+
+$(RUN): requirements/run.lock $(DISTRIBUTIONS:%=%/pyproject.toml) | $(BIN)/uv
+	$(UV) --require-hashes -r requirements/run.lock
+	$(UV) --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
 	@touch $@
 
 $(DEV): requirements/dev.lock training/pyproject.toml $(RUN)
-	$(PIP) --require-hashes -r requirements/dev.lock
-	$(PIP) --no-deps --no-build-isolation -e ./training
+	$(UV) --require-hashes -r requirements/dev.lock
+	$(UV) --no-deps --no-build-isolation -e ./training
 	@touch $@
 
+# PyTorch is gigabytes, which pip can take from a folder that its configuration names.
 $(VENV)/.%: requirements/%.lock $(DEV)
 	$(PIP) --require-hashes -r requirements/$*.lock
 	@touch $@

@@ -22,6 +22,8 @@ RUN_TIME = (
 """The folders of the distributions that a running mesh is made of."""
 BUILD = ("hatchling", "hatch-vcs", "editables")
 """What installs the distributions from this folder."""
+INSTALLER = ("uv",)
+"""What installs all the rest, of which the tools have it too."""
 OURS = "mediq-"
 USES: Mapping[str, Sequence[str]] = {
     "bench": ("dev", "draw", "train", "bench"),
@@ -86,6 +88,7 @@ def main() -> None:
         wanted = requirements_of(*RUN_TIME).union(BUILD, *map(group_requirements, groups))
         resolve(use, sorted(wanted), constraints)
         constraints = releases(LOCKS / "bench.lock")
+    resolve("install", INSTALLER, constraints)
 
 
 if __name__ == "__main__":
