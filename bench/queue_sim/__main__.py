@@ -9,7 +9,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Mapping
 
-from bench.queue_sim_clinic import (
+from bench.queue_sim.clinic import (
     STRICT,
     Clinic,
     by_rates,
@@ -17,8 +17,8 @@ from bench.queue_sim_clinic import (
     first_come,
     simulate,
 )
-from bench.queue_sim_estimates import Teller, Told
-from bench.queue_sim_theory import check, waits_of
+from bench.queue_sim.estimates import Teller, Told
+from bench.queue_sim.theory import check, waits_of
 from bench.table import Row, show
 from queue_svc.domain.order import Rates
 from queue_svc.domain.states import Priority

@@ -11,8 +11,9 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.ocr_photos import Photo, Plan, take
-from bench.ocr_scores import Bin, Judged
+from bench.ocr.judging import Judged
+from bench.ocr.photos import Photo, Plan, take
+from bench.ocr.scores import Bin
 from training.synth import CARD_HEIGHT, CARD_WIDTH
 from training.synth.styles import font
 from training.synth.tables import Pixels

@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import Any
 from uuid import uuid4
 
-from bench.queue_live import WARM, Request, calling, run
-from bench.queue_stack import Place, Stack
+from bench.queue.live import WARM, Request, calling, run
+from bench.queue.stack import Place, Stack
 from bench.table import Row
 
 SHORT = 100

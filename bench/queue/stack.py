@@ -21,7 +21,7 @@ from mediq.policy.v1.policy_pb2 import Role
 import edge
 from bench.databases import url_of
 from bench.processes import edge_settings, environment_of, plan_of, stop_all
-from bench.queue_client import Job, Result
+from bench.queue.client import Job, Result
 from mesh import data_dir
 from mesh.identity.tokens import TokenSigner
 from ops.supervisor import is_serving, wait_until
@@ -175,7 +175,7 @@ class Stack:
     def client(self, job: Job) -> Iterator["Client"]:
         """A client that has begun its job."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.queue_client"],
+            [sys.executable, "-m", "bench.queue.client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

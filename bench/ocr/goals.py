@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench import ocr_scores as scores
-from bench.ocr_peers import PEERS
-from bench.ocr_photos import NO_CARD, SPOILED, turned_name
-from bench.ocr_process import Footprint
-from bench.ocr_scores import Judged
+from bench.ocr import scores
+from bench.ocr.judging import Judged
+from bench.ocr.peers import PEERS
+from bench.ocr.photos import NO_CARD, SPOILED, turned_name
+from bench.ocr.process import Footprint
 from bench.table import Row
 from ocr_engine.parsing import DocumentType
 from training.synth import Level

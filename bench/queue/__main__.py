@@ -12,13 +12,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import queue_live as live
-from bench import queue_numbers as numbers
 from bench.databases import database, require_durable
 from bench.processes import clean_up_on_sigterm
-from bench.queue_raw import Raw
-from bench.queue_sizes import sizes
-from bench.queue_stack import Stack
+from bench.queue import live, numbers
+from bench.queue.raw import Raw
+from bench.queue.sizes import sizes
+from bench.queue.stack import Stack
 from bench.table import Row, show
 
 

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import psutil
 
-from bench.queue_client import Result
-from bench.queue_numbers import percentile
-from bench.queue_stack import Place, Stack
-from bench.queue_wire import Connection, payload
+from bench.queue.client import Result
+from bench.queue.numbers import percentile
+from bench.queue.stack import Place, Stack
+from bench.queue.wire import Connection, payload
 from bench.table import Row
 
 BOARD_SECONDS, TICKET_SECONDS, HALL_SECONDS = 0.15, 0.4, 0.4

@@ -43,7 +43,7 @@ from user_svc.persistence.account_repository import AccountRepository
 CONNECTIONS = 32
 READY_SECONDS = 30.0
 TOKEN_SECONDS = 3600
-SCRIPT = Path(__file__).with_name("identity_load.lua")
+SCRIPT = Path(__file__).with_name("load.lua")
 _SCALES = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import uvloop
 
-from bench.queue_wire import HOST, Connection, Stream, payload
+from bench.queue.wire import HOST, Connection, Stream, payload
 
 TRIES = 20
 """Repetitions of a request whose transaction was lost, with the same request_id."""

@@ -11,9 +11,9 @@ from itertools import accumulate, pairwise
 
 from bench.databases import connect, query
 from bench.processes import cpu_seconds, database_server
-from bench.queue_client import Result
-from bench.queue_raw import Rate, Raw
-from bench.queue_stack import COUNTERS, Place, Stack
+from bench.queue.client import Result
+from bench.queue.raw import Rate, Raw
+from bench.queue.stack import COUNTERS, Place, Stack
 from bench.table import Row
 from queue_svc.domain.states import TicketEventType
 

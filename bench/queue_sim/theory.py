@@ -8,7 +8,7 @@ import random
 import statistics
 from collections.abc import Mapping
 
-from bench.queue_sim_clinic import SHARES, Choose, Patient, by_rates, first_come, simulate
+from bench.queue_sim.clinic import SHARES, Choose, Patient, by_rates, first_come, simulate
 from bench.table import Row
 from queue_svc.domain.order import Rates, Waiting
 from queue_svc.domain.states import Priority

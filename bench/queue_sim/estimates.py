@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bench.queue_sim_clinic import Clinic, Patient, Room, Watcher
+from bench.queue_sim.clinic import Clinic, Patient, Room, Watcher
 from queue_svc.domain.estimates import (
     Wait,
     WaitingList,

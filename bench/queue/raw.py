@@ -16,7 +16,8 @@ from uuid import uuid4
 from pymysql.cursors import Cursor, DictCursor
 
 from bench.databases import connect, query
-from bench.queue_client import SHARES
+from bench.queue import statements as sql
+from bench.queue.client import SHARES
 from queue_svc.domain.quantiles import bucket_of
 from queue_svc.domain.states import Status, TicketEventType
 from queue_svc.domain.tickets import Service
@@ -38,74 +39,6 @@ class Rate:
     """Operations that were committed."""
     cpu_seconds: float
     """Processor time of this process for 1,000 of them."""
-
-
-def _insert(table: str, *columns: str) -> str:
-    values = ", ".join(f"%({column})s" for column in columns)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
-
-
-_KNOWN = "SELECT * FROM idempotency WHERE (scope, request_id) IN ((%(scope)s, %(request_id)s))"
-_FIND = (
-    "SELECT id FROM queues WHERE institution_id = %(institution_id)s "
-    "AND service_id = %(service_id)s AND day = %(day)s"
-)
-_LOCK = "SELECT * FROM queues WHERE id = %(queue_id)s FOR UPDATE"
-_PRESENT = (
-    "SELECT open_patient_id, id FROM tickets "
-    "WHERE queue_id = %(queue_id)s AND open_patient_id IN (%(patient_id)s)"
-)
-_TICKET = _insert(
-    "tickets",
-    *("id", "queue_id", "sequence", "number", "patient_id", "open_patient_id", "priority"),
-    *("ground", "status", "version", "calls", "queue_time", "create_time", "update_time"),
-    *("journey_id", "arrive_time", "predicted_ms", "predicted_high_ms"),
-)
-_CHANGE = _insert(
-    "ticket_changes",
-    *("ticket_id", "version", "queue_id", "revision", "act", "status", "priority", "waiting"),
-    *("time", "actor", "counter_id", "counter_name"),
-)
-_COUNTS = (
-    *("issued", "called", "done", "no_show", "cancelled", "transferred", "within_standard"),
-    *("wait_ms", "service_ms", "compared", "within_ten_minutes", "under_upper_bound"),
-)
-_ROLLUP = (
-    _insert("rollups", "queue_id", "hour", "priority", "counter_id", "counter_name", *_COUNTS)
-    + " ON DUPLICATE KEY UPDATE counter_name = VALUES(counter_name), "
-    + ", ".join(f"{name} = {name} + VALUES({name})" for name in _COUNTS)
-)
-_SAMPLE = (
-    _insert(
-        "rollup_samples", "queue_id", "hour", "priority", "counter_id", "sample", "bucket", "count"
-    )
-    + " ON DUPLICATE KEY UPDATE count = count + VALUES(count)"
-)
-_ISSUED = (
-    "UPDATE queues SET last_number = %(sequence)s, revision = %(revision)s, "
-    "waiting = %(waiting)s, last_change_time = %(time)s WHERE id = %(queue_id)s"
-)
-_EVENT, _TRAIL = (
-    _insert(table, "event_id", "topic", "payload", "create_time")
-    for table in ("outbox", "audit_outbox")
-)
-_REMEMBER = _insert("idempotency", "scope", "request_id", "fingerprint", "answer", "create_time")
-_HEADS = " UNION ALL ".join(
-    f"SELECT * FROM (SELECT * FROM tickets WHERE queue_id = %(queue_id)s AND status = 1 "  # noqa: S608
-    f"AND priority = {priority} ORDER BY queue_time, sequence LIMIT 1) AS head{priority}"
-    for priority in (1, 2, 3, 4)
-)
-_CALL = (
-    "UPDATE tickets SET status = %(status)s, version = version + 1, calls = calls + 1, "
-    "update_time = %(time)s, call_time = %(time)s, counter_id = %(counter_id)s, "
-    "counter_name = %(counter_name)s, wait_ms = %(wait_ms)s "
-    "WHERE id = %(ticket_id)s AND version = %(before)s"
-)
-_CALLED = (
-    "UPDATE queues SET last_called_number = %(number)s, last_call_time = %(time)s, "
-    "revision = %(revision)s, waiting = %(waiting)s, last_change_time = %(time)s "
-    "WHERE id = %(queue_id)s"
-)
 
 
 def _now() -> datetime.datetime:
@@ -142,7 +75,7 @@ class Raw:
         }
         values = new_queue(service, DAY, _now())
         with closing(connect(database)) as connection, connection.cursor() as cursor:
-            cursor.execute(_insert("queues", *values), values)
+            cursor.execute(sql.insert("queues", *values), values)
             self._queue_id = int(cursor.lastrowid)
             connection.commit()
 
@@ -196,28 +129,28 @@ class Raw:
     def _begin(self, cursor: Cursor) -> tuple[dict[str, Any], dict[str, Any]]:
         """Looks for an old answer, locks the queue: the request's key and the queue's row."""
         key: dict[str, Any] = {"scope": SCOPE, "request_id": str(uuid4())}
-        cursor.execute(_KNOWN, key)
+        cursor.execute(sql.FIND_ANSWER, key)
         cursor.fetchall()
-        cursor.execute(_FIND, self._place)
+        cursor.execute(sql.FIND_QUEUE, self._place)
         (found,) = cursor.fetchall()
-        cursor.execute(_LOCK, {"queue_id": found["id"]})
+        cursor.execute(sql.LOCK_QUEUE, {"queue_id": found["id"]})
         (queue,) = cursor.fetchall()
         return key, queue
 
     def _issue(self, cursor: Cursor) -> None:
         key, queue = self._begin(cursor)
         ticket = _new(queue["id"], queue["last_number"] + 1)
-        cursor.execute(_PRESENT, ticket)
+        cursor.execute(sql.FIND_OPEN_TICKET, ticket)
         assert not cursor.fetchall()
-        cursor.execute(_TICKET, ticket)
+        cursor.execute(sql.INSERT_TICKET, ticket)
         self._append_to_change_log(cursor, queue, ticket, TicketEventType.ISSUED, +1)
-        cursor.execute(_ROLLUP, _rollup(ticket, issued=1))
-        cursor.execute(_ISSUED, ticket)
+        cursor.execute(sql.ADD_TO_ROLLUP, _rollup(ticket, issued=1))
+        cursor.execute(sql.UPDATE_QUEUE_ISSUED, ticket)
         self._end(cursor, key, ticket)
 
     def _call(self, cursor: Cursor, counter: str) -> bool:
         key, queue = self._begin(cursor)
-        cursor.execute(_HEADS, {"queue_id": queue["id"]})
+        cursor.execute(sql.SELECT_HEADS, {"queue_id": queue["id"]})
         heads = cursor.fetchall()
         now, rates = _now(), {1: 1.0, 2: 2.0, 3: 4.0, 4: 1e9}
         head = max(heads, key=lambda one: rates[one["priority"]] * (now - one["queue_time"]))
@@ -233,15 +166,17 @@ class Raw:
             "counter_id": counter,
             "counter_name": "Loket 1",
         }
-        assert cursor.execute(_CALL, ticket) == 1
+        assert cursor.execute(sql.UPDATE_TICKET_CALLED, ticket) == 1
         self._append_to_change_log(cursor, queue, ticket, TicketEventType.CALLED, -1)
-        cursor.execute(_ROLLUP, _rollup(ticket, called=1, wait_ms=wait_ms, within_standard=1))
+        cursor.execute(
+            sql.ADD_TO_ROLLUP, _rollup(ticket, called=1, wait_ms=wait_ms, within_standard=1)
+        )
         samples = [
             {**ticket, "hour": 8, "sample": sample, "bucket": bucket_of(wait_ms), "count": 1}
             for sample in (1, 3)
         ]
-        cursor.executemany(_SAMPLE, samples)
-        cursor.execute(_CALLED, ticket)
+        cursor.executemany(sql.ADD_SAMPLE, samples)
+        cursor.execute(sql.UPDATE_QUEUE_CALLED, ticket)
         self._end(cursor, key, ticket)
         return True
 
@@ -255,15 +190,17 @@ class Raw:
     ) -> None:
         ticket["revision"] = queue["revision"] + 1
         ticket["waiting"] = queue["waiting"] + waiting
-        cursor.execute(_CHANGE, {**ticket, "act": int(act), "actor": ticket["patient_id"]})
+        cursor.execute(
+            sql.INSERT_CHANGE, {**ticket, "act": int(act), "actor": ticket["patient_id"]}
+        )
 
     def _end(self, cursor: Cursor, key: dict[str, Any], ticket: dict[str, Any]) -> None:
         event = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": EVENT}
-        cursor.execute(_EVENT, {**event, "create_time": ticket["time"]})
+        cursor.execute(sql.INSERT_EVENT, {**event, "create_time": ticket["time"]})
         trail = {"event_id": str(uuid4()), "topic": "a.b.issued", "payload": TRAIL}
-        cursor.execute(_TRAIL, {**trail, "create_time": ticket["time"]})
+        cursor.execute(sql.INSERT_AUDIT, {**trail, "create_time": ticket["time"]})
         answer = {"fingerprint": "0" * 64, "answer": ANSWER, "create_time": ticket["time"]}
-        cursor.execute(_REMEMBER, {**key, **answer})
+        cursor.execute(sql.INSERT_ANSWER, {**key, **answer})
 
     def _fill(self, tickets: int) -> None:
         first = query(
@@ -271,7 +208,9 @@ class Raw:
         )
         numbers = range(first[0][0] + 1, first[0][0] + 1 + tickets)
         with closing(connect(self._database)) as connection, connection.cursor() as cursor:
-            cursor.executemany(_TICKET, [_new(self._queue_id, number) for number in numbers])
+            cursor.executemany(
+                sql.INSERT_TICKET, [_new(self._queue_id, number) for number in numbers]
+            )
             cursor.execute(
                 "UPDATE queues SET last_number = %s, waiting = waiting + %s WHERE id = %s",
                 (numbers[-1], tickets, self._queue_id),
@@ -309,7 +248,7 @@ def _new(queue_id: int, sequence: int) -> dict[str, Any]:
 
 def _rollup(ticket: dict[str, Any], **counts: int) -> dict[str, Any]:
     return {
-        **dict.fromkeys(_COUNTS, 0),
+        **dict.fromkeys(sql.COUNTS, 0),
         **counts,
         "queue_id": ticket["queue_id"],
         "hour": 8,

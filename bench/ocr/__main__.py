@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bench import ocr_process
-from bench.ocr_goals import OWN, Groups, Results, rows
-from bench.ocr_peers import THREADS, Answer, Own, Reader, open_peers
-from bench.ocr_photos import (
+from bench.ocr import process
+from bench.ocr.goals import OWN, Groups, Results, rows
+from bench.ocr.judging import Judged, judge
+from bench.ocr.peers import THREADS, Answer, Own, Reader, open_peers
+from bench.ocr.photos import (
     SPOILED,
     TURNS,
     Photo,
@@ -27,7 +28,6 @@ from bench.ocr_photos import (
     plan_spoiled,
     plan_turned,
 )
-from bench.ocr_scores import Judged, judge
 from bench.table import show
 from ocr_engine.parsing import CardReading, DocumentType
 from ocr_engine.serving.engine import CardEngine
@@ -63,7 +63,7 @@ def measure(engine: CardEngine, sizes: Sizes) -> Results:
     """Takes all photos, reads them and compares."""
     own, groups = Own(engine), Groups()
     with Studio() as studio:
-        footprint = ocr_process.measure(studio.take(plan_level(Level.MEDIUM, MEMORY_PHOTOS)))
+        footprint = process.measure(studio.take(plan_level(Level.MEDIUM, MEMORY_PHOTOS)))
         for name, plans in sizes.plans().items():
             groups[name] = [_read(own, photo) for photo in studio.take(plans)]
             _tell(f"{name}: {len(plans)} photos")
@@ -120,7 +120,7 @@ def _part(count: int, parts: int) -> int:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Prints the table, and writes the report when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.ocr", description=__doc__)
     parser.add_argument("--images", type=int, default=200, help="photos a level")
     parser.add_argument("--peer-images", type=int, default=8, help="photos a level, all readers")
     parser.add_argument("--report", action="store_true", help="write the report in docs")
@@ -133,9 +133,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     )
     if options.report:
         # matplotlib is only needed here.
-        from bench import ocr_report
+        from bench.ocr import report
 
-        ocr_report.write(results)
+        report.write(results)
     show(rows(results), strict=options.strict)
 
 

@@ -16,9 +16,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import identity_checks
 from bench.databases import database, require_durable, url_of
-from bench.identity_stack import CONNECTIONS, IdentityStack, Load
+from bench.identity import checks
+from bench.identity.stack import CONNECTIONS, IdentityStack, Load
 from bench.processes import clean_up_on_sigterm
 from bench.table import Row, show
 from mesh import data_dir
@@ -109,7 +109,7 @@ def measure(size: Size) -> list[Row]:
     rows = [require_durable()]
     with tempfile.TemporaryDirectory() as folder:
         data_dir.prepare(Path(folder))
-        rows += identity_checks.measure(Path(folder))
+        rows += checks.measure(Path(folder))
     for where in ("SQLite", "MariaDB"):
         print(f"{where}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
         with ExitStack() as held:

@@ -16,7 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from bench.ocr_photos import Photo
+    from bench.ocr.photos import Photo
 
 STARTS: Final = 3
 READY: Final = "READY"
@@ -43,7 +43,7 @@ def measure(photos: "Sequence[Photo]") -> Footprint:
 
 def _run(folder: str) -> tuple[float, int]:
     started = time.monotonic()
-    command = [sys.executable, "-m", "bench.ocr_process", folder]
+    command = [sys.executable, "-m", "bench.ocr.process", folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = process.stdout.readline().strip() == READY
@@ -63,7 +63,7 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Is the engine's process."""
-    from bench.ocr_peers import THREADS, Own
+    from bench.ocr.peers import THREADS, Own
     from ocr_engine.serving.engine import CardEngine
 
     reader = Own(CardEngine(threads=THREADS))
