@@ -58,7 +58,7 @@ def wire(
     server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels), clock)
     units = UnitsOfWork(database, cipher, recorder)
     accounts, queue, reader = Accounts(channels), Queue(channels), CardReader(channels)
     registering, erasing = _workflows(server, database, units, accounts, queue, clock)
@@ -88,7 +88,7 @@ def wire(
     server.add(add_DataRightsServiceServicer_to_server, DataRightsServicer(dependencies))
     for work in (erasing.wake_retained, dependencies.drafts.erase_ended):
         server.add_background_task(partial(run_periodically, work, settings.purge_seconds))
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
 
 
 def _workflows(

@@ -78,7 +78,7 @@ async def replay(
     cipher = FieldCipher.load(settings.keys, settings.service)
     database = _open(settings)
     try:
-        recorder = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service)
+        recorder = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service, utc_now)
         units = UnitsOfWork(database, cipher, recorder)
         return await replay_erasures(units, settings.service, since, reason, utc_now)
     finally:

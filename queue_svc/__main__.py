@@ -69,13 +69,13 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
     server.on_close(cache.close)
-    outbox = Outbox(OUTBOX, database, bus, server.meter, clock)
+    outbox = Outbox(OUTBOX, database, bus, clock, server.meter)
     waiting_lists = WaitingListProjection(rules)
 
     units = UnitsOfWork(database, rules, cipher, waiting_lists)
     feed = ChangeFeed(units, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels), clock)
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     facilities = Facilities(channels, cache, settings.facts_seconds)
     directory = FacilityDirectory(facilities, rules, clock)
@@ -92,7 +92,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
         boards=Boards(units, directory, cache, clock, cache_seconds),
         reports=Reports(units, directory, cache, clock, cache_seconds),
         directory=directory,
-        streams=StreamService(units, feed, server.draining, clock, heartbeat),
+        streams=StreamService(units, feed, server.draining, clock, server.clock, heartbeat),
         tail_events=partial(
             tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
         ),
@@ -103,7 +103,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     server.add_background_task(outbox.relay)
     server.add_background_task(feed.run)
     server.add_background_task(idempotency.keep_forgetting)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
     return dependencies
 
 

@@ -66,9 +66,13 @@ def wire(server: Server, clock: Clock) -> None:
     audit_database = database
     if settings.audit_database_url:
         audit_database = open_database(server, settings.audit_database_url, "audit_database")
-        server.add_background_task(Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, audit_database).run)
+        server.add_background_task(
+            Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, audit_database, clock).run
+        )
     audit_trail = AuditTrail(audit_database, chain, clock)
-    recorder = open_audit_recorder(server, AUDIT_OUTBOX, database, cipher, audit_trail.append)
+    recorder = open_audit_recorder(
+        server, AUDIT_OUTBOX, database, cipher, audit_trail.append, clock
+    )
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     units = UnitsOfWork(database, cipher, settings.session_rules, idempotency, clock)
     passwords = Passwords(cipher, settings.bcrypt_cost, settings.bcrypt_threads)
@@ -104,7 +108,7 @@ def wire(server: Server, clock: Clock) -> None:
     )
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(RevocationPublisher(database, server.revocations, clock).run)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
     server.add_background_task(
         partial(run_periodically, anchors.write, settings.audit_anchor_seconds)
     )

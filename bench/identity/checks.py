@@ -11,6 +11,7 @@ from mediq.policy.v1.policy_pb2 import Peer, Scope
 from mediq.user.v1.user_service_pb2 import GetProfileRequest
 
 from bench.table import Row
+from mesh.clock import utc_now
 from mesh.contract.call import Call
 from mesh.contract.methods import methods
 from mesh.identity.revocations import FileRevocations, Revocation
@@ -50,7 +51,7 @@ def measure(folder: Path) -> list[Row]:
             scope=Scope.SCOPE_TICKETS,
         )
         shown.append((("user-agent", "bench"), ("authorization", f"Bearer {token}")))
-    revocations = FileRevocations(folder / "keys")
+    revocations = FileRevocations(folder / "keys", utc_now)
     now = time.time()
     ended = [Revocation(str(uuid4()), now, now + 3600) for _ in range(REVOKED)]
     asyncio.run(revocations.publish(ended))

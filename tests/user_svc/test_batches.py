@@ -83,8 +83,8 @@ class Clinic:
 
 
 def logins_of(database: Database, clock: Clock = utc_now) -> PatientLogins:
-    recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
-    idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder)
+    recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take, clock)
+    idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder, clock)
     units = UnitsOfWork(database, CIPHER, UserSettings().session_rules, idempotency, clock)
     return PatientLogins(units, ACCOUNT_CIPHER, recorder)
 

@@ -361,7 +361,10 @@ class TestEverywhere:
         pair = await world.login((await world.create()).email)
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
-        database, published = Database(world.settings.database, 1), FileRevocations(tmp_path)
+        database, published = (
+            Database(world.settings.database, 1),
+            FileRevocations(tmp_path, utc_now),
+        )
         publishing = asyncio.create_task(RevocationPublisher(database, published, utc_now).run())
         await eventually(lambda: published.revoked(principal))
         publishing.cancel()

@@ -121,10 +121,11 @@ class PasswordCheck:
             raise
 
     async def _record_refusal(self, call: Call, account: Account | None, reason: str) -> None:
+        clock = self._recorder.clock
         await self._recorder.record_refusal(
-            refused_login_event(call, reason)
+            refused_login_event(call, reason, clock)
             if account is None
-            else account_event(call, account, refusal=reason)
+            else account_event(call, account, clock, refusal=reason)
         )
 
 

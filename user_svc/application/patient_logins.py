@@ -108,15 +108,17 @@ class PatientLogins:
         known: Sequence[EncryptedName | None],
     ) -> None:
         """Records who signed in and who was refused; a try that had to wait was none."""
-        events = []
+        events, clock = [], self._recorder.clock
         for one, outcome, found in zip(tries, outcomes, known, strict=True):
             if one.call is None:
                 continue
             if isinstance(outcome, Entered):
-                events.append(patient_login_event(one.call, outcome.account_id, outcome.session_id))
+                events.append(
+                    patient_login_event(one.call, outcome.account_id, outcome.session_id, clock)
+                )
             elif isinstance(outcome, MeshError) and outcome.kind is StatusCode.UNAUTHENTICATED:
                 persons = [] if found is None else [found.account_id]
-                events.append(refused_login_event(one.call, outcome.reason, persons))
+                events.append(refused_login_event(one.call, outcome.reason, clock, persons))
         self._recorder.record_in(unit.session, events)
 
     def _judge(

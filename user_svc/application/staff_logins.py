@@ -159,7 +159,7 @@ class StaffLogins:
     def _record(self, unit: UnitOfWork, account: Account, session_id: str = "") -> None:
         call = current_call()
         if call is not None:
-            event = account_event(call, account, session_id)
+            event = account_event(call, account, self._recorder.clock, session_id)
             self._recorder.record_in(unit.session, [event])
 
 

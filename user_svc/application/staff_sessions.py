@@ -204,5 +204,5 @@ class StaffSessions:
     ) -> None:
         call = current_call()
         if call is not None:
-            event = account_event(call, account, session_id, refusal=refusal)
+            event = account_event(call, account, self._recorder.clock, session_id, refusal=refusal)
             self._recorder.record_in(unit.session, [event])

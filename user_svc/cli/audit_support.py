@@ -126,6 +126,7 @@ async def put_on_record(
                 UserSettings.service,
                 method,
                 AuditAct.AUDIT_ACT_ACCESS,
+                utc_now,
                 persons=piece,
                 institution_id=institution_id,
                 reason=reason,
