@@ -8,8 +8,8 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from mesh.clock import Clock
+from mesh.identity.key_set import LONGEST_TOKEN_SECONDS
 from mesh.identity.revocations import Revocation, Revocations, decode, encode
-from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.observability.logs import logger
 
 __all__ = [

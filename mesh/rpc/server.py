@@ -27,7 +27,7 @@ from mesh.contract.methods import (
     services_of,
 )
 from mesh.identity.certificates import IdentityError, IdentityFiles
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.identity.tokens import TokenVerifier
 from mesh.observability import logs, telemetry
 from mesh.observability.metrics import Metrics

@@ -20,7 +20,7 @@ from mesh.clock import utc_now
 from mesh.contract.validation import validate
 from mesh.errors import MeshError, StatusCode
 from mesh.identity.certificates import IdentityError
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.persistence.database import Database
 from user_svc.audit import queries
 from user_svc.audit.chain import AuditChain

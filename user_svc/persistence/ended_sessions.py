@@ -5,8 +5,8 @@ import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mesh.identity.key_set import LONGEST_TOKEN_SECONDS
 from mesh.identity.revocations import Revocation
-from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.identity.tokens import LEEWAY_SECONDS
 from user_svc.persistence.models import SessionRow, UserRow
 
