@@ -93,7 +93,7 @@ def wire(server: Server, clock: Clock) -> None:
     )
     _add_servicers(server, dependencies)
     server.add_background_task(
-        partial(run_periodically, partial(units.write, delete_expired, None), PURGE_SECONDS)
+        partial(run_periodically, partial(units.execute, delete_expired, None), PURGE_SECONDS)
     )
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(RevocationPublisher(database, server.revocations, clock).run)

@@ -104,7 +104,7 @@ class PasswordCheck:
         """
         call = current_call()
         origin = login_origin(self._cipher, command.email, "" if call is None else call.address)
-        attempt = await self._units.write(_charge, _Attempt(command.email, origin))
+        attempt = await self._units.execute(_charge, _Attempt(command.email, origin))
         right = await self._passwords.matches(command.password, attempt.stored_hash)
         renewed = None
         if new_password:
@@ -114,7 +114,7 @@ class PasswordCheck:
             renewed = await self._passwords.hash(command.password)
         verdict = _Verdict(attempt, right, renewed, is_login)
         try:
-            return await self._units.write(partial(_finish, use_case, verdict), command)
+            return await self._units.execute(partial(_finish, use_case, verdict), command)
         except MeshError as error:
             if call is not None and error.kind is not StatusCode.UNAVAILABLE:
                 await self._record_refusal(call, attempt.account, error.reason)

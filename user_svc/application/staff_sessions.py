@@ -145,7 +145,7 @@ class StaffSessions:
         Raises:
             MeshError: REFRESH_TOKEN_INVALID.
         """
-        verdict, opened, account = await self._units.write(self._refresh_token, refresh_token)
+        verdict, opened, account = await self._units.execute(self._refresh_token, refresh_token)
         if verdict is Refresh.REUSE:
             logger().warning("refresh token reused, session ended")
         if opened is None or account is None:
@@ -154,7 +154,7 @@ class StaffSessions:
 
     async def log_out(self, refresh_token: str) -> Empty:
         """Ends the session of a refresh token, if there is one that is open."""
-        await self._units.write(self._logout, refresh_token)
+        await self._units.execute(self._logout, refresh_token)
         return Empty()
 
     async def page(
