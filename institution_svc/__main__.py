@@ -41,7 +41,7 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     servicer = InstitutionServicer(UnitsOfWork(database, idempotency, clock))
     server.add(add_InstitutionServiceServicer_to_server, servicer)
     server.add_background_task(idempotency.keep_forgetting)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def wire(
     server.add(add_DataRightsServiceServicer_to_server, DataRightsServicer(dependencies))
     for work in (erasing.wake_retained, dependencies.drafts.erase_ended):
         server.add_background_task(partial(run_periodically, work, settings.purge_seconds))
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
 
 
 def _workflows(

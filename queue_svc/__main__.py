@@ -95,7 +95,7 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
         tail_events=_event_tail(server, bus, clock),
     )
     _add_servicers(server, dependencies)
-    reencryptor = Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock)
+    reencryptor = Reencryptor(ENCRYPTED_COLUMNS, cipher, database)
     for work in (outbox.relay, feed.run, idempotency.keep_forgetting, reencryptor.run):
         server.add_background_task(work)
     return dependencies

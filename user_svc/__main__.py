@@ -97,7 +97,7 @@ def wire(server: Server, clock: Clock) -> None:
     )
     server.add_background_task(idempotency.keep_forgetting)
     server.add_background_task(RevocationPublisher(database, server.revocations, clock).run)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database, clock).run)
+    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
 
 
 def _open_audit_trail(
@@ -108,7 +108,7 @@ def _open_audit_trail(
     assert isinstance(settings, UserSettings)
     if settings.audit_database_url:
         database = open_database(server, settings.audit_database_url, "audit_database")
-        server.add_background_task(Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, database, clock).run)
+        server.add_background_task(Reencryptor(AUDIT_DATABASE_COLUMNS, cipher, database).run)
     anchors = Anchors(database, settings.anchors, clock)
     server.add_background_task(
         partial(run_periodically, anchors.write, settings.audit_anchor_seconds)

@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from mesh.background import run_periodically
-from mesh.clock import Clock
+from mesh.clock import Clock, utc_now
 from mesh.encryption.data_keys import QUIET_SECONDS
 from mesh.encryption.encrypted_columns import (
     Change,
@@ -80,8 +80,8 @@ class Reencryptor:
         columns: Sequence[EncryptedColumn],
         cipher: FieldCipher,
         database: Database,
-        clock: Clock,
         rest: float = REST,
+        clock: Clock = utc_now,
     ) -> None:
         """Does nothing yet.
 
@@ -89,8 +89,8 @@ class Reencryptor:
             columns: What the service declares.
             cipher: Its cipher.
             database: Its database.
-            clock: Tells which key encrypts now.
             rest: Seconds of rest for each second of work.
+            clock: Tells which key encrypts now: the cipher's.
         """
         self._tables = encrypted_tables(columns)
         self._cipher = cipher

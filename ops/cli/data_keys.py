@@ -9,7 +9,6 @@ import typer
 from sqlalchemy import inspect, make_url
 from sqlalchemy.orm import Session
 
-from mesh.clock import utc_now
 from mesh.encryption import data_keys
 from mesh.encryption.data_keys import DataKeys, Listed, State
 from mesh.encryption.encrypted_columns import (
@@ -178,7 +177,7 @@ def _reencrypt(service: str) -> bool:
         typer.echo(f"{service}: {table}: {tally.reencrypted} re-encrypted so far")
 
     async def walk(database: Database, columns: Columns) -> Tally:
-        reencryptor = Reencryptor(columns, cipher, database, utc_now, REST_SHARE)
+        reencryptor = Reencryptor(columns, cipher, database, REST_SHARE)
         found = await reencryptor.walk(show_progress)
         reencrypted = found.reencrypted
         for _ in range(MAX_WALKS - 1):

@@ -140,7 +140,7 @@ class TestDamage:
         await stored.fill(60)
         other = FieldCipher("z", {"z": b"z" * 32}, b"i" * 32)
         stored.take_over()
-        stranger = Reencryptor(ENCRYPTED, other, stored.database, utc_now)
+        stranger = Reencryptor(ENCRYPTED, other, stored.database)
         with capture_logs() as logs:
             tally = await stranger.walk()
         assert tally == Tally(damaged=120)

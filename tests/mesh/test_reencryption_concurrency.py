@@ -222,7 +222,6 @@ class TestConcurrency:
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from mesh.clock import utc_now
 from mesh.encryption import reencryption
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
@@ -232,7 +231,7 @@ from tests.mesh.reencryption import ENCRYPTED
 async def main():
     reencryption.PROGRESS_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40
     cipher = FieldCipher.load(Path(sys.argv[1]), "user_svc")
-    reencryptor = reencryption.Reencryptor(ENCRYPTED, cipher, Database(sys.argv[2]), utc_now)
+    reencryptor = reencryption.Reencryptor(ENCRYPTED, cipher, Database(sys.argv[2]))
 
     def report(table, tally):
         print(tally.reencrypted, flush=True)
