@@ -20,15 +20,15 @@ from mesh.rpc.database_lifecycle import open_database
 from mesh.rpc.server import Server, run
 from user_svc.application.accounts import Accounts
 from user_svc.application.audit_trail import AuditTrail
+from user_svc.application.logins.password_check import PasswordCheck
+from user_svc.application.logins.patient_logins import PatientLogins
+from user_svc.application.logins.revocation_publisher import RevocationPublisher
+from user_svc.application.logins.scoped_sessions import ScopedSessions
+from user_svc.application.logins.staff_logins import StaffLogins
+from user_svc.application.logins.staff_sessions import StaffSessions, delete_expired
 from user_svc.application.nik_changes import NikChanges
-from user_svc.application.password_check import PasswordCheck
 from user_svc.application.password_hashing import Passwords
-from user_svc.application.patient_logins import PatientLogins
 from user_svc.application.patients import Patients
-from user_svc.application.revocation_publisher import RevocationPublisher
-from user_svc.application.scoped_sessions import ScopedSessions
-from user_svc.application.staff_logins import StaffLogins
-from user_svc.application.staff_sessions import StaffSessions, delete_expired
 from user_svc.application.unit_of_work import UnitsOfWork
 from user_svc.audit.anchors import Anchors
 from user_svc.audit.chain import AuditChain

@@ -23,7 +23,7 @@ from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.user_svc.conftest import new_nik
-from user_svc.application.patient_logins import Entered, PatientLogins
+from user_svc.application.logins.patient_logins import Entered, PatientLogins
 from user_svc.application.unit_of_work import UnitsOfWork
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.domain.login_throttle import FREE_TRIES

@@ -32,7 +32,7 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.application.revocation_publisher import RevocationPublisher
+from user_svc.application.logins.revocation_publisher import RevocationPublisher
 from user_svc.cli import administration
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR

@@ -15,9 +15,9 @@ from mesh.unit_of_work import IdempotentUnitsOfWork
 from user_svc.domain.sessions import SessionRules
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.logins.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.logins.session_repository import SessionRepository
 from user_svc.persistence.patient_repository import PatientRepository
-from user_svc.persistence.second_factor_repository import SecondFactorRepository
-from user_svc.persistence.session_repository import SessionRepository
 
 Command = TypeVar("Command")
 Result = TypeVar("Result")

@@ -27,8 +27,8 @@ from user_svc.messages.accounts import role_message
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
 from user_svc.persistence.audit_models import AUDIT_OUTBOX
-from user_svc.persistence.second_factor_repository import SecondFactorRepository
-from user_svc.persistence.session_repository import SessionRepository
+from user_svc.persistence.logins.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.logins.session_repository import SessionRepository
 from user_svc.settings import UserSettings
 
 Result = TypeVar("Result")

@@ -16,14 +16,14 @@ from mesh.contract.call import current_call
 from mesh.errors import MeshError, not_found
 from mesh.identity.tokens import TokenSigner
 from mesh.observability.logs import logger
-from user_svc.application.login_audit_events import account_event
+from user_svc.application.logins.audit_events import account_event
 from user_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from user_svc.domain import sessions
 from user_svc.domain.accounts import Account
 from user_svc.domain.sessions import End, OpenSession, Refresh
 from user_svc.messages.accounts import role_message, user_message
-from user_svc.persistence import attempt_counters, known_networks
-from user_svc.persistence.session_repository import Opened
+from user_svc.persistence.logins import attempt_counters, known_networks
+from user_svc.persistence.logins.session_repository import Opened
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import TypeVar
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import Call, current_call
 from mesh.errors import MeshError, StatusCode
-from user_svc.application.login_audit_events import account_event, refused_login_event
+from user_svc.application.logins.audit_events import account_event, refused_login_event
 from user_svc.application.password_hashing import Passwords
 from user_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from user_svc.domain import accounts
 from user_svc.domain.accounts import Account
-from user_svc.persistence import attempt_counters, known_networks
 from user_svc.persistence.account_cipher import AccountCipher
-from user_svc.persistence.known_networks import LoginOrigin, login_origin
+from user_svc.persistence.logins import attempt_counters, known_networks
+from user_svc.persistence.logins.known_networks import LoginOrigin, login_origin
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ from mesh.clock import Clock
 from mesh.contract.access_scope import AccessScope
 from mesh.errors import invalid, not_found
 from mesh.identity.tokens import TokenSigner
-from user_svc.application.patient_logins import PatientLogins
+from user_svc.application.logins.patient_logins import PatientLogins
 from user_svc.application.patients import get_patient
 from user_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from user_svc.domain import sessions
 from user_svc.domain.accounts import Role
-from user_svc.persistence.ended_sessions import good_from
+from user_svc.persistence.logins.ended_sessions import good_from
 
 
 def require_patient(unit: UnitOfWork, account_id: str) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import Call, current_call
 from mesh.errors import MeshError, StatusCode
-from user_svc.application.login_audit_events import patient_login_event, refused_login_event
+from user_svc.application.logins.audit_events import patient_login_event, refused_login_event
 from user_svc.application.unit_of_work import UnitOfWork, UnitsOfWork
 from user_svc.domain import accounts
 from user_svc.domain.identity import fold_name
 from user_svc.persistence.account_cipher import AccountCipher
-from user_svc.persistence.attempt_counters import AttemptCounters
 from user_svc.persistence.burst_batcher import LINGER_SECONDS, BurstBatcher
+from user_svc.persistence.logins.attempt_counters import AttemptCounters
 from user_svc.persistence.patient_repository import EncryptedName
 
 BATCH = 64

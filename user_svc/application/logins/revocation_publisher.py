@@ -11,7 +11,7 @@ from mesh.background import run_periodically
 from mesh.clock import Clock
 from mesh.identity.revocations import Revocations
 from mesh.persistence.database import Database
-from user_svc.persistence.ended_sessions import TOKEN_LIFE, ended_since
+from user_svc.persistence.logins.ended_sessions import TOKEN_LIFE, ended_since
 
 POLL_SECONDS = 1.0
 """How often the database is read. With the second until other services read what was published,

@@ -10,16 +10,16 @@ from mediq.user.v1 import auth_service_pb2 as messages
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.clock import timestamp
 from mesh.contract.call import current_call
-from user_svc.application.login_audit_events import account_event
-from user_svc.application.password_check import PasswordCheck, StaffCredentials
-from user_svc.application.staff_sessions import StaffSessions
+from user_svc.application.logins.audit_events import account_event
+from user_svc.application.logins.password_check import PasswordCheck, StaffCredentials
+from user_svc.application.logins.staff_sessions import StaffSessions
 from user_svc.application.unit_of_work import UnitOfWork
 from user_svc.domain import totp
 from user_svc.domain.accounts import Account, Role
 from user_svc.domain.identity import fold_email
 from user_svc.domain.password_policy import check_new_password
 from user_svc.domain.sessions import End
-from user_svc.persistence.session_repository import Opened
+from user_svc.persistence.logins.session_repository import Opened
 
 
 @dataclass(frozen=True, kw_only=True)
