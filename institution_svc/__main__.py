@@ -36,7 +36,7 @@ def wire(server: Server, channels: Channels, clock: Clock) -> None:
     server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels), clock)
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     servicer = InstitutionServicer(UnitsOfWork(database, idempotency, clock))
     server.add(add_InstitutionServiceServicer_to_server, servicer)

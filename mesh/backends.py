@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opentelemetry.metrics import Meter
 
-from mesh.clock import Clock, utc_now
+from mesh.clock import Clock
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.identity.revocations import FileRevocations, Revocations
 from mesh.messaging.events import EventBus, Feed, LocalBus
@@ -72,7 +72,7 @@ def make_counters(redis_url: str, prefix: str) -> Counters:
     return RedisCounters(redis_url, prefix)
 
 
-def make_revocations(keys: Path, redis_url: str, clock: Clock = utc_now) -> Revocations:
+def make_revocations(keys: Path, redis_url: str, clock: Clock) -> Revocations:
     """Makes revocations in Redis when a URL is given, otherwise in a file of the key folder.
 
     Args:
@@ -84,4 +84,4 @@ def make_revocations(keys: Path, redis_url: str, clock: Clock = utc_now) -> Revo
         return FileRevocations(keys, clock)
     from mesh.identity.redis_revocations import RedisRevocations
 
-    return RedisRevocations(redis_url, clock=clock)
+    return RedisRevocations(redis_url, clock)

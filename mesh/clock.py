@@ -17,7 +17,9 @@ __all__ = [
 ]
 
 Clock: TypeAlias = Callable[[], datetime.datetime]
-"""Tells the time of day, aware. Arguments are called `clock`; the default is `utc_now`."""
+"""Tells the time of day, aware. Arguments are called `clock` and have no default: wiring gives the
+service's, a command gives `utc_now`. Only what goes by the files of keys and certificates, which
+all processes of a mesh share, takes `utc_now` unless told otherwise."""
 Monotonic: TypeAlias = Callable[[], float]
 """Tells seconds since some moment, for what grows old within a process. Arguments are called
 `monotonic`; the default is `time.monotonic`."""

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.background import run_periodically
-from mesh.clock import Clock, utc_now
+from mesh.clock import Clock
 from mesh.contract.call import current_call
 from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
@@ -73,8 +73,8 @@ class Idempotency:
         table: Table,
         cipher: FieldCipher,
         database: Database,
-        recorder: AuditRecorder | None = None,
-        clock: Clock = utc_now,
+        recorder: AuditRecorder | None,
+        clock: Clock,
     ) -> None:
         """Keeps answers in `table` of `database`, encrypted by `cipher`.
 

@@ -13,6 +13,7 @@ from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
 
 __all__ = [
+    "IdempotentUnitsOfWork",
     "UnitsOfWork",
 ]
 
@@ -26,17 +27,9 @@ Answer = TypeVar("Answer", bound=Message)
 class UnitsOfWork(ABC, Generic[Unit]):
     """Opens what use cases read and write with."""
 
-    def __init__(self, database: Database, idempotency: Idempotency, clock: Clock) -> None:
-        """Opens nothing yet.
-
-        Args:
-            database: Holds what the service keeps.
-            idempotency: Remembers answers.
-            clock: Gives the time.
-        """
+    def __init__(self, database: Database) -> None:
+        """Opens nothing yet; `database` holds what the service keeps."""
         self._database = database
-        self._idempotency = idempotency
-        self._clock = clock
 
     @abstractmethod
     def open(self, session: Session) -> Unit:
@@ -50,6 +43,33 @@ class UnitsOfWork(ABC, Generic[Unit]):
     ) -> Result:
         """Runs a query; further arguments go to it."""
         return await self._database.read(lambda session: query(self.open(session), *args, **named))
+
+    async def write(
+        self,
+        change: Callable[Concatenate[Unit, Args], Result],
+        *args: Args.args,
+        **named: Args.kwargs,
+    ) -> Result:
+        """Makes a change, which may run again, see `Database.write`; arguments go to it."""
+        return await self._database.write(
+            lambda session: change(self.open(session), *args, **named)
+        )
+
+
+class IdempotentUnitsOfWork(UnitsOfWork[Unit]):
+    """Executes the commands of requests too, each once, at the service's time."""
+
+    def __init__(self, database: Database, idempotency: Idempotency, clock: Clock) -> None:
+        """Opens nothing yet.
+
+        Args:
+            database: Holds what the service keeps.
+            idempotency: Remembers answers.
+            clock: Gives the time.
+        """
+        super().__init__(database)
+        self._idempotency = idempotency
+        self._clock = clock
 
     async def change(
         self,

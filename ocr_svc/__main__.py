@@ -58,7 +58,7 @@ def wire(
     server.on_close(channels.close)
     database = open_database(server)
     cipher = FieldCipher.load(settings.keys, settings.service)
-    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels), clock)
     units = UnitsOfWork(database, cipher, recorder)
     accounts, queue, reader = Accounts(channels), Queue(channels), CardReader(channels)
     registering, erasing = _workflows(server, database, units, accounts, queue, clock)

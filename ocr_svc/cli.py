@@ -14,7 +14,7 @@ from mesh.audit_trail.recorder import AuditRecorder, relayed_by_the_service
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, failed_precondition
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.observability import logs
 from mesh.persistence.database import Database
 from ocr_svc.application.replay_erasures import replay_erasures
@@ -78,7 +78,7 @@ async def replay(
     cipher = FieldCipher.load(settings.keys, settings.service)
     database = _open(settings)
     try:
-        recorder = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service)
+        recorder = AuditRecorder(AUDIT, database, cipher, relayed_by_the_service, utc_now)
         units = UnitsOfWork(database, cipher, recorder)
         return await replay_erasures(units, settings.service, since, reason, utc_now)
     finally:

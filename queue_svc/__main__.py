@@ -30,7 +30,7 @@ from queue_svc.messages.routing_keys import FEED
 from queue_svc.persistence.encrypted_columns import ENCRYPTED_COLUMNS
 from queue_svc.persistence.models import AUDIT, IDEMPOTENCY, OUTBOX
 from queue_svc.persistence.waiting_lists import WaitingListProjection
-from queue_svc.servicers.dependencies import Dependencies
+from queue_svc.servicers.dependencies import Dependencies, EventTail
 from queue_svc.servicers.live import LiveServicer
 from queue_svc.servicers.reports import ReportServicer
 from queue_svc.servicers.tickets import TicketServicer
@@ -69,13 +69,12 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
     cipher = FieldCipher.load(settings.keys, settings.service)
     cache = make_cache(settings.redis_url, f"{settings.service}/", cipher)
     server.on_close(cache.close)
-    outbox = Outbox(OUTBOX, database, bus, server.meter, clock)
+    outbox = Outbox(OUTBOX, database, bus, clock, server.meter)
     waiting_lists = WaitingListProjection(rules)
-
     units = UnitsOfWork(database, rules, cipher, waiting_lists)
     feed = ChangeFeed(units, bus, cache)
     heartbeat = settings.heartbeat_seconds
-    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels))
+    recorder = open_audit_recorder(server, AUDIT, database, cipher, to_user_svc(channels), clock)
     idempotency = Idempotency(IDEMPOTENCY, cipher, database, recorder, clock)
     facilities = Facilities(channels, cache, settings.facts_seconds)
     directory = FacilityDirectory(facilities, rules, clock)
@@ -92,19 +91,33 @@ def wire(server: Server, channels: Channels, bus: EventBus, clock: Clock) -> Dep
         boards=Boards(units, directory, cache, clock, cache_seconds),
         reports=Reports(units, directory, cache, clock, cache_seconds),
         directory=directory,
-        streams=StreamService(units, feed, server.draining, clock, heartbeat),
-        tail_events=partial(
-            tail_events, bus, draining=server.draining, clock=clock, heartbeat_seconds=heartbeat
-        ),
+        streams=StreamService(units, feed, server.draining, clock, server.clock, heartbeat),
+        tail_events=_event_tail(server, bus, clock),
     )
+    _add_servicers(server, dependencies)
+    reencryptor = Reencryptor(ENCRYPTED_COLUMNS, cipher, database)
+    for work in (outbox.relay, feed.run, idempotency.keep_forgetting, reencryptor.run):
+        server.add_background_task(work)
+    return dependencies
+
+
+def _event_tail(server: Server, bus: EventBus, clock: Clock) -> EventTail:
+    """Returns what follows the events for as long as the server runs."""
+    settings = server.settings
+    assert isinstance(settings, QueueSettings)
+    return partial(
+        tail_events,
+        bus,
+        draining=server.draining,
+        clock=clock,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+
+
+def _add_servicers(server: Server, dependencies: Dependencies) -> None:
     server.add(add_TicketServiceServicer_to_server, TicketServicer(dependencies))
     server.add(add_LiveServiceServicer_to_server, LiveServicer(dependencies))
     server.add(add_ReportServiceServicer_to_server, ReportServicer(dependencies))
-    server.add_background_task(outbox.relay)
-    server.add_background_task(feed.run)
-    server.add_background_task(idempotency.keep_forgetting)
-    server.add_background_task(Reencryptor(ENCRYPTED_COLUMNS, cipher, database).run)
-    return dependencies
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from sqlalchemy.orm import Session
 
 from institution_svc.persistence.facility_repository import FacilityRepository
-from mesh import unit_of_work
+from mesh.unit_of_work import IdempotentUnitsOfWork
 
 
-class UnitsOfWork(unit_of_work.UnitsOfWork[FacilityRepository]):
+class UnitsOfWork(IdempotentUnitsOfWork[FacilityRepository]):
     """Opens the repository for use cases."""
 
     def open(self, session: Session) -> FacilityRepository:

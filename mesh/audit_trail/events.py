@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from google.protobuf.message import Message
 from mediq.audit.v1.audit_pb2 import AuditAct, AuditActor, AuditEvent
 
-from mesh.clock import Clock, timestamp, utc_now
+from mesh.clock import Clock, timestamp
 from mesh.contract.audit_fields import MAX_IDENTIFIERS, Subjects, subjects_of
 from mesh.contract.call import Call, current_call
 from mesh.contract.methods import peer_name
@@ -41,11 +41,11 @@ def call_event(
     call: Call,
     act: AuditAct.ValueType,
     messages: Iterable[Message],
+    clock: Clock,
     *,
     persons: Iterable[str] = (),
     objects: Iterable[str] = (),
     refusal: str = "",
-    clock: Clock = utc_now,
 ) -> AuditEvent:
     """Makes the event of a call.
 
@@ -53,10 +53,10 @@ def call_event(
         call: The call.
         act: What kind of thing happened.
         messages: The request, and the answer if there is one.
+        clock: Dates the event.
         persons: Accounts that it is about and that the messages do not name.
         objects: Things that it is about and that the messages do not name.
         refusal: Why it was refused.
-        clock: Dates the event.
     """
     subjects = subjects_of_call(call, messages)
     subjects.persons.update(dict.fromkeys(persons))
@@ -68,11 +68,11 @@ def command_event(
     service: str,
     command: str,
     act: AuditAct.ValueType,
+    clock: Clock,
     *,
     persons: Iterable[str] = (),
     institution_id: str = "",
     reason: str = "",
-    clock: Clock = utc_now,
 ) -> AuditEvent:
     """Makes the event of a command beside a service, by the login on the machine that runs it.
 
@@ -80,10 +80,10 @@ def command_event(
         service: The service whose data it touches.
         command: Its words, such as `admin create`.
         act: What kind of thing it does.
+        clock: Dates the event.
         persons: Accounts whose data it touches.
         institution_id: Facility that it is about; empty for none.
         reason: Why.
-        clock: Dates the event.
     """
     return AuditEvent(
         id=str(uuid.uuid4()),

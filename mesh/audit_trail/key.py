@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 
 from mesh.encryption.data_keys import KEY_BYTES
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.identity.tls import write_private
 
 __all__ = [

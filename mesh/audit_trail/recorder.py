@@ -28,7 +28,7 @@ from mesh.audit_trail.events import (
     facility_of_call,
     subjects_of_call,
 )
-from mesh.clock import Clock, Monotonic, utc_now
+from mesh.clock import Clock, Monotonic
 from mesh.contract.audit_fields import MAX_IDENTIFIERS, has_reason
 from mesh.contract.call import Call
 from mesh.encryption.encrypted_columns import EncryptedColumn
@@ -120,8 +120,8 @@ class AuditRecorder:
         database: Database,
         cipher: FieldCipher,
         send: Send,
+        clock: Clock,
         meter: Meter = NO_METRICS,
-        clock: Clock = utc_now,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         """Writes into `table` of `database`.
@@ -131,15 +131,16 @@ class AuditRecorder:
             database: The service's database.
             cipher: Encrypts events: they name people and say why.
             send: Takes them into the trail.
+            clock: Dates the events.
             meter: Makes the instruments.
-            clock: Dates the events of calls.
             monotonic: Tells how long ago the same was seen.
         """
-        self._clock = clock
+        self.clock = clock
+        """Dates the events of the trail, those that others make too."""
         self._monotonic = monotonic
         self._database = database
         self._cipher = cipher
-        self._outbox = Outbox(table, database, _Carrier(send, cipher), meter, clock)
+        self._outbox = Outbox(table, database, _Carrier(send, cipher), clock, meter)
         self._records = KeyedBatcher(self._record_all, BATCH)
         self._refusals: set[asyncio.Task[bool]] = set()
         self._seen: LRUCache[_Access, float] = LRUCache(REMEMBERED)
@@ -168,7 +169,7 @@ class AuditRecorder:
             messages: The request, and the answer if there is one.
         """
         if call is not None and call.method.policy.audit == AuditClass.AUDIT_CLASS_CHANGE:
-            change = call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages, clock=self._clock)
+            change = call_event(call, AuditAct.AUDIT_ACT_CHANGE, messages, self.clock)
             self.record_in(session, [change])
 
     async def record(self, *events: AuditEvent) -> None:
@@ -199,7 +200,7 @@ class AuditRecorder:
         persons, events = list(subjects.persons), []
         for start in range(0, max(1, len(persons)), MAX_IDENTIFIERS):
             subjects.persons = dict.fromkeys(persons[start : start + MAX_IDENTIFIERS])
-            events.append(event_about(call, AuditAct.AUDIT_ACT_ACCESS, subjects, self._clock))
+            events.append(event_about(call, AuditAct.AUDIT_ACT_ACCESS, subjects, self.clock))
         await self.record(*events)
         self._remember(unseen, now)
 
@@ -216,7 +217,7 @@ class AuditRecorder:
             return
         now = self._monotonic()
         event = call_event(
-            call, AuditAct.AUDIT_ACT_REFUSED, [request], refusal=error.reason, clock=self._clock
+            call, AuditAct.AUDIT_ACT_REFUSED, [request], self.clock, refusal=error.reason
         )
         targets = [*event.person_ids, *event.object_ids] or [""]
         subjects = [f"{error.reason} {target}" for target in targets]

@@ -15,7 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from mesh.clock import Clock, utc_now
-from mesh.identity.signing_keys import ANNOUNCE_SECONDS, CLOCK_MARGIN_SECONDS, KeyFolderError, alone
+from mesh.identity.key_set import CLOCK_MARGIN_SECONDS, KeyFolderError
+from mesh.identity.signing_keys import ANNOUNCE_SECONDS, alone
 from mesh.identity.tls import write_private
 
 __all__ = [

@@ -90,7 +90,7 @@ class Reencryptor:
             cipher: Its cipher.
             database: Its database.
             rest: Seconds of rest for each second of work.
-            clock: Tells which key encrypts now.
+            clock: Tells which key encrypts now: the cipher's.
         """
         self._tables = encrypted_tables(columns)
         self._cipher = cipher

@@ -7,9 +7,9 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from mesh.clock import Clock, utc_now
+from mesh.clock import Clock
+from mesh.identity.key_set import LONGEST_TOKEN_SECONDS
 from mesh.identity.revocations import Revocation, Revocations, decode, encode
-from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS
 from mesh.observability.logs import logger
 
 __all__ = [
@@ -29,13 +29,13 @@ class RedisRevocations(Revocations):
     A poll costs one GET of the version as long as nothing changes.
     """
 
-    def __init__(self, url: str, prefix: str = "mesh/", clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, clock: Clock, prefix: str = "mesh/") -> None:
         """Connects on demand.
 
         Args:
             url: redis://host:port/number.
-            prefix: Stands before the keys.
             clock: Tells which entries have ended.
+            prefix: Stands before the keys.
         """
         super().__init__(clock)
         self._redis = redis.asyncio.Redis.from_url(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.background import run_periodically
-from mesh.clock import Clock, utc_now
+from mesh.clock import Clock
 from mesh.contract.call import Principal
 from mesh.identity.tls import write_private
 from mesh.identity.watched_file import Stamp, stamp_of
@@ -49,7 +49,7 @@ class Revocation:
 class Revocations(ABC):
     """Holds what is revoked, in memory, and shares it with all services through one place."""
 
-    def __init__(self, clock: Clock = utc_now) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Knows nothing yet.
 
         Args:
@@ -152,7 +152,7 @@ class Revocations(ABC):
 class FileRevocations(Revocations):
     """Shares revocations through a file in the key folder: for a mesh on one machine."""
 
-    def __init__(self, folder: Path, clock: Clock = utc_now) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         """Reads nothing yet; the file need not exist.
 
         Args:

@@ -19,7 +19,7 @@ from mesh.clock import Clock, utc_now
 from mesh.contract.call import Principal
 from mesh.contract.methods import role_name, scope_name
 from mesh.errors import MeshError, StatusCode
-from mesh.identity.signing_keys import (
+from mesh.identity.key_set import (
     ALGORITHM,
     KEY_SET,
     LONGEST_TOKEN_SECONDS,

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mesh.clock import Clock, utc_now
+from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.messaging.events import Event, NotPublished, Publisher, Unreadable
 from mesh.observability.logs import logger
@@ -157,8 +157,8 @@ class Outbox:
         table: Table,
         database: Database,
         bus: Publisher,
+        clock: Clock,
         meter: Meter = NO_METRICS,
-        clock: Clock = utc_now,
     ) -> None:
         """Relays the rows of `table` to `bus`.
 
@@ -166,8 +166,8 @@ class Outbox:
             table: See `outbox_table`.
             database: Where it is.
             bus: Takes the events.
-            meter: Makes the instruments.
             clock: Tells how old an event is.
+            meter: Makes the instruments.
         """
         self._table = table
         self._database = database

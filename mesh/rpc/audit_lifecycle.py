@@ -8,6 +8,7 @@ from mediq.audit.v1.audit_service_pb2_grpc import AuditServiceStub
 from sqlalchemy import Table
 
 from mesh.audit_trail.recorder import AuditRecorder, Send
+from mesh.clock import Clock
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
 from mesh.rpc.client import Channels
@@ -20,7 +21,7 @@ __all__ = [
 
 
 def open_audit_recorder(
-    server: Server, table: Table, database: Database, cipher: FieldCipher, send: Send
+    server: Server, table: Table, database: Database, cipher: FieldCipher, send: Send, clock: Clock
 ) -> AuditRecorder:
     """Opens the recorder of a server, and relays what it writes.
 
@@ -30,8 +31,9 @@ def open_audit_recorder(
         database: The service's database.
         cipher: Encrypts events.
         send: Takes them into the trail.
+        clock: Dates the events.
     """
-    recorder = AuditRecorder(table, database, cipher, send, server.meter)
+    recorder = AuditRecorder(table, database, cipher, send, clock, server.meter)
     server.pipeline.audit_recorder = recorder
     server.add_background_task(recorder.relay)
     return recorder

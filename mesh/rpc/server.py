@@ -27,7 +27,7 @@ from mesh.contract.methods import (
     services_of,
 )
 from mesh.identity.certificates import IdentityError, IdentityFiles
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.identity.tokens import TokenVerifier
 from mesh.observability import logs, telemetry
 from mesh.observability.metrics import Metrics
@@ -72,7 +72,7 @@ def _options(service: str) -> Sequence[tuple[str, int]]:
 class Server:
     """Runs one gRPC server with mTLS, health, reflection and the pipeline of every call."""
 
-    def __init__(self, settings: ServiceSettings, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: ServiceSettings, clock: Clock) -> None:
         """Prepares a server; nothing listens before `start`.
 
         Args:
@@ -84,7 +84,8 @@ class Server:
             KeyFolderError: The key set is damaged.
         """
         self.settings = settings
-        self._clock = clock
+        self.clock = clock
+        """Tells which tokens have ended: a stream ends with the token that it was begun with."""
         self._server = grpc.aio.server(options=_options(settings.service))
         self.revocations = make_revocations(settings.keys, settings.redis_url, clock)
         """Access tokens that ended early; the account service adds to them."""
@@ -214,7 +215,7 @@ class Server:
         await self._run_checks()
         work = (
             run_periodically(self._run_checks, CHECK_SECONDS, wait_first=True),
-            run_periodically(lambda: _warn_of_ends(identity, self._clock), WARN_SECONDS),
+            run_periodically(lambda: _warn_of_ends(identity, self.clock), WARN_SECONDS),
             *(run_until_done(one, CHECK_SECONDS) for one in self._work),
         )
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -280,7 +281,7 @@ def run(settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]) -
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        server = Server(settings)
+        server = Server(settings, utc_now)
         await build(server)
         # What start-up made stays: no collection walks over it again.
         gc.collect()

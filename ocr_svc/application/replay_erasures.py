@@ -37,7 +37,7 @@ async def replay_erasures(
     """
     again, lost, after = 0, list[str](), ""
     while True:
-        found = await units.write(replay_page, service, since, after, reason, clock())
+        found = await units.write(replay_page, service, since, after, reason, clock)
         again += len(found.persons)
         lost += found.lost
         if found.last is None:
@@ -46,7 +46,7 @@ async def replay_erasures(
 
 
 def replay_page(
-    unit: UnitOfWork, service: str, since: datetime, after: str, reason: str, now: datetime
+    unit: UnitOfWork, service: str, since: datetime, after: str, reason: str, clock: Clock
 ) -> Replayed:
     """Begins the erasures of one page again, and writes that into the audit trail.
 
@@ -56,17 +56,18 @@ def replay_page(
         since: The moment.
         after: The identifier after which the page begins; empty for the first page.
         reason: Why, for the audit trail.
-        now: The time.
+        clock: Gives the time.
 
     Raises:
         MeshError: INVALID_REQUEST: the reason is too long.
     """
-    found = unit.erasures.replay(since, after, MAX_IDENTIFIERS, now)
+    found = unit.erasures.replay(since, after, MAX_IDENTIFIERS, clock())
     if found.persons or not after:
         event = command_event(
             service,
             "data-rights replay",
             AuditAct.AUDIT_ACT_CHANGE,
+            clock,
             persons=found.persons,
             reason=reason,
         )

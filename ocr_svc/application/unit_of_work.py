@@ -1,13 +1,12 @@
-"""Units of work: each runs in one transaction, in one thread of the database's pool."""
+"""Units of work on drafts, registrations and erasures."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
 from google.protobuf.message import Message
 from mediq.audit.v1.audit_pb2 import AuditEvent
 from sqlalchemy.orm import Session
 
+from mesh import unit_of_work
 from mesh.audit_trail.recorder import AuditRecorder
 from mesh.contract.call import current_call
 from mesh.encryption.field_cipher import FieldCipher
@@ -15,9 +14,6 @@ from mesh.persistence.database import Database
 from ocr_svc.persistence.draft_repository import DraftRepository
 from ocr_svc.persistence.erasure_repository import ErasureRepository
 from ocr_svc.persistence.registration_repository import RegistrationRepository
-
-Args = ParamSpec("Args")
-Result = TypeVar("Result")
 
 
 class UnitOfWork:
@@ -50,7 +46,7 @@ class UnitOfWork:
         self._recorder.record_in(self._session, [event])
 
 
-class UnitsOfWork:
+class UnitsOfWork(unit_of_work.UnitsOfWork[UnitOfWork]):
     """Opens units of work for use cases."""
 
     def __init__(self, database: Database, cipher: FieldCipher, recorder: AuditRecorder) -> None:
@@ -61,34 +57,11 @@ class UnitsOfWork:
             cipher: Encrypts what is personal.
             recorder: Writes down what changes.
         """
-        self._database = database
+        super().__init__(database)
         self._cipher = cipher
         self._recorder = recorder
 
-    async def read(
-        self,
-        query: Callable[Concatenate[UnitOfWork, Args], Result],
-        *args: Args.args,
-        **named: Args.kwargs,
-    ) -> Result:
-        """Runs a query; further arguments go to it."""
-        return await self._database.read(
-            lambda session: query(self.open(session), *args, **named),
-        )
-
-    async def write(
-        self,
-        change: Callable[Concatenate[UnitOfWork, Args], Result],
-        *args: Args.args,
-        **named: Args.kwargs,
-    ) -> Result:
-        """Makes a change, which may run again, see `Database.write`; arguments go to it."""
-        return await self._database.write(
-            lambda session: change(self.open(session), *args, **named),
-        )
-
     def open(self, session: Session) -> UnitOfWork:
-        """Returns the unit of work of a transaction that is open already."""
         return UnitOfWork(session, self._cipher, self._recorder)
 
     def fingerprint(self, content: bytes) -> str:

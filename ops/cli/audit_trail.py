@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mesh.audit_trail.events import command_event
 from mesh.audit_trail.recorder import AuditRecorder, audit_table, relayed_by_the_service
+from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
@@ -42,11 +43,13 @@ def record_command(service: str, command: str) -> bool:
 
 
 async def _write(settings: ServiceSettings, command: str) -> None:
-    event = command_event(settings.service, command, AuditAct.AUDIT_ACT_CHANGE)
+    event = command_event(settings.service, command, AuditAct.AUDIT_ACT_CHANGE, utc_now)
     cipher = FieldCipher.load(settings.keys, settings.service)
     database = Database(settings.database, 1)
     try:
-        trail = AuditRecorder(audit_table(MetaData()), database, cipher, relayed_by_the_service)
+        trail = AuditRecorder(
+            audit_table(MetaData()), database, cipher, relayed_by_the_service, utc_now
+        )
         await trail.record(event)
     finally:
         await database.close()

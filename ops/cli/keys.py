@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.identity import signing_keys
+from mesh.identity import key_set, signing_keys
 from mesh.settings import settings_of
 from ops.cli.audit_trail import record_command
 
@@ -27,7 +27,7 @@ def explain_key_errors() -> Iterator[None]:
             f"mediq: {error.filename} does not exist: start the mesh first (mediq up), or set "
             "MEDIQ_HOME or MEDIQ_KEYS_FOLDER"
         ) from error
-    except signing_keys.KeyFolderError as error:
+    except key_set.KeyFolderError as error:
         raise SystemExit(f"mediq: {error}. Restore it from a backup.") from error
     except OSError as error:
         raise SystemExit(f"mediq: {error}") from error
@@ -87,8 +87,8 @@ def list_keys() -> None:
     """Show each key, what it does, and until when."""
     now = time.time()
     with explain_key_errors():
-        found = signing_keys.read_key_set(settings_of(OWNER).keys / signing_keys.KEY_SET)
-    for listed in signing_keys.listed(found, now):
+        found = key_set.read_key_set(settings_of(OWNER).keys / key_set.KEY_SET)
+    for listed in key_set.listed(found, now):
         since = utc_text(listed.key.signs_from) if listed.key.signs_from else "the start"
         until = (
             f", can be removed from {utc_text(listed.removed_from)}" if listed.removed_from else ""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.events import call_event
 from mesh.audit_trail.recorder import AuditRecorder
+from mesh.clock import Clock
 from mesh.contract.call import Call, current_call
 from mesh.errors import MeshError, StatusCode, reused_request_id
 from mesh.idempotency import Idempotency, key_of
@@ -164,7 +165,8 @@ class GroupCommit:
                 new.append(index)
         repository = self._units.ticket_repository(session)
         results = execute(repository, [commands[index] for index in new])
-        self._recorder.record_in(session, _events([commands[index] for index in new], results))
+        executed = [commands[index] for index in new]
+        self._recorder.record_in(session, _events(executed, results, self._recorder.clock))
         outcomes = {index: one.outcome for index, one in zip(new, results, strict=True)}
         self._outbox.add_all(session, [event_of(entry) for entry, _ in repository.made])
         self._idempotency.remember_all(
@@ -187,7 +189,7 @@ class GroupCommit:
 
 
 def _events(
-    commands: Sequence[TicketCommand], results: Sequence[CommandResult]
+    commands: Sequence[TicketCommand], results: Sequence[CommandResult], clock: Clock
 ) -> list[AuditEvent]:
     """Returns what the audit trail is told of a batch; refusals are not in it."""
     return [
@@ -195,6 +197,7 @@ def _events(
             one.call,
             AuditAct.AUDIT_ACT_CHANGE,
             (one.request, result.outcome),
+            clock,
             persons=[ticket.patient_id for ticket in result.touched],
             objects=[ticket.id for ticket in result.touched],
         )

@@ -1,10 +1,11 @@
-"""Units of work: each runs in one transaction, in one thread of the database's pool."""
+"""Units of work on tickets: each query and change opens what it works with."""
 
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.orm import Session
 
+from mesh import unit_of_work
 from mesh.contract.access_scope import AccessScope
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
@@ -19,7 +20,7 @@ Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
 
-class UnitsOfWork:
+class UnitsOfWork(unit_of_work.UnitsOfWork[Session]):
     """Opens what a unit of work reads or writes with."""
 
     def __init__(
@@ -37,7 +38,7 @@ class UnitsOfWork:
             cipher: Encrypts reasons.
             waiting_lists: Who waits.
         """
-        self._database = database
+        super().__init__(database)
         self._rules = rules
         self._cipher = cipher
         self._waiting_lists = waiting_lists
@@ -86,23 +87,8 @@ class UnitsOfWork:
             lambda session: query(self.patient_tickets(session), *args, **named)
         )
 
-    async def read(
-        self,
-        query: Callable[Concatenate[Session, Args], Result],
-        *args: Args.args,
-        **named: Args.kwargs,
-    ) -> Result:
-        """Runs a query of other tables; further arguments go to it."""
-        return await self._database.read(lambda session: query(session, *args, **named))
-
-    async def write(
-        self,
-        change: Callable[Concatenate[Session, Args], Result],
-        *args: Args.args,
-        **named: Args.kwargs,
-    ) -> Result:
-        """Makes a change, which may run again, see `Database.write`; arguments go to it."""
-        return await self._database.write(lambda session: change(session, *args, **named))
+    def open(self, session: Session) -> Session:
+        return session
 
     def patient_tickets(self, session: Session) -> PatientTickets:
         """Opens the tickets of persons in a unit of work."""

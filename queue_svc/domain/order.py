@@ -4,6 +4,7 @@ score = rate(priority) x time waited (Kleinrock 1964; Stanford, Taylor, Ziedins 
 priority the oldest has the highest score, so the heads of the four are enough to pick from.
 """
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -135,3 +136,17 @@ def calling_blocks(
 def rates_of(service: Service) -> Rates:
     """Returns how fast priority grows in the queues of a service."""
     return Rates(service.rate_high, service.rate_normal, service.rate_low)
+
+
+def back_in(
+    own: datetime.datetime, others: Sequence[datetime.datetime], places: int
+) -> datetime.datetime:
+    """Returns from when waiting counts for a patient who comes back: later than before.
+
+    Args:
+        own: From when it counted before.
+        others: The same of those of the same priority who wait, oldest first.
+        places: How many of them go first.
+    """
+    last = others[min(places, len(others)) - 1] if others else own
+    return max(own, last) + datetime.timedelta(microseconds=1)

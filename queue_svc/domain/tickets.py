@@ -1,7 +1,6 @@
 """A ticket: where it stands, and what each change does to it."""
 
 import datetime
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from queue_svc.domain.states import (
@@ -286,17 +285,3 @@ def as_issued(ticket: Ticket, priority: Priority | None = None) -> Ticket:
         service_ms=None,
         next_id="",
     )
-
-
-def back_in(
-    own: datetime.datetime, others: Sequence[datetime.datetime], places: int
-) -> datetime.datetime:
-    """Returns from when waiting counts for a patient who comes back: later than before.
-
-    Args:
-        own: From when it counted before.
-        others: The same of those of the same priority who wait, oldest first.
-        places: How many of them go first.
-    """
-    last = others[min(places, len(others)) - 1] if others else own
-    return max(own, last) + datetime.timedelta(microseconds=1)

@@ -11,7 +11,7 @@ from mesh.errors import MeshError
 from queue_svc.domain import checks
 from queue_svc.domain import tickets as domain
 from queue_svc.domain.estimates import WaitingList
-from queue_svc.domain.order import Rates, pick
+from queue_svc.domain.order import Rates, back_in, pick
 from queue_svc.domain.states import Priority, PriorityReason, Status
 from queue_svc.domain.tickets import (
     Change,
@@ -151,7 +151,7 @@ class TicketRepository(LockedTickets):
         ticket, queue = self._locked(ticket_id)
         checks.check_move(ticket, status, reason)
         if ticket.status is Status.SKIPPED and status is Status.WAITING:
-            queue_time = domain.back_in(
+            queue_time = back_in(
                 ticket.queue_time,
                 self.class_times(ticket, self._rules.places_back),
                 self._rules.places_back,

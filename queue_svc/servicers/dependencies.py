@@ -13,6 +13,9 @@ from queue_svc.application.ticket_commands import TicketCommandHandler
 from queue_svc.application.ticket_reads import TicketReads
 from queue_svc.streaming.stream_service import StreamService
 
+EventTail = Callable[[str], AsyncIterator[WatchEventsResponse]]
+"""Follows the events that fit a pattern of routing keys."""
+
 
 @dataclass(frozen=True)
 class Dependencies:
@@ -25,5 +28,4 @@ class Dependencies:
     reports: Reports
     directory: FacilityDirectory
     streams: StreamService
-    tail_events: Callable[[str], AsyncIterator[WatchEventsResponse]]
-    """Follows the events that fit a pattern of routing keys."""
+    tail_events: EventTail

@@ -54,6 +54,7 @@ class StreamService:
         feed: ChangeFeed,
         draining: asyncio.Event,
         clock: Clock,
+        token_clock: Clock,
         heartbeat_seconds: float,
     ) -> None:
         """Wires the streams.
@@ -63,11 +64,13 @@ class StreamService:
             feed: Says what happens.
             draining: Set when the server stops.
             clock: Gives the time.
+            token_clock: Tells when a caller's token has ended, as it does for the server.
             heartbeat_seconds: Longest silence of a stream.
         """
         self._feed = feed
         self._draining = draining
         self._clock = clock
+        self._token_clock = token_clock
         self._heartbeat_seconds = heartbeat_seconds
         self._streams = 0
         self._reader = StreamReader(units, clock)
@@ -200,7 +203,9 @@ class StreamService:
         try:
             # The following comes first: what happens after the read finds it open.
             async with self._feed.subscribe(facility.institution_id, facility.days) as subscriber:
-                yield StreamSession(subscriber, stop, until, self._heartbeat_seconds)
+                yield StreamSession(
+                    subscriber, stop, until, self._heartbeat_seconds, self._token_clock
+                )
         finally:
             self._streams -= 1
             stop.cancel()

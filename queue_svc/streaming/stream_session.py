@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mediq.queue.v1.live_service_pb2 import StreamEnd
 
-from mesh.clock import Clock, Monotonic, utc_now
+from mesh.clock import Clock, Monotonic
 from queue_svc.streaming.change_feed import EncodedEvent, Subscriber
 
 LIFE_SECONDS = 600.0
@@ -23,7 +23,7 @@ class StreamSession:
         stop: asyncio.Task[bool],
         until: float,
         heartbeat_seconds: float,
-        clock: Clock = utc_now,
+        clock: Clock,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         """Begins a stream.

@@ -113,4 +113,4 @@ async def test_a_missing_document_stops_the_start(mesh: Mesh) -> None:
     mesh.addresses.update(dict.fromkeys(("queue_svc", "institution_svc"), "127.0.0.1:1"))
     settings = GatewaySettings(home=mesh.home, port=0, openapi_file=mesh.home / "none.json")
     with pytest.raises(FileNotFoundError, match="none"):
-        wire(Server(settings), mesh.channels("gateway"), utc_now)
+        wire(Server(settings, utc_now), mesh.channels("gateway"), utc_now)

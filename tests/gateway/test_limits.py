@@ -20,6 +20,7 @@ from edge.settings import DEFAULT_RATES
 from gateway.__main__ import build
 from gateway.settings import GatewaySettings
 from mesh.backends import make_counters
+from mesh.clock import utc_now
 from mesh.shared_state import rate_limits
 from mesh.shared_state.rate_limits import Count, Counters, Limit, MemoryCounters
 from mesh.shared_state.redis_rate_limits import RedisCounters
@@ -247,7 +248,7 @@ class TestService:
 
         from mesh.rpc.server import Server
 
-        server = Server(GatewaySettings(home=mesh.home, port=0))
+        server = Server(GatewaySettings(home=mesh.home, port=0), utc_now)
         blocking: Any = RateLimitServiceServicer()
         with pytest.raises(TypeError, match="ShouldRateLimit is not async"):
             server.add_external(add_RateLimitServiceServicer_to_server, blocking, callers=())

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from mesh.audit_trail import recorder as module
 from mesh.audit_trail.events import annotate, command_event
 from mesh.audit_trail.recorder import AuditRecorder, audit_table
+from mesh.clock import utc_now
 from mesh.contract.audit_fields import subjects_of
 from mesh.contract.call import CLIENT_ADDRESS, principal
 from mesh.encryption.field_cipher import FieldCipher
@@ -134,8 +135,8 @@ async def running(
     collector, made = Collector(), []
 
     async def build(server: Server) -> None:
-        recorder = open_audit_recorder(server, AUDIT, database, cipher, collector.take)
-        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, database, recorder))
+        recorder = open_audit_recorder(server, AUDIT, database, cipher, collector.take, utc_now)
+        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, database, recorder, utc_now))
         made.append((recorder, accounts))
         server.add(partly("mediq.user.v1.UserService"), accounts)
 
@@ -340,7 +341,7 @@ async def test_a_refusal_does_not_wait_for_a_database_that_hangs(
 async def test_a_server_that_shows_data_needs_a_trail(mesh: Mesh) -> None:
     async def build(server: Server) -> None:
         cipher = FieldCipher("a", {"a": b"1" * 32}, b"2" * 32)
-        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, Database("sqlite://")))
+        accounts = Accounts(Idempotency(IDEMPOTENCY, cipher, Database("sqlite://"), None, utc_now))
         server.add(partly("mediq.user.v1.UserService"), accounts)
 
     settings = Settings(home=mesh.home, port=0)
@@ -358,7 +359,7 @@ def test_messages_tell_what_their_fields_say() -> None:
 
 
 def test_a_command_says_who_ran_it() -> None:
-    event = command_event("user_svc", "admin create", CHANGE, persons=[uid()])
+    event = command_event("user_svc", "admin create", CHANGE, utc_now, persons=[uid()])
     assert (event.actor.peer, event.act) == ("command", CHANGE)
     assert event.actor.login
     assert AuditEvent.FromString(event.SerializeToString()) == event
@@ -388,4 +389,4 @@ async def test_nothing_is_written_outside_of_a_call(running: Running) -> None:
 async def test_a_record_fails_when_the_database_does(running: Running) -> None:
     await running.database.close()
     with pytest.raises((MeshError, RuntimeError)):
-        await running.recorder.record(command_event("user_svc", "x", CHANGE))
+        await running.recorder.record(command_event("user_svc", "x", CHANGE, utc_now))

@@ -11,7 +11,7 @@ import pytest
 
 from mesh import data_dir
 from mesh.audit_trail.key import AUDIT_KEY, ensure_audit_key, load_audit_key
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 
 
 def test_it_is_made_once_and_private(tmp_path: Path) -> None:

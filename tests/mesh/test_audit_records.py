@@ -21,6 +21,7 @@ from mesh.audit_trail.recorder import (
     audit_table,
     event_associated_data,
 )
+from mesh.clock import utc_now
 from mesh.contract.call import Call, Principal
 from mesh.contract.methods import methods
 from mesh.encryption.field_cipher import FieldCipher
@@ -63,7 +64,7 @@ async def nowhere(_: object) -> None:
 
 @pytest.fixture
 def recorder(database: Held) -> AuditRecorder:
-    return AuditRecorder(AUDIT, database, CIPHER, nowhere)
+    return AuditRecorder(AUDIT, database, CIPHER, nowhere, utc_now)
 
 
 def call(method: str = "GetUser") -> Call:
@@ -74,7 +75,7 @@ def call(method: str = "GetUser") -> Call:
 
 
 def refused() -> AuditEvent:
-    return command_event("user_svc", "x", REFUSED)
+    return command_event("user_svc", "x", REFUSED, utc_now)
 
 
 async def show(
@@ -103,7 +104,7 @@ async def test_an_access_stands_from_its_time_and_not_from_its_writing(
     def slow() -> None:
         now[0] += 4
 
-    recorder = AuditRecorder(AUDIT, database, CIPHER, nowhere, monotonic=lambda: now[0])
+    recorder = AuditRecorder(AUDIT, database, CIPHER, nowhere, utc_now, monotonic=lambda: now[0])
     seeing, person = call(), str(uuid4())
     database.before = slow
     await show(recorder, seeing, person)
@@ -163,7 +164,7 @@ async def test_what_does_not_decrypt_holds_up_no_other(
         for one in events:
             sent.put_nowait(one.id)
 
-    recorder = AuditRecorder(AUDIT, database, CIPHER, send)
+    recorder = AuditRecorder(AUDIT, database, CIPHER, send, utc_now)
     first, damaged, second, later = (refused() for _ in range(4))
     await recorder.record(first, damaged, second)
     with database.engine.begin() as connection:

@@ -14,7 +14,7 @@ import pytest
 from mesh.encryption import data_keys
 from mesh.encryption.data_keys import QUIET_SECONDS, State
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from tests.mesh.key_clock import Clock
 from tests.support.encrypted import await_turn
 from tests.support.waiting import PATIENCE_SECONDS

@@ -16,7 +16,13 @@ from mesh.contract.validation import validate
 from mesh.encryption import data_keys
 from mesh.errors import MeshError
 from mesh.identity import signing_keys
-from mesh.identity.signing_keys import LONGEST_TOKEN_SECONDS, KeyFolderError, State
+from mesh.identity.key_set import (
+    LONGEST_TOKEN_SECONDS,
+    KeyFolderError,
+    State,
+    read_key_set,
+    read_private_keys,
+)
 from mesh.identity.tokens import TokenSigner, TokenVerifier
 from ops.cli import application
 from ops.cli.keys import app
@@ -49,7 +55,7 @@ def kid(token: str) -> str:
 
 
 def known(folder: Path) -> list[str]:
-    return [key.key_id for key in signing_keys.read_key_set(key_set(folder))]
+    return [key.key_id for key in read_key_set(key_set(folder))]
 
 
 def private(folder: Path) -> list[str]:
@@ -99,7 +105,7 @@ class TestRotation:
             verifier.verify(token)
         assert signer.key_id == signing.key_id
         verifier.verify(sign(signer))
-        assert stolen not in signing_keys.read_private_keys(folder)
+        assert stolen not in read_private_keys(folder)
 
     def test_a_stolen_key_that_only_verifies_leaves_the_others(
         self, folder: Path, clock: Clock
@@ -113,7 +119,7 @@ class TestRotation:
         verifier.verify(new)
         with pytest.raises(MeshError, match="not valid"):
             verifier.verify(old)
-        assert len(signing_keys.read_key_set(key_set(folder))) == 1
+        assert len(read_key_set(key_set(folder))) == 1
 
     def test_a_key_that_does_not_sign_yet_is_no_help(self, folder: Path, clock: Clock) -> None:
         stolen = TokenSigner(folder).key_id
@@ -260,7 +266,7 @@ class TestFolder:
         for read in (
             TokenVerifier,
             lambda file: TokenSigner(file.parent),
-            signing_keys.read_key_set,
+            read_key_set,
         ):
             with pytest.raises(KeyFolderError, match=r"jwks\.json"):
                 read(key_set(folder))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import httpx
 import pytest
 
+from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.support.mesh import Mesh
@@ -52,7 +53,7 @@ async def test_a_taken_port_says_what_to_do(mesh: Mesh) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = Server(Settings(home=mesh.home, port=0, metrics_port=port))
+        server = Server(Settings(home=mesh.home, port=0, metrics_port=port), utc_now)
         with pytest.raises(RuntimeError, match="MEDIQ_INSTITUTION_SVC_METRICS_PORT"):
             await server.start()
         await server.stop()

@@ -14,6 +14,7 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
+from mesh.clock import utc_now
 from mesh.errors import unavailable
 from mesh.messaging.events import GAP, Event, EventBus, Feed, LocalBus, NotPublished, Subscription
 from mesh.messaging.rabbit import RabbitBus
@@ -92,7 +93,7 @@ class Partly(LocalBus):
 
 async def test_more_than_a_batch_in_order(database: Database) -> None:
     bus = LocalBus()
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     events = made(250)
     async with bus.subscribe("#") as subscription, relaying(outbox):
         await write(database, outbox, events)
@@ -101,13 +102,13 @@ async def test_more_than_a_batch_in_order(database: Database) -> None:
 
 
 async def test_nothing_is_no_statement(database: Database) -> None:
-    outbox = Outbox(OUTBOX, database, LocalBus())
+    outbox = Outbox(OUTBOX, database, LocalBus(), utc_now)
     await write(database, outbox, [])
     assert await outbox.depth() == 0
 
 
 async def test_events_of_a_change_that_failed_do_not_exist(database: Database) -> None:
-    outbox = Outbox(OUTBOX, database, LocalBus())
+    outbox = Outbox(OUTBOX, database, LocalBus(), utc_now)
 
     def fail(session: object) -> None:
         outbox.add(session, made(1)[0])  # type: ignore[arg-type]
@@ -120,7 +121,7 @@ async def test_events_of_a_change_that_failed_do_not_exist(database: Database) -
 
 async def test_only_what_the_bus_has_is_deleted(database: Database) -> None:
     bus = Partly(2)
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     events = made(5)
     await write(database, outbox, events)
     async with bus.subscribe("#") as subscription, relaying(outbox):
@@ -154,7 +155,7 @@ async def test_what_was_deleted_is_not_deleted_again(tmp_path: Path) -> None:
     database = Dying(f"sqlite:///{tmp_path / 'test.db'}")
     METADATA.create_all(database.engine)
     bus = Last()
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     async with bus.subscribe("#") as subscription, relaying(outbox):
         # Not through the dying one: its relay may have armed it before this write has returned.
         await write(Database(f"sqlite:///{tmp_path / 'test.db'}"), outbox, [early])
@@ -169,7 +170,7 @@ async def test_an_event_is_published_at_once(
     """It does not wait for the poll of a relay that nobody woke."""
     monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 10 * PATIENCE_SECONDS)
     bus = LocalBus()
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     async with bus.subscribe("#") as subscription, relaying(outbox):
         for event in made(20):
             await database.write(partial(outbox.add, event=event))
@@ -182,7 +183,7 @@ async def test_rows_that_nobody_announced_are_found(
 ) -> None:
     monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 0.05)
     bus = LocalBus()
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     async with bus.subscribe("#") as subscription, relaying(outbox):
         await write(database, outbox, made(1))
         await take(subscription, 1)
@@ -218,7 +219,7 @@ async def test_what_it_measures(tmp_path: Path) -> None:
                 raise NotPublished("down")
 
     bus = Down()
-    outbox = Outbox(OUTBOX, database, bus, provider.get_meter("mediq"))
+    outbox = Outbox(OUTBOX, database, bus, utc_now, provider.get_meter("mediq"))
     await write(database, outbox, made(150))
     async with relaying(outbox):
         await until(lambda seen: seen.get("mediq.outbox.depth") == 150)
@@ -255,7 +256,7 @@ class TestReplicas:
     async def test_only_one_relays_at_a_time(self, database: Database) -> None:
         written: list[Event] = []
         busy: list[bool] = []
-        outboxes = [Outbox(OUTBOX, database, Journal(written, busy)) for _ in range(3)]
+        outboxes = [Outbox(OUTBOX, database, Journal(written, busy), utc_now) for _ in range(3)]
         expected = []
         async with relaying(*outboxes):
             for number in range(60):
@@ -271,7 +272,7 @@ class TestReplicas:
         """A row does not wait for the poll of a replica that nobody woke."""
         monkeypatch.setattr("mesh.persistence.outbox.IDLE_SECONDS", 10 * PATIENCE_SECONDS)
         bus = LocalBus()
-        outboxes = [Outbox(OUTBOX, database, bus) for _ in range(2)]
+        outboxes = [Outbox(OUTBOX, database, bus, utc_now) for _ in range(2)]
         async with bus.subscribe("#") as subscription, relaying(*outboxes):
             for number in range(20):
                 events = made(1)
@@ -282,7 +283,7 @@ class TestReplicas:
         self, database: Database
     ) -> None:
         bus = LocalBus()
-        outbox = Outbox(OUTBOX, database, bus)
+        outbox = Outbox(OUTBOX, database, bus, utc_now)
         with database.engine.connect() as hung, database.engine.connect() as killer:
             assert hung.execute(module._TAKE_LOCK, {"outbox": OUTBOX.name}).scalar_one() == 1
             identifier = hung.execute(text("SELECT CONNECTION_ID()")).scalar_one()
@@ -298,7 +299,7 @@ class TestReplicas:
 
     async def test_the_relay_survives_the_loss_of_its_connection(self, database: Database) -> None:
         bus = LocalBus()
-        outbox = Outbox(OUTBOX, database, bus)
+        outbox = Outbox(OUTBOX, database, bus, utc_now)
         with database.engine.connect() as own:
             others = text(
                 "SELECT id FROM information_schema.processlist "
@@ -320,7 +321,7 @@ async def test_a_broker_that_was_away_gets_everything_in_order(
     database: Database, feed: Feed, cable: Cable
 ) -> None:
     bus: EventBus = RabbitBus(cable.url, feed)
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     events = made(300)
     async with bus.subscribe("#") as subscription, relaying(outbox):
         await write(database, outbox, events[:10])
@@ -353,7 +354,7 @@ async def test_a_broker_that_goes_in_the_middle_loses_nothing(
     """Another process hears each event once and in order, however often the relay begins again."""
     bus = RabbitBus(cable.url, feed)
     listener = RabbitBus(AMQP_URL, feed)
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     events = made(900)
     async with listener.subscribe("#") as subscription, relaying(outbox):
         writing = asyncio.create_task(write_slowly(database, outbox, events))

@@ -20,6 +20,7 @@ from mediq.institution.v1.institution_service_pb2_grpc import (
 )
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh.clock import utc_now
 from mesh.contract.call import current_call
 from mesh.errors import MeshError, StatusCode
 from mesh.identity.tokens import TokenSigner
@@ -282,7 +283,7 @@ async def test_synchronous_servicer_is_refused(mesh: Mesh) -> None:
     class Settings(ServiceSettings):
         service: ClassVar[str] = "institution_svc"
 
-    server = Server(Settings(home=mesh.home, port=0))
+    server = Server(Settings(home=mesh.home, port=0), utc_now)
     with pytest.raises(TypeError, match="not async"):
         server.add(partly(SERVICE), _Blocking())
 
@@ -297,6 +298,6 @@ async def test_rpc_without_a_policy_cannot_be_registered(mesh: Mesh) -> None:
             {"Open": grpc.unary_unary_rpc_method_handler(Probe().GetInstitution)},
         )
 
-    server = Server(Settings(home=mesh.home, port=0))
+    server = Server(Settings(home=mesh.home, port=0), utc_now)
     with pytest.raises(LookupError, match="no policy"):
         server.add(register, object())

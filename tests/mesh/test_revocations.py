@@ -49,7 +49,7 @@ async def connect(
 
     def connect(clock: Clock = utc_now) -> Revocations:
         made.append(
-            RedisRevocations(REDIS_URL, prefix, clock)
+            RedisRevocations(REDIS_URL, clock, prefix)
             if request.param == "redis"
             else FileRevocations(tmp_path, clock)
         )
@@ -231,7 +231,7 @@ class TestBothPlaces:
 class TestVerifier:
     async def test_a_remembered_token_is_refused_too(self, tmp_path: Path) -> None:
         ensure_signing_key(tmp_path)
-        known = FileRevocations(tmp_path)
+        known = FileRevocations(tmp_path, utc_now)
         verifier = TokenVerifier(tmp_path / "jwks.json", known.revoked)
         signer = TokenSigner(tmp_path)
         before = int(time.time())
@@ -257,7 +257,7 @@ class TestServer:
         session = TokenVerifier(mesh.home / "keys" / "jwks.json").verify(token).session_id
         request = UpdateInstitutionRequest(id=str(uuid4()), name="RSUD")
         settings = Settings(home=mesh.home, port=0, drain_seconds=0.2, redis_url=url)
-        writer = make_revocations(settings.keys, url)
+        writer = make_revocations(settings.keys, url, utc_now)
         async with (
             mesh.serve(settings, build),
             mesh.channel("institution_svc") as channel,
@@ -281,7 +281,7 @@ class TestServer:
 
 class TestFailures:
     async def test_redis_that_is_gone_is_told_once(self) -> None:
-        gone = make_revocations(Path(), "redis://127.0.0.1:1/0")
+        gone = make_revocations(Path(), "redis://127.0.0.1:1/0", utc_now)
         with capture_logs() as lines:
             for _ in range(3):
                 await gone.refresh()
@@ -298,8 +298,9 @@ class TestFailures:
     @pytest.mark.backends
     async def test_redis_that_comes_back_gets_what_it_missed(self, patient_redis: None) -> None:
         prefix = f"test-{uuid4()}/"
-        writer, reader = RedisRevocations(REDIS_URL, prefix), RedisRevocations(REDIS_URL, prefix)
-        good, dead = writer._redis, RedisRevocations("redis://127.0.0.1:1/0")._redis
+        writer = RedisRevocations(REDIS_URL, utc_now, prefix)
+        reader = RedisRevocations(REDIS_URL, utc_now, prefix)
+        good, dead = writer._redis, RedisRevocations("redis://127.0.0.1:1/0", utc_now)._redis
         await writer.publish([revocation("s1")])
         await reader.refresh()
         writer._redis = reader._redis = dead
@@ -325,7 +326,7 @@ class TestFailures:
         def refuse(*_: object) -> None:
             raise PermissionError("read-only")
 
-        one = FileRevocations(tmp_path)
+        one = FileRevocations(tmp_path, utc_now)
         with monkeypatch.context() as patch:
             patch.setattr("mesh.identity.revocations.write_private", refuse)
             with capture_logs() as lines:
@@ -334,7 +335,7 @@ class TestFailures:
                     await one.refresh()
         assert [line["log_level"] for line in lines] == ["warning"]
         await one.publish([])
-        other = FileRevocations(tmp_path)
+        other = FileRevocations(tmp_path, utc_now)
         await other.refresh()
         assert other.revoked(principal("s"))
 

@@ -10,6 +10,7 @@ from mediq.institution.v1 import institution_service_pb2 as requests
 from mediq.institution.v1.institution_pb2 import Institution
 from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceStub
 
+from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
 from tests.mesh.asked import GET
@@ -122,7 +123,7 @@ async def test_taken_port_says_what_to_do(mesh: Mesh) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        server = Server(Settings(home=mesh.home, port=taken.getsockname()[1]))
+        server = Server(Settings(home=mesh.home, port=taken.getsockname()[1]), utc_now)
         with pytest.raises(RuntimeError, match="MEDIQ_INSTITUTION_SVC_PORT"):
             await server.start()
 

@@ -15,6 +15,7 @@ from mediq.institution.v1.institution_service_pb2 import (
 from sqlalchemy import Column, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError, StatusCode
 from mesh.idempotency import Idempotency, idempotency_table
@@ -106,7 +107,9 @@ def test_other_databases_are_refused() -> None:
 class TestIdempotency:
     @pytest.fixture
     def idempotency(self, database: Database) -> Idempotency:
-        return Idempotency(IDEMPOTENCY, FieldCipher("a", {"a": b"1" * 32}, b"2" * 32), database)
+        return Idempotency(
+            IDEMPOTENCY, FieldCipher("a", {"a": b"1" * 32}, b"2" * 32), database, None, utc_now
+        )
 
     async def test_effect_once(self, database: Database, idempotency: Idempotency) -> None:
         request = CreateInstitutionRequest(request_id=str(uuid4()), name="RSUD")
@@ -219,7 +222,7 @@ async def test_outbox_publishes_in_order_whatever_the_bus_does(
 ) -> None:
     monkeypatch.setattr("mesh.persistence.outbox.RETRY_SECONDS", 0.01)
     bus = FailingBus(failures)
-    outbox = Outbox(OUTBOX, database, bus)
+    outbox = Outbox(OUTBOX, database, bus, utc_now)
     async with bus.subscribe("#") as subscription:
         relay = asyncio.ensure_future(outbox.relay())
         for number in range(5):

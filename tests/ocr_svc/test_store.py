@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mesh.audit_trail.recorder import AuditRecorder, relayed_by_the_service
+from mesh.clock import utc_now
 from mesh.encryption.field_cipher import DecryptionError, FieldCipher
 from mesh.errors import StatusCode
 from mesh.persistence.database import Database
@@ -80,7 +81,7 @@ async def add(database: Database, draft: Draft, request_id: str = "") -> Draft:
 
 
 async def confirm(database: Database, draft: Draft, made: Registration) -> bool:
-    recorder = AuditRecorder(AUDIT, database, CIPHER, relayed_by_the_service)
+    recorder = AuditRecorder(AUDIT, database, CIPHER, relayed_by_the_service, utc_now)
     return await database.write(
         lambda session: confirm_draft(
             UnitOfWork(session, CIPHER, recorder),

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from mediq.policy.v1.policy_pb2 import Role, Scope
 
+from mesh.clock import utc_now
 from mesh.contract.methods import SERVERS, methods
 from mesh.errors import unavailable
 from mesh.identity.tls import channel_credentials, server_credentials
@@ -95,7 +96,7 @@ class Mesh:
         self, settings: ServiceSettings, build: Callable[[Server], Awaitable[None]]
     ) -> AsyncIterator[Server]:
         """Runs a real service of the mesh on a free port."""
-        server = Server(settings)
+        server = Server(settings, utc_now)
         await build(server)
         port = await server.start()
         self.addresses[settings.service] = f"127.0.0.1:{port}"

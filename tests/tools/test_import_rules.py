@@ -97,7 +97,7 @@ def broken(folder: Path) -> list[str]:
             "The rooms of the gateway stand on each other",
         ),
         (
-            "user_svc/persistence/known_networks.py",
+            "user_svc/persistence/logins/known_networks.py",
             "from user_svc.servicers.auth import AuthServicer",
             "The rooms of the account service stand on each other",
         ),

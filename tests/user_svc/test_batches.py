@@ -23,7 +23,7 @@ from mesh.persistence.database import Database
 from tests.support.audit import Collector
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.user_svc.conftest import new_nik
-from user_svc.application.patient_logins import Entered, PatientLogins
+from user_svc.application.logins.patient_logins import Entered, PatientLogins
 from user_svc.application.unit_of_work import UnitsOfWork
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.domain.login_throttle import FREE_TRIES
@@ -83,8 +83,8 @@ class Clinic:
 
 
 def logins_of(database: Database, clock: Clock = utc_now) -> PatientLogins:
-    recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take)
-    idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder)
+    recorder = AuditRecorder(AUDIT_OUTBOX, database, CIPHER, Collector().take, clock)
+    idempotency = Idempotency(IDEMPOTENCY, CIPHER, database, recorder, clock)
     units = UnitsOfWork(database, CIPHER, UserSettings().session_rules, idempotency, clock)
     return PatientLogins(units, ACCOUNT_CIPHER, recorder)
 

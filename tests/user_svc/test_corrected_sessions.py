@@ -16,7 +16,7 @@ from mesh.persistence.database import Database
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import NAME, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.persistence import ended_sessions
+from user_svc.persistence.logins import ended_sessions
 
 REVOKED = ("UNAUTHENTICATED", "TOKEN_REVOKED")
 DENIED = ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")

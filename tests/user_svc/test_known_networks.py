@@ -25,7 +25,7 @@ from user_svc.__main__ import build
 from user_svc.domain.login_throttle import FREE_TRIES
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository
-from user_svc.persistence.known_networks import (
+from user_svc.persistence.logins.known_networks import (
     FORGOTTEN_AFTER,
     MAX_NETWORKS,
     login_origin,

@@ -32,7 +32,7 @@ from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik
 from tests.user_svc.counter import Counter
-from user_svc.application.revocation_publisher import RevocationPublisher
+from user_svc.application.logins.revocation_publisher import RevocationPublisher
 from user_svc.cli import administration
 
 ADMIN, OPERATOR = Role.ROLE_ADMIN_FASKES, Role.ROLE_OPERATOR
@@ -361,7 +361,10 @@ class TestEverywhere:
         pair = await world.login((await world.create()).email)
         await _logout(world, pair)
         principal = TokenVerifier(world.settings.keys / "jwks.json").verify(pair.access_token)
-        database, published = Database(world.settings.database, 1), FileRevocations(tmp_path)
+        database, published = (
+            Database(world.settings.database, 1),
+            FileRevocations(tmp_path, utc_now),
+        )
         publishing = asyncio.create_task(RevocationPublisher(database, published, utc_now).run())
         await eventually(lambda: published.revoked(principal))
         publishing.cancel()

@@ -22,11 +22,11 @@ from tests.support.databases import on_empty
 from user_svc.domain import login_throttle
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.domain.sessions import End, Refresh, SessionRules
-from user_svc.persistence import attempt_counters
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.logins import attempt_counters
+from user_svc.persistence.logins.session_repository import Opened, SessionRepository
 from user_svc.persistence.models import Base
-from user_svc.persistence.session_repository import Opened, SessionRepository
 
 NOW = datetime.datetime(2026, 3, 1, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)

@@ -22,7 +22,7 @@ from user_svc.domain import totp
 from user_svc.domain.accounts import Person, Role
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository
-from user_svc.persistence.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.logins.second_factor_repository import SecondFactorRepository
 
 Result = TypeVar("Result")
 RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()

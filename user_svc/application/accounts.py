@@ -275,7 +275,7 @@ class Accounts:
         await self._units.read(require_resettable, command)
         password = generate_password()
         hashed = await self._passwords.hash(password)
-        await self._units.write(partial(self._reset_password, hashed), command)
+        await self._units.execute(partial(self._reset_password, hashed), command)
         return password
 
     async def delete(self, request: requests.DeleteUserRequest, command: DeleteUser) -> Empty:

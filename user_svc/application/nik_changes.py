@@ -58,5 +58,7 @@ class NikChanges:
         if found is not None and call is not None:
             act = AuditAct.AUDIT_ACT_ACCESS
             # Without the request: it names somebody else, and says why about them.
-            event = call_event(call, act, [], persons=[found.id], refusal=refusal)
+            event = call_event(
+                call, act, [], self._recorder.clock, persons=[found.id], refusal=refusal
+            )
             await self._recorder.record(event)

@@ -7,17 +7,17 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from mesh import unit_of_work
 from mesh.clock import Clock
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.idempotency import Idempotency
 from mesh.persistence.database import Database
+from mesh.unit_of_work import IdempotentUnitsOfWork
 from user_svc.domain.sessions import SessionRules
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
+from user_svc.persistence.logins.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.logins.session_repository import SessionRepository
 from user_svc.persistence.patient_repository import PatientRepository
-from user_svc.persistence.second_factor_repository import SecondFactorRepository
-from user_svc.persistence.session_repository import SessionRepository
 
 Command = TypeVar("Command")
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ class UnitOfWork:
     second_factors: SecondFactorRepository
 
 
-class UnitsOfWork(unit_of_work.UnitsOfWork[UnitOfWork]):
+class UnitsOfWork(IdempotentUnitsOfWork[UnitOfWork]):
     """Opens the repositories for use cases."""
 
     def __init__(
@@ -59,7 +59,7 @@ class UnitsOfWork(unit_of_work.UnitsOfWork[UnitOfWork]):
         self._account_cipher = AccountCipher(cipher)
         self._rules = rules
 
-    async def write(
+    async def execute(
         self, use_case: Callable[[UnitOfWork, Command, datetime.datetime], Result], command: Command
     ) -> Result:
         """Executes a command; again when another unit wrote the same unique value first."""

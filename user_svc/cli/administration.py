@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from mesh.audit_trail.events import command_event
 from mesh.audit_trail.recorder import AuditRecorder, relayed_by_the_service
-from mesh.clock import utc_now
+from mesh.clock import Clock, utc_now
 from mesh.contract.audit_fields import MAX_IDENTIFIERS
 from mesh.contract.validation import validate
 from mesh.encryption.field_cipher import FieldCipher
@@ -27,8 +27,8 @@ from user_svc.messages.accounts import role_message
 from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.account_repository import AccountRepository, write_with_retry
 from user_svc.persistence.audit_models import AUDIT_OUTBOX
-from user_svc.persistence.second_factor_repository import SecondFactorRepository
-from user_svc.persistence.session_repository import SessionRepository
+from user_svc.persistence.logins.second_factor_repository import SecondFactorRepository
+from user_svc.persistence.logins.session_repository import SessionRepository
 from user_svc.settings import UserSettings
 
 Result = TypeVar("Result")
@@ -56,7 +56,7 @@ async def create_administrator(
         Role.ADMIN_FASKES, nama, email, password, "", institution_id.lower()
     )
     hashed = await _hash(settings, password)
-    administration = Administration(settings)
+    administration = Administration(settings, utc_now)
     return await administration.run(partial(administration.create, person, hashed))
 
 
@@ -66,7 +66,7 @@ async def reset_second_factor(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    administration = Administration(settings)
+    administration = Administration(settings, utc_now)
     await administration.run(
         partial(administration.change, "admin reset-totp", email, End.TOTP_RESET)
     )
@@ -81,7 +81,7 @@ async def reset_password(settings: UserSettings, email: str, password: str) -> N
     """
     check_password(password, fold_email(email))
     hashed = await _hash(settings, password)
-    administration = Administration(settings)
+    administration = Administration(settings, utc_now)
     await administration.run(
         partial(
             administration.change,
@@ -99,7 +99,7 @@ async def end_sessions(settings: UserSettings, email: str) -> None:
     Raises:
         MeshError: NOT_FOUND with reason USER_NOT_FOUND, or the database does not answer.
     """
-    administration = Administration(settings)
+    administration = Administration(settings, utc_now)
     await administration.run(partial(administration.change, END_SESSIONS, email, End.END_SESSION))
 
 
@@ -109,7 +109,7 @@ async def end_all_sessions(settings: UserSettings) -> int:
     Raises:
         MeshError: The database does not answer.
     """
-    administration = Administration(settings)
+    administration = Administration(settings, utc_now)
     return await administration.run(administration.end_all_sessions)
 
 
@@ -125,13 +125,14 @@ async def _hash(settings: UserSettings, password: str) -> str:
 class Administration:
     """Changes accounts of staff beside the service, and records that with the change."""
 
-    def __init__(self, settings: UserSettings) -> None:
-        """Works on the service's database, for one unit of work."""
+    def __init__(self, settings: UserSettings, clock: Clock) -> None:
+        """Works on the service's database, for one unit of work, at the time of `clock`."""
         self._settings = settings
+        self._clock = clock
         self._cipher = FieldCipher.load(settings.keys, settings.service)
         self._database = Database(settings.database, 1)
         self._recorder = AuditRecorder(
-            AUDIT_OUTBOX, self._database, self._cipher, relayed_by_the_service
+            AUDIT_OUTBOX, self._database, self._cipher, relayed_by_the_service, clock
         )
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
@@ -151,7 +152,7 @@ class Administration:
         Raises:
             MeshError: EMAIL_TAKEN.
         """
-        account = self._accounts(session).create(person, password_hash, utc_now())
+        account = self._accounts(session).create(person, password_hash, self._clock())
         self._record(session, "admin create", [account.id], account.institution_id)
         return account
 
@@ -178,12 +179,12 @@ class Administration:
             SecondFactorRepository(session, self._cipher).remove(account.id)
         if password_hash:
             self._accounts(session).set_password(account.id, password_hash)
-        self._sessions(session).end_all_of(account.id, why, utc_now())
+        self._sessions(session).end_all_of(account.id, why, self._clock())
         self._record(session, command, [account.id], account.institution_id)
 
     def end_all_sessions(self, session: Session) -> int:
         """Ends every open session; returns the number of accounts that had one."""
-        ended = self._sessions(session).end_all(End.END_SESSION, utc_now())
+        ended = self._sessions(session).end_all(End.END_SESSION, self._clock())
         self._record(session, END_SESSIONS, ended)
         return len(ended)
 
@@ -203,6 +204,7 @@ class Administration:
                 self._settings.service,
                 command,
                 AuditAct.AUDIT_ACT_CHANGE,
+                self._clock,
                 persons=persons[start : start + MAX_IDENTIFIERS],
                 institution_id=institution_id,
             )
@@ -213,4 +215,4 @@ class Administration:
             self._recorder.record_in(session, events)
             return
         chain = AuditChain.load(self._settings.keys, self._settings.service)
-        chain.append(session, events, utc_now())
+        chain.append(session, events, self._clock())

@@ -5,8 +5,8 @@ It asks for the same persons as `mediq audit touched`, page by page.
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,8 @@ from user_svc.persistence.account_cipher import AccountCipher
 from user_svc.persistence.models import UserRow
 from user_svc.settings import UserSettings
 
+COMMAND = "audit recipients"
+"""Words of the command, for the audit trail."""
 COLUMNS = ("id", "nama", "alamat")
 INCOMPLETE = 1
 """Exit code: the names or addresses of some persons cannot be read."""
@@ -57,6 +59,10 @@ class _Counts:
     """Of those that are written."""
     closed: int = 0
     damaged: int = 0
+
+
+_KnownOf = Callable[[Sequence[str]], Awaitable[Mapping[str, _Recipient | None]]]
+"""Reads of persons those with an open account; None for one whose data are damaged."""
 
 
 def recipients(
@@ -82,11 +88,7 @@ def recipients(
 
     async def work(database: Database, chain: AuditChain) -> None:
         require_order(start, end)
-        settings = UserSettings()
-        cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
-        # Not the trail's, which may be a database of its own.
-        accounts = Database(settings.database, 1)
-        try:
+        async with _open_accounts() as known_of:
             with _new_file(output) as file:
                 table = csv.writer(file)
                 table.writerow(COLUMNS)
@@ -94,17 +96,9 @@ def recipients(
                     persons = [one.person_id for one in page]
                     # What cannot be recorded is not shown.
                     await put_on_record(
-                        database,
-                        chain,
-                        "audit recipients",
-                        persons,
-                        wanted.institution_id,
-                        reason,
+                        database, chain, COMMAND, persons, wanted.institution_id, reason
                     )
-                    known = await accounts.read(partial(_known, cipher=cipher, persons=persons))
-                    table.writerows(_rows(persons, known, counts))
-        finally:
-            await accounts.close()
+                    table.writerows(_rows(persons, await known_of(persons), counts))
 
     on_trail(work)
     typer.echo(f"written: {counts.written}, of these without an address: {counts.no_address}")
@@ -112,6 +106,19 @@ def recipients(
     if counts.damaged:
         typer.echo(f"damaged: {counts.damaged}")
         raise typer.Exit(INCOMPLETE)
+
+
+@asynccontextmanager
+async def _open_accounts() -> AsyncIterator[_KnownOf]:
+    """Opens the accounts; gives what reads the open ones of persons."""
+    settings = UserSettings()
+    cipher = AccountCipher(FieldCipher.load(settings.keys, settings.service))
+    # Not the trail's, which may be a database of its own.
+    accounts = Database(settings.database, 1)
+    try:
+        yield lambda persons: accounts.read(partial(_known, cipher=cipher, persons=persons))
+    finally:
+        await accounts.close()
 
 
 def _known(

@@ -20,7 +20,7 @@ from mesh.clock import utc_now
 from mesh.contract.validation import validate
 from mesh.errors import MeshError, StatusCode
 from mesh.identity.certificates import IdentityError
-from mesh.identity.signing_keys import KeyFolderError
+from mesh.identity.key_set import KeyFolderError
 from mesh.persistence.database import Database
 from user_svc.audit import queries
 from user_svc.audit.chain import AuditChain
@@ -126,6 +126,7 @@ async def put_on_record(
                 UserSettings.service,
                 method,
                 AuditAct.AUDIT_ACT_ACCESS,
+                utc_now,
                 persons=piece,
                 institution_id=institution_id,
                 reason=reason,

@@ -10,6 +10,7 @@ from mesh.encryption.encrypted_columns import EncryptedColumn
 from mesh.idempotency import encrypted_answers
 from user_svc.persistence.account_cipher import personal_associated_data
 from user_svc.persistence.audit_models import AUDIT_ENTRIES, AUDIT_OUTBOX
+from user_svc.persistence.logins.second_factor_repository import secret_associated_data
 from user_svc.persistence.models import (
     IDEMPOTENCY,
     PERSONAL_COLUMNS,
@@ -17,7 +18,6 @@ from user_svc.persistence.models import (
     SecondFactorRow,
     UserRow,
 )
-from user_svc.persistence.second_factor_repository import secret_associated_data
 
 
 def _personal(name: str, row: Row[Any]) -> str:

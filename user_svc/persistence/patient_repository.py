@@ -12,8 +12,8 @@ from mesh.encryption.field_cipher import DecryptionError
 from mesh.errors import not_found
 from user_svc.domain import accounts, patients
 from user_svc.domain.accounts import Account, Role
-from user_svc.persistence import attempt_counters
 from user_svc.persistence.account_repository import AccountRepository
+from user_svc.persistence.logins import attempt_counters
 from user_svc.persistence.models import PERSONAL_COLUMNS, Base, PatientInstitutionRow, UserRow
 
 # The table, not the model, and made once: a third less work for a query.

@@ -11,13 +11,13 @@ from mesh.clock import timestamp
 from mesh.contract import pagination
 from mesh.contract.call import principal
 from mesh.rpc.pipeline import Context
-from user_svc.application.staff_logins import (
+from user_svc.application.logins.staff_logins import (
     BeginTotpEnrolment,
     ChangePassword,
     ConfirmTotpEnrolment,
     LoginAdmin,
 )
-from user_svc.application.staff_sessions import EndSession
+from user_svc.application.logins.staff_sessions import EndSession
 from user_svc.domain.sessions import OpenSession
 from user_svc.servicers.callers import session_viewer
 from user_svc.servicers.dependencies import Dependencies

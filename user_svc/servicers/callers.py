@@ -5,7 +5,7 @@ from mediq.policy.v1.policy_pb2 import Role
 from mesh.contract.access_scope import AccessScope
 from mesh.contract.call import current_call, principal
 from mesh.contract.methods import peer_name
-from user_svc.application.staff_sessions import SessionViewer
+from user_svc.application.logins.staff_sessions import SessionViewer
 
 
 def caller_scope() -> AccessScope:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from user_svc.application.accounts import Accounts
 from user_svc.application.audit_trail import AuditTrail
+from user_svc.application.logins.scoped_sessions import ScopedSessions
+from user_svc.application.logins.staff_logins import StaffLogins
+from user_svc.application.logins.staff_sessions import StaffSessions
 from user_svc.application.patients import Patients
-from user_svc.application.scoped_sessions import ScopedSessions
-from user_svc.application.staff_logins import StaffLogins
-from user_svc.application.staff_sessions import StaffSessions
 
 
 @dataclass(frozen=True)

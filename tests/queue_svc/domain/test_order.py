@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.queue_sim_clinic import STRICT, Clinic, by_rates, day, simulate
-from bench.queue_sim_theory import waits_of
+from bench.queue_sim.clinic import STRICT, Clinic, by_rates, day, simulate
+from bench.queue_sim.theory import waits_of
 from queue_svc.domain.order import Rates, Waiting, calling_blocks, calling_order, pick
 from queue_svc.domain.states import Priority
 from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, P, group_by_priority, someone

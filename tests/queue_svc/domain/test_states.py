@@ -9,6 +9,7 @@ from mediq.queue.v1 import queue_pb2
 
 from mesh.errors import MeshError
 from queue_svc.domain import checks, tickets
+from queue_svc.domain.order import back_in
 from queue_svc.domain.states import FINAL, TRANSITIONS, Priority, Status, targets
 from queue_svc.domain.tickets import Change, Counter, Ticket
 from tests.queue_svc.samples import LOKET, NOW, S, a_ticket
@@ -135,7 +136,7 @@ def test_a_call_taken_back_never_happened_but_a_skip_did() -> None:
 
 def test_a_later_call_taken_back_leaves_the_wait_of_the_first() -> None:
     skipped = reduce(tickets.changed, [after(10, S.CALLED), after(11, S.SKIPPED)], a_ticket())
-    back = replace(skipped, queue_time=tickets.back_in(skipped.queue_time, [], 3))
+    back = replace(skipped, queue_time=back_in(skipped.queue_time, [], 3))
     visit = [after(12, S.WAITING), after(20, S.CALLED), after(21, S.WAITING)]
     assert reduce(tickets.changed, visit, back).wait_ms == 10 * 60_000
 
@@ -152,11 +153,11 @@ def test_history_gives_every_state_again() -> None:
 def test_who_was_skipped_comes_back_some_places_later() -> None:
     others = [NOW + datetime.timedelta(minutes=minute) for minute in range(1, 6)]
     tick = datetime.timedelta(microseconds=1)
-    assert tickets.back_in(NOW, others, 3) == others[2] + tick
-    assert tickets.back_in(NOW, others[:1], 3) == others[0] + tick
-    assert tickets.back_in(NOW, [], 3) == NOW + tick
+    assert back_in(NOW, others, 3) == others[2] + tick
+    assert back_in(NOW, others[:1], 3) == others[0] + tick
+    assert back_in(NOW, [], 3) == NOW + tick
     late = NOW + datetime.timedelta(hours=1)
-    assert tickets.back_in(late, others, 3) == late + tick
+    assert back_in(late, others, 3) == late + tick
 
 
 @pytest.mark.parametrize(("sequence", "number"), [(1, "A-001"), (12, "A-012"), (1000, "A-1000")])

@@ -1,0 +1,1 @@
+"""Measures logins and profiles under load: python -m bench.identity."""

@@ -1,0 +1,1 @@
+"""Measures how cards are read: python -m bench.ocr."""

@@ -1,0 +1,1 @@
+"""Measures the queue under load: python -m bench.queue."""

@@ -1,0 +1,1 @@
+"""Simulates order and waiting times of a clinic: python -m bench.queue_sim."""

@@ -1,0 +1,1 @@
+"""The use cases of logins and of the sessions that they open."""

@@ -1,0 +1,1 @@
+"""What logins and sessions leave in the database."""
