@@ -30,7 +30,7 @@ MEMORY_BYTES = 4 * 2**30
 
 def keep_files_in_memory() -> None:
     """Puts the folders of tests into memory where there is room: SQLite waits for a disk."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 

@@ -53,6 +53,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "MEDIQ_TRACE_RATIO": "1",
         "MEDIQ_QUEUE_SVC_FHIR_EXPORT": "true",
         "MEDIQ_OCR_SVC_RETENTION_DAYS": "0",
+        # A quarter of the work of a password, which is still far above that of the rest of a login.
+        "MEDIQ_USER_SVC_BCRYPT_COST": "10",
         **{f"MEDIQ_GATEWAY_{name}": "1000000" for name in GLOBAL_LIMITS},
         "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_MILLISECONDS),
         **{f"MEDIQ_{name.upper()}_PORT": str(free_port()) for name in SERVERS},

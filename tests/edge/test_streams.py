@@ -7,7 +7,7 @@ import json
 import random
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -52,6 +52,8 @@ HEARTBEAT_SECONDS = 15
 """Longest silence of a stream (heartbeat_seconds of queue_svc)."""
 WATCHERS = 500
 """Phones of one hall."""
+CLIENT_WATCHERS = 50
+"""Streams of one client of the test."""
 SLEEPERS = 12
 """Phones that hold a stream and do not read it."""
 
@@ -290,12 +292,13 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
     """All streams are open at the same time, hear of the same change, and end by themselves."""
     opened = asyncio.Queue[str]()
     here = asyncio.get_running_loop()
-    called = threading.Event()
+    waiting = list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
 
     async def watch(_: Message, __: Context) -> AsyncIterator[Message]:
+        called = asyncio.Event()
+        waiting.append((asyncio.get_running_loop(), called))
         yield _board(2000, "start")
-        while not called.is_set():
-            await asyncio.sleep(0.05)
+        await called.wait()
         yield WatchQueueResponse(heartbeat=Heartbeat(), cursor="change")
         yield WatchQueueResponse(end=StreamEnd(reason="CLOSED"), cursor="end")
 
@@ -313,19 +316,26 @@ async def test_a_hall_of_watchers(edge: Edge, tmp_path: Path) -> None:
     settings = another(edge, max_calls=EdgeSettings().max_calls)
     with running(settings, tmp_path) as admin:
         url = f"http://127.0.0.1:{settings.listen_port}"
-        limits = httpx.Limits(max_connections=None)
-        async with (
-            asyncio.timeout(PATIENCE_SECONDS),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=limits) as api,
-            asyncio.TaskGroup() as group,
-        ):
-            watchers = [group.create_task(follow(api)) for _ in range(WATCHERS)]
+        async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
+            # A client walks over all its connections for each request.
+            clients = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS)
+                )
+                for _ in range(WATCHERS // CLIENT_WATCHERS)
+            ]
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            watchers = [
+                group.create_task(follow(clients[number // CLIENT_WATCHERS]))
+                for number in range(WATCHERS)
+            ]
             for _ in range(WATCHERS):
                 await opened.get()
             active = f"{admin}/stats?format=json&filter=cluster.queue_svc.upstream_rq_active$"
-            (stat,) = (await api.get(active)).json()["stats"]
+            (stat,) = (await clients[0].get(active)).json()["stats"]
             assert stat["value"] == WATCHERS
-            called.set()
+            for loop, called in waiting:
+                loop.call_soon_threadsafe(called.set)
     assert [watcher.result() for watcher in watchers] == [["start", "change", "end"]] * WATCHERS
 
 
