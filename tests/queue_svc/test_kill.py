@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import grpc
 import pytest
@@ -41,7 +40,8 @@ from tests.queue_svc.conftest import (
 )
 from tests.queue_svc.killed_service import KILL_AT
 from tests.queue_svc.stubs import QueueStub
-from tests.support.databases import SERVER, fill_mariadb, migrated_sqlite
+from tests.support import mariadb
+from tests.support.databases import migrated_sqlite
 from tests.support.mesh import Mesh, partly
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
@@ -161,20 +161,17 @@ class MariaCopies:
     """The same on MariaDB; all are dropped at the end."""
 
     def __init__(self) -> None:
-        self._server = create_engine(SERVER)
+        self._server = create_engine(mariadb.SERVER)
         self._names: list[str] = []
 
     def _create(self) -> str:
-        name = f"mediq_test_{uuid4().hex}"
-        with self._server.begin() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-        self._names.append(name)
-        return name
+        self._names.append(mariadb.create(self._server))
+        return self._names[-1]
 
     def empty(self) -> str:
-        url = make_url(SERVER).set(database=self._create())
-        fill_mariadb("queue_svc", url.render_as_string(hide_password=False))
-        return url.render_as_string(hide_password=False)
+        url = mariadb.url_of(self._create())
+        mariadb.fill("queue_svc", url)
+        return url
 
     def copy(self, url: str) -> str:
         source, name = make_url(url).database, self._create()
@@ -184,12 +181,11 @@ class MariaCopies:
                 connection.execute(
                     text(f"INSERT INTO {name}.{table} SELECT * FROM {source}.{table}")
                 )
-        return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+        return mariadb.url_of(name)
 
     def close(self) -> None:
-        with self._server.begin() as connection:
-            for name in self._names:
-                connection.execute(text(f"DROP DATABASE {name}"))
+        for name in self._names:
+            mariadb.drop(self._server, name)
         self._server.dispose()
 
 

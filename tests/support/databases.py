@@ -3,20 +3,17 @@
 Migrations run once for each service and process: a database of a test is a copy of what they made.
 """
 
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, MetaData, Table, create_engine, inspect, make_url, text
+from sqlalchemy import MetaData, create_engine
 
 from mesh.persistence.migrations import upgrade
-
-SERVER = os.environ.get("MEDIQ_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
+from tests.support.mariadb import Databases
 
 SQLITE = "sqlite"
 MARIADB = pytest.param("mariadb", marks=pytest.mark.backends)
@@ -55,80 +52,23 @@ def migrated_sqlite(service: str, file: Path) -> str:
     return f"sqlite:///{file}"
 
 
-def _url_of(name: str) -> str:
-    return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-
-
-def _create(server: Engine) -> str:
-    name = f"mediq_test_{uuid4().hex}"
-    with server.begin() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-    return name
-
-
-def _drop(server: Engine, name: str) -> None:
-    with server.begin() as connection:
-        connection.execute(text(f"DROP DATABASE {name}"))
-
-
-@cache
-def _mariadb_template(service: str) -> tuple[tuple[str, ...], dict[Table, list[dict[str, Any]]]]:
-    """The statements that make the tables of a service, and the rows that are there from the start.
-
-    Raises:
-        ValueError: Migrations have made more than tables, which this does not know.
-    """
-    server = create_engine(SERVER)
-    name = _create(server)
-    try:
-        upgrade(service, _url_of(name))
-        made = create_engine(_url_of(name))
-        with made.connect() as connection:
-            if (
-                inspect(connection).get_view_names()
-                or connection.execute(text("SHOW TRIGGERS")).all()
-            ):
-                raise ValueError(f"{service} has views or triggers")
-            tables = MetaData()
-            tables.reflect(connection)
-            statements = tuple(
-                connection.execute(text(f"SHOW CREATE TABLE `{table}`")).one()[1]
-                for table in tables.tables
-            )
-            rows = {
-                table: [dict(row) for row in connection.execute(table.select()).mappings()]
-                for table in tables.tables.values()
-            }
-        made.dispose()
-    finally:
-        _drop(server, name)
-        server.dispose()
-    return statements, {table: found for table, found in rows.items() if found}
-
-
-def fill_mariadb(service: str, url: str) -> None:
-    """Makes the tables of a service in an empty database, as its migrations make them."""
-    statements, rows = _mariadb_template(service)
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=0")
-        for statement in statements:
-            # Percent signs in a statement are no parameters.
-            connection.exec_driver_sql(statement.replace("%", "%%"))
-        for table, found in rows.items():
-            connection.execute(table.insert(), found)
-    engine.dispose()
-
-
 @pytest.fixture
 def schema() -> str:
     """The service whose tables a test's database has; none where a test makes them itself."""
     return ""
 
 
+@pytest.fixture(scope="session")
+def mariadb_databases() -> Iterator[Databases]:
+    """The databases on the server, which tests of this process use one after another."""
+    made = Databases()
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=[SQLITE, MARIADB])
 def database_url(request: pytest.FixtureRequest, schema: str, tmp_path: Path) -> Iterator[str]:
-    """URL of a database of this test alone; one on the server is dropped afterwards.
+    """URL of a database of this test alone.
 
     A server that cannot be reached fails the test.
     """
@@ -136,13 +76,9 @@ def database_url(request: pytest.FixtureRequest, schema: str, tmp_path: Path) ->
         file = tmp_path / "test.db"
         yield migrated_sqlite(schema, file) if schema else f"sqlite:///{file}"
         return
-    server = create_engine(SERVER)
-    name = _create(server)
-    if schema:
-        fill_mariadb(schema, _url_of(name))
-    yield _url_of(name)
-    _drop(server, name)
-    server.dispose()
+    databases: Databases = request.getfixturevalue("mariadb_databases")
+    with databases.lend(schema) as url:
+        yield url
 
 
 def dump(url: str) -> dict[str, list[dict[str, Any]]]:
