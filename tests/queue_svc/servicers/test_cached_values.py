@@ -34,6 +34,8 @@ from tests.queue_svc.conftest import (
     uid,
     world_of,
 )
+from tests.support.databases import on_sqlite_only
+from tests.support.depth import DEPTH
 from tests.support.mesh import Mesh, problem
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
@@ -151,7 +153,9 @@ async def take(world: World, place: Place | None = None) -> None:
         await eventually(lambda: len(told) == 2)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.deep
+@on_sqlite_only
+@pytest.mark.parametrize("seed", range(2 * DEPTH))
 async def test_after_every_change_a_copy_is_as_good_as_a_fresh_read(
     cached: World, seed: int
 ) -> None:
@@ -191,6 +195,7 @@ async def test_a_copy_is_used_while_nothing_changes(
     assert len(reads) == 2
 
 
+@on_sqlite_only
 async def test_who_was_told_of_a_change_sees_it_however_many_read(cached: World) -> None:
     """Readers that are under way while the change is made must not leave an old value."""
     watched = await cached.take(LOW)
@@ -228,6 +233,7 @@ async def test_another_hall_keeps_its_copy(world: World, monkeypatch: pytest.Mon
     assert not reads
 
 
+@on_sqlite_only
 class TestPositionOfOthers:
     async def test_a_copy_does_not_show_it_to_a_stranger(self, cached: World) -> None:
         patient = uid()
