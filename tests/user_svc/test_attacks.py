@@ -16,10 +16,13 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
 from mesh.contract.methods import SERVERS
 from mesh.identity import tls
+from tests.support.databases import on_sqlite_only
 from tests.support.forgeries import FORGERIES, Forger
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik
 
+# What is refused here never gets to the database.
+pytestmark = on_sqlite_only
 INVALID = ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
