@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install -qq --disable-pip-version-check
 UV := $(BIN)/uv pip install -q --python $(BIN)/python
 THIRD := $(VENV)/share/protos
 JOBS ?= 2
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+PYTEST = $(BIN)/pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 CARD ?=
 TRAIN ?= .mediq/train
 PACKAGES := mesh edge ops gateway user_svc ocr_svc ocr_engine queue_svc institution_svc training tools
@@ -68,6 +68,8 @@ test-loaded: $(DEV) $(THIRD) ## All tests that need no server from outside, besi
 coverage: $(DEV) $(THIRD) ## The same tests with the branches that they take: two thirds slower; fails below the floor
 	$(PYTEST) -m "not backends and not torch" --cov --cov-report=term:skip-covered
 
+# They wait for the disk of the server.
+test-backends: JOBS = 3
 test-backends: $(DEV) ## The contract tests on MariaDB, Redis and RabbitMQ; fails when one cannot be reached
 	$(PYTEST) -m backends
 
