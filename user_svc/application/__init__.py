@@ -1,1 +1,1 @@
-"""The use cases of logins."""
+"""The use cases of accounts, patients and logins."""
