@@ -11,18 +11,18 @@
 | locking the owner out | attacks/test_lockout.py, user_svc/test_known_networks.py |
 | one-time codes | attacks/test_one_time_codes.py, user_svc/test_totp_logins.py |
 | tokens | attacks/test_tokens.py, user_svc/test_attacks.py, edge/test_access.py |
-| key rotation | mesh/test_keys.py |
+| key rotation | mesh/identity/test_keys.py |
 | refresh | attacks/test_tokens.py (at the same moment); user_svc/test_sessions.py (the rest) |
-| logout, disable, role change | attacks/test_ended_sessions.py, mesh/test_revocations.py |
+| logout, disable, role change | attacks/test_ended_sessions.py, mesh/identity/test_revocations.py |
 | stored data | attacks/test_what_was_written.py, user_svc/test_store.py, ocr_svc/test_store.py |
 | card photo | attacks/test_photos.py, ocr_engine/vision/test_imaging.py, ocr_svc/test_upload.py |
 | logs | attacks/test_what_was_written.py, user_svc/test_logs.py; conftest.py: every test |
 | service to service | attacks/test_matrix.py, attacks/test_connections.py, edge/test_calls.py |
-| certificates | attacks/test_connections.py, mesh/test_certificates.py |
+| certificates | attacks/test_connections.py, mesh/identity/test_certificates.py |
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
 | tickets of a patient | queue_svc/servicers/test_ticket_quota.py, attacks/test_requests.py |
 | limits of all Envoys | edge/test_global_limits.py |
-| failure | queue_svc/test_broker.py, mesh/test_cache.py, ocr_svc/test_crash.py |
+| failure | queue_svc/test_broker.py, mesh/shared_state/test_cache.py, ocr_svc/test_crash.py |
 | audit trail | attacks/test_audit_trail.py: every audited RPC; user_svc/test_audit_verify.py |
 | rights of persons | ocr_svc/test_export.py, ocr_svc/test_erasure.py, user_svc/test_erasure.py |
 | consent | ocr_svc/test_consent.py |

@@ -18,14 +18,13 @@ from mesh.observability import telemetry
 from mesh.rpc.pipeline import Context
 from mesh.rpc.server import Server
 from mesh.settings import ServiceSettings
-from tests.mesh.reencryption import stored
 from tests.support.deadlines import patient_deadlines, patient_redis
 from tests.support.mesh import Mesh, partly
 
 if TYPE_CHECKING:
     from mediq.institution.v1.institution_service_pb2_grpc import InstitutionServiceAsyncStub
 
-__all__ = ["patient_deadlines", "patient_redis", "stored"]
+__all__ = ["patient_deadlines", "patient_redis"]
 SERVICE = "mediq.institution.v1.InstitutionService"
 Behaviour = Callable[[], Awaitable[Institution]]
 

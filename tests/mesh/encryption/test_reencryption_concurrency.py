@@ -25,7 +25,7 @@ from mesh.encryption.encrypted_columns import Change, EncryptedTable, Key, encry
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.encryption.reencryption import Reencryptor, Tally
 from mesh.persistence.database import Database
-from tests.mesh.reencryption import (
+from tests.mesh.encryption.reencryption import (
     ENCRYPTED,
     METADATA,
     NOTES,
@@ -228,7 +228,7 @@ from mesh.encryption import reencryption
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
 from mesh.identity.tls import write_private
-from tests.mesh.reencryption import ENCRYPTED
+from tests.mesh.encryption.reencryption import ENCRYPTED
 
 async def main():
     reencryption.PROGRESS_SECONDS, reencryption.STEP_ROWS, reencryption.PAGE_ROWS = 0.0, 5, 40

@@ -18,7 +18,7 @@ from mesh.encryption.reencryption import Reencryptor, Tally
 from mesh.errors import unavailable
 from mesh.identity.tls import write_private
 from mesh.persistence.database import Database
-from tests.mesh.reencryption import (
+from tests.mesh.encryption.reencryption import (
     ENCRYPTED,
     SECRET,
     SERVICE,
