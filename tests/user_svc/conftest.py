@@ -25,7 +25,6 @@ from mesh.persistence.database import make_engine
 from mesh.rpc.server import Server
 from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
-from tests.user_svc.audit_trail import AuditTrail
 from user_svc.__main__ import wire
 from user_svc.settings import UserSettings
 
@@ -231,14 +230,6 @@ def clock(running_clock: Clock) -> Clock:
     """The clock of the account service, which stands still."""
     running_clock.stop()
     return running_clock
-
-
-@pytest.fixture
-def trail(database_url: str) -> Iterator[AuditTrail]:
-    """An empty audit trail without a server around it."""
-    trail = AuditTrail(database_url, make_engine(database_url))
-    yield trail
-    trail.engine.dispose()
 
 
 def retry_seconds(error: grpc.aio.AioRpcError) -> float:

@@ -25,7 +25,7 @@ from tests.mesh.key_clock import Clock
 from tests.support.databases import on_sqlite_only
 from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
-from tests.user_svc.audit_trail import NOW, AuditTrail, event
+from tests.user_svc.audit.audit_trail import NOW, AuditTrail, event
 from tests.user_svc.conftest import new_email, new_nik
 from user_svc.__main__ import build
 from user_svc.audit.chain import AuditChain

@@ -18,7 +18,7 @@ from mesh.clock import utc_now
 from mesh.persistence.database import Database
 from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
-from tests.user_svc.audit_trail import NOW, AuditTrail, event
+from tests.user_svc.audit.audit_trail import NOW, AuditTrail, event
 from user_svc.__main__ import build
 from user_svc.audit.anchors import (
     Anchor,

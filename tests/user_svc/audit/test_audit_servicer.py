@@ -22,7 +22,7 @@ from mesh.audit_trail.key import AUDIT_KEY
 from mesh.clock import timestamp
 from mesh.contract.pagination import encode_token
 from tests.support.mesh import Mesh, problem
-from tests.user_svc.audit_trail import MINUTE, NOW, event, ids
+from tests.user_svc.audit.audit_trail import MINUTE, NOW, event, ids
 from tests.user_svc.conftest import Metadata, World
 from user_svc.__main__ import build
 from user_svc.audit.chain import AuditChain

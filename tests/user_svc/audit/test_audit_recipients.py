@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.persistence.database import Database
-from tests.user_svc.audit_trail import MINUTE, NOW, AuditTrail, event, ids
+from tests.user_svc.audit.audit_trail import MINUTE, NOW, AuditTrail, event, ids
 from tests.user_svc.conftest import new_nik
 from user_svc.audit.chain import AuditChain
 from user_svc.cli import audit, audit_support

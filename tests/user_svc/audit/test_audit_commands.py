@@ -20,7 +20,7 @@ from mesh.audit_trail.key import AUDIT_KEY
 from mesh.clock import timestamp
 from mesh.persistence.database import make_engine
 from tests.support.mesh import Mesh
-from tests.user_svc.audit_trail import MINUTE, NOW, AuditTrail, event, ids
+from tests.user_svc.audit.audit_trail import MINUTE, NOW, AuditTrail, event, ids
 from user_svc.__main__ import build
 from user_svc.audit.anchors import append_anchor, find_files, show_mac
 from user_svc.audit.chain import AuditChain

@@ -19,7 +19,15 @@ from sqlalchemy.orm import Session
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
-from tests.user_svc.audit_trail import CHAIN_KEY, DATA_KEY, MINUTE, NOW, AuditTrail, event, ids
+from tests.user_svc.audit.audit_trail import (
+    CHAIN_KEY,
+    DATA_KEY,
+    MINUTE,
+    NOW,
+    AuditTrail,
+    event,
+    ids,
+)
 from user_svc.audit.chain import AuditChain
 from user_svc.domain.audit_trail import FIRST_MAC, Head
 from user_svc.persistence.audit_models import AUDIT_ENTRIES
@@ -184,7 +192,7 @@ def test_record_times_may_lie_beside_each_other(trail: AuditTrail) -> None:
 APPENDER = """
 import sys
 from mesh.persistence.database import make_engine
-from tests.user_svc.audit_trail import AuditTrail
+from tests.user_svc.audit.audit_trail import AuditTrail
 trail = AuditTrail(sys.argv[1], make_engine(sys.argv[1], 1))
 while True:
     trail.fill(20)

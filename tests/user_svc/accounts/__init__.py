@@ -1,0 +1,1 @@
+"""Tests of accounts: staff and patients, who reaches them, what is corrected and erased."""

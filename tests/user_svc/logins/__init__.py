@@ -1,0 +1,1 @@
+"""Tests of logins: with passwords, one-time codes, NIK and name."""
