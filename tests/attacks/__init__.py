@@ -17,8 +17,10 @@
 | refresh | user_svc/sessions/test_sessions.py; at the same moment: attacks/test_tokens.py |
 | logout, disable, role change | attacks/test_ended_sessions.py, mesh/identity/test_revocations.py |
 | stored data | attacks/test_what_was_written.py |
-| stored data: repositories | user_svc/persistence/test_store.py, ocr_svc/test_store.py |
-| card photo | attacks/test_photos.py, ocr_engine/vision/test_imaging.py, ocr_svc/test_upload.py |
+| stored accounts | user_svc/persistence/test_store.py |
+| stored registrations | ocr_svc/persistence/test_store.py |
+| card photo | attacks/test_photos.py, ocr_engine/vision/test_imaging.py |
+| upload of a photo | ocr_svc/registration/test_upload.py |
 | logs | attacks/test_what_was_written.py, user_svc/test_logs.py; conftest.py: every test |
 | service to service | attacks/test_matrix.py, attacks/test_connections.py, edge/test_calls.py |
 | certificates | attacks/test_connections.py, mesh/identity/test_certificates.py |
@@ -28,9 +30,9 @@
 | failure | queue_svc/test_broker.py, mesh/shared_state/test_cache.py, ocr_svc/test_crash.py |
 | audit trail: every audited RPC | attacks/test_audit_trail.py |
 | audit trail: every way to change it | user_svc/audit/test_audit_verify.py |
-| rights of persons: copy | ocr_svc/test_export.py |
-| rights of persons: erasure | ocr_svc/test_erasure.py, user_svc/accounts/test_erasure.py |
-| consent | ocr_svc/test_consent.py |
+| copy of a person's data | ocr_svc/data_rights/test_export.py |
+| erasure | ocr_svc/data_rights/test_erasure.py, user_svc/accounts/test_erasure.py |
+| consent | ocr_svc/data_rights/test_consent.py |
 | public board | queue_svc/streaming/test_boards.py |
 | web | attacks/test_web.py, edge/test_headers.py, gateway/test_docs.py |
 | the interface as documented | attacks/test_schemathesis.py |

@@ -18,6 +18,7 @@ from mesh.errors import MeshError, StatusCode
 from ocr_svc.domain.consent import CONSENTS
 from ocr_svc.persistence.models import RegistrationRow
 from tests.ocr_svc.conftest import Clinic, registered, upload
+from tests.ocr_svc.data_rights.exports import FATE, export
 from tests.ocr_svc.doubles import NAME, NIK, Double, card
 from tests.ocr_svc.erasures import (
     ABSENT,
@@ -36,7 +37,6 @@ from tests.ocr_svc.erasures import (
     keys,
     visited,
 )
-from tests.ocr_svc.exports import FATE, export
 from tests.ocr_svc.steps import FAILED, state_becomes
 from tests.support.databases import dump
 from tests.support.mesh import problem

@@ -14,8 +14,8 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 from mesh.errors import unavailable
 from ocr_svc.domain.consent import CONSENTS
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, registered, rights_token, upload
+from tests.ocr_svc.data_rights.exports import FATE, export
 from tests.ocr_svc.doubles import NAME, NIK, card
-from tests.ocr_svc.exports import FATE, export
 from tests.ocr_svc.steps import COMPLETED, FAILED
 from tests.support.mesh import problem
 from tests.support.waiting import eventually

@@ -9,9 +9,9 @@ import pytest
 from mediq.queue.v1 import ticket_service_pb2 as requests
 
 from tests.ocr_svc.conftest import Clinic, registered
+from tests.ocr_svc.data_rights.exports import export
 from tests.ocr_svc.doubles import NAME, NIK
 from tests.ocr_svc.erasures import ERASED, KEPT, RETAINED, becomes, erase
-from tests.ocr_svc.exports import export
 from tests.queue_svc.conftest import CANCELLED, DONE, SERVING, world_of
 from tests.queue_svc.visits import transfer
 from tests.support.databases import dump, migrated_sqlite

@@ -1,0 +1,1 @@
+"""Tests of the rights of persons: consent, copy and erasure of their data."""

@@ -1,0 +1,1 @@
+"""Tests of registrations, from the photo of a card to the ticket."""
