@@ -27,7 +27,9 @@
 | limits | attacks/test_logins.py, attacks/test_slow_clients.py, edge/test_limits.py |
 | tickets of a patient | queue_svc/servicers/test_ticket_quota.py, attacks/test_requests.py |
 | limits of all Envoys | edge/test_global_limits.py |
-| failure | queue_svc/test_broker.py, mesh/shared_state/test_cache.py, ocr_svc/test_crash.py |
+| failure: a process | ocr_svc/test_crash.py |
+| failure: broker | queue_svc/consistency/test_broker.py |
+| failure: Redis | mesh/shared_state/test_cache.py |
 | audit trail: every audited RPC | attacks/test_audit_trail.py |
 | audit trail: every way to change it | user_svc/audit/test_audit_verify.py |
 | copy of a person's data | ocr_svc/data_rights/test_export.py |

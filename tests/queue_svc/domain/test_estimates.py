@@ -18,7 +18,7 @@ from queue_svc.domain.estimates import (
 from queue_svc.domain.order import Rates, Waiting, calling_order
 from queue_svc.domain.states import Priority
 from queue_svc.domain.tickets import Queue, Service
-from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, group_by_priority
+from tests.queue_svc.domain.waiting_lists import NOW, WAITING_LISTS, group_by_priority
 
 P = Priority
 SERVICE = Service("i", "RSUD", "Asia/Jakarta", "s", "Poli", "A", service_minutes=10)

@@ -8,7 +8,7 @@ from bench.queue_sim.clinic import STRICT, Clinic, by_rates, day, simulate
 from bench.queue_sim.theory import waits_of
 from queue_svc.domain.order import Rates, Waiting, calling_blocks, calling_order, pick
 from queue_svc.domain.states import Priority
-from tests.queue_svc.waiting_lists import NOW, WAITING_LISTS, P, group_by_priority, someone
+from tests.queue_svc.domain.waiting_lists import NOW, WAITING_LISTS, P, group_by_priority, someone
 
 RATES = Rates()
 

@@ -10,7 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 from mediq.queue.v1 import report_service_pb2 as requests
 
 from tests.queue_svc.conftest import Place, World, uid
-from tests.queue_svc.days import TODAY, a_day, counts, daily, weekly
+from tests.queue_svc.servicers.days import TODAY, a_day, counts, daily, weekly
 from tests.support.mesh import problem
 
 

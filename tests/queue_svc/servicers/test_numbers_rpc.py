@@ -15,7 +15,7 @@ from tests.queue_svc.conftest import (
     WAITING,
     World,
 )
-from tests.queue_svc.days import TODAY, a_day, counts, daily, served, weekly
+from tests.queue_svc.servicers.days import TODAY, a_day, counts, daily, served, weekly
 
 
 async def now(world: World) -> QueueStats:

@@ -38,7 +38,7 @@ from tests.queue_svc.conftest import (
     World,
     uid,
 )
-from tests.queue_svc.killed_service import KILL_AT
+from tests.queue_svc.consistency.killed_service import KILL_AT
 from tests.queue_svc.stubs import QueueStub
 from tests.support import mariadb
 from tests.support.databases import migrated_sqlite
@@ -250,7 +250,7 @@ class Doomed:
 async def doomed() -> AsyncIterator[Doomed]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.queue_svc.killed_service"),
+        *("-m", "tests.queue_svc.consistency.killed_service"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -28,8 +28,15 @@ from mediq.queue.v1.queue_pb2 import Ticket
 from mesh.messaging.events import Subscription
 from mesh.persistence.database import make_engine
 from tests.queue_svc import ledger
-from tests.queue_svc.clinic_model import EMPTY, PRESENT, URGENT, Clinic, Patient, Refused
 from tests.queue_svc.conftest import MORNING, Metadata, Place, World, uid, world_of
+from tests.queue_svc.consistency.clinic_model import (
+    EMPTY,
+    PRESENT,
+    URGENT,
+    Clinic,
+    Patient,
+    Refused,
+)
 from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, DONE, NO_SHOW, SERVING, SKIPPED, WAITING
 from tests.support.depth import DEPTH
 from tests.support.mesh import Mesh, problem
