@@ -63,7 +63,7 @@ test-deep: $(DEV) $(THIRD) ## The tests that find more the longer they run, ten 
 	MEDIQ_TEST_DEPTH=10 $(PYTEST) --timeout 7200 -m deep
 
 test-loaded: $(DEV) $(THIRD) ## All tests that need no server from outside, beside twenty busy processes
-	$(BIN)/python -m tests.support.loaded $(PYTEST) -m "not backends and not torch"
+	$(BIN)/python -m tests.support.runs.loaded $(PYTEST) -m "not backends and not torch"
 
 coverage: $(DEV) $(THIRD) ## The same tests with the branches that they take: two thirds slower; fails below the floor
 	$(PYTEST) -m "not backends and not torch" --cov --cov-report=term:skip-covered

@@ -15,13 +15,13 @@ from xdist.remote import Producer
 
 from mesh import data_dir
 from mesh.rpc.server import GC_THRESHOLDS
+from tests.support.backends.databases import database_url, mariadb_databases, schema
 from tests.support.commands import command_trail
-from tests.support.databases import database_url, mariadb_databases, schema
 from tests.support.encrypted import quick_reencryption
 from tests.support.logged import lines
 from tests.support.mesh import Mesh
+from tests.support.runs.scheduling import WHOLE, Scheduling, group_of
 from tests.support.scan import fail_when_given_away
-from tests.support.scheduling import WHOLE, Scheduling, group_of
 
 __all__ = [
     "command_trail",

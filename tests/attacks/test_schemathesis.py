@@ -11,7 +11,7 @@ from schemathesis import AuthContext, BaseSchema, Case, GenerationMode, HookCont
 
 from tests.attacks.doors import DOCUMENT
 from tests.attacks.world import World
-from tests.support.depth import DEPTH
+from tests.support.runs.depth import DEPTH
 
 pytestmark = pytest.mark.model
 SPECIFIED: dict[str, Any] = DOCUMENT["paths"]

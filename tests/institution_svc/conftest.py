@@ -15,7 +15,7 @@ from institution_svc.settings import InstitutionSettings
 from mesh.clock import utc_now
 from mesh.rpc.server import Server
 from tests.support.audit import Collector, double
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
 

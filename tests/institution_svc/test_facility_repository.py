@@ -33,7 +33,7 @@ from institution_svc.persistence.facility_repository import FacilityRepository
 from mesh.errors import MeshError
 from mesh.persistence.database import Database
 from mesh.persistence.migrations import config_for, upgrade
-from tests.support.databases import on_empty
+from tests.support.backends.databases import on_empty
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 FIRST_REVISION = "eaaa3ec05c22"

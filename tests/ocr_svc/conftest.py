@@ -41,7 +41,7 @@ from tests.ocr_svc.doubles import (
     UsersDouble,
 )
 from tests.support.audit import Collector, double
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.deadlines import patient_deadlines
 from tests.support.mesh import Mesh
 from tests.support.waiting import PATIENCE_SECONDS

@@ -13,7 +13,7 @@ from mediq.queue.v1.queue_pb2 import TicketStatus
 from mesh.errors import unavailable
 from tests.ocr_svc.conftest import Clinic, registered, rights_token
 from tests.ocr_svc.doubles import Double
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.ocr_svc.conftest import Clinic, upload
 from tests.ocr_svc.doubles import NAME, NIK, Double
 from tests.ocr_svc.erasures import ABSENT, ERASED, erase, in_database, keys, visited
 from tests.ocr_svc.steps import COMPLETED, state_becomes
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 

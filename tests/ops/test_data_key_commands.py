@@ -20,8 +20,8 @@ from mesh.registry import services_with_encrypted_columns
 from ops.cli import application
 from ops.cli.data_keys import app
 from tests.mesh.key_clock import Clock
+from tests.support.backends.databases import migrated_sqlite, on_mariadb_only
 from tests.support.commands import CommandTrail
-from tests.support.databases import migrated_sqlite, on_mariadb_only
 from tests.support.encrypted import await_turn
 
 SERVICE = "institution_svc"

@@ -28,7 +28,7 @@ from mesh.rpc.server import Server
 from queue_svc.messages.routing_keys import FEED, routing_key
 from queue_svc.settings import QueueSettings
 from queue_svc.streaming.event_tail import tail_events
-from tests.support.brokers import AMQP_URL
+from tests.support.backends.brokers import AMQP_URL
 from tests.support.mesh import Mesh
 from tests.support.waiting import PATIENCE_SECONDS
 

@@ -10,7 +10,7 @@ from mesh.audit_trail.recorder import audit_table, event_associated_data
 from mesh.encryption.data_keys import ensure_data_key
 from mesh.encryption.field_cipher import FieldCipher
 from mesh.settings import settings_of
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 
 
 class CommandTrail:

@@ -16,7 +16,7 @@ from mediq.user.v1.user_service_pb2_grpc import UserServiceStub
 
 from mesh.contract.methods import SERVERS
 from mesh.identity import tls
-from tests.support.databases import on_sqlite_only
+from tests.support.backends.databases import on_sqlite_only
 from tests.support.forgeries import FORGERIES, Forger
 from tests.support.mesh import problem
 from tests.user_svc.conftest import NAME, PASSWORD, World, bearer, new_email, new_nik

@@ -34,8 +34,8 @@ from tests.mesh.encryption.reencryption import (
     Stored,
     note_place,
 )
-from tests.support.databases import on_mariadb_only
-from tests.support.depth import DEPTH
+from tests.support.backends.databases import on_mariadb_only
+from tests.support.runs.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 

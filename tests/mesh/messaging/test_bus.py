@@ -28,7 +28,7 @@ from mesh.messaging.events import (
     Subscription,
 )
 from mesh.messaging.rabbit import RabbitBus, message_of
-from tests.support.brokers import AMQP_URL, Cable, cable, feed, own_feed
+from tests.support.backends.brokers import AMQP_URL, Cable, cable, feed, own_feed
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 __all__ = ["cable", "feed"]

@@ -21,7 +21,7 @@ from mesh.messaging.rabbit import RabbitBus
 from mesh.persistence import outbox as module
 from mesh.persistence.database import Database, Result
 from mesh.persistence.outbox import Outbox, outbox_table
-from tests.support.brokers import AMQP_URL, Cable, cable, feed
+from tests.support.backends.brokers import AMQP_URL, Cable, cable, feed
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 __all__ = ["cable", "feed"]

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocr_engine.parsing import Advice, CardReading, DocumentType, FieldReason, SeveralCards
 from ocr_engine.vision.imaging import NotAnImage
-from tests.support.depth import DEPTH
+from tests.support.runs.depth import DEPTH
 from training.synth import (
     SHOOTINGS,
     CardRecord,

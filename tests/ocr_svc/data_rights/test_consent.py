@@ -15,7 +15,7 @@ from mesh.contract.status import from_rpc_error
 from mesh.errors import MeshError
 from ocr_svc.domain.consent import CONSENTS, Consent, Purpose
 from tests.ocr_svc.conftest import ALL_PURPOSES, Clinic, upload
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.mesh import problem
 
 if TYPE_CHECKING:

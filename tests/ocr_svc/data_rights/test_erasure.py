@@ -38,7 +38,7 @@ from tests.ocr_svc.erasures import (
     visited,
 )
 from tests.ocr_svc.steps import FAILED, state_becomes
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.mesh import problem
 from tests.support.waiting import eventually, more
 

@@ -34,7 +34,7 @@ from tests.ocr_svc.erasures import (
     visited,
 )
 from tests.support.audit import CHANGE
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

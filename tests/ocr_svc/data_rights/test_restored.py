@@ -28,7 +28,7 @@ from tests.ocr_svc.erasures import (
     keys,
     visited,
 )
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.mesh import problem
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tests.ocr_svc.doubles import NAME, NIK
 from tests.ocr_svc.erasures import ERASED, KEPT, RETAINED, becomes, erase
 from tests.queue_svc.conftest import CANCELLED, DONE, SERVING, world_of
 from tests.queue_svc.visits import transfer
-from tests.support.databases import dump, migrated_sqlite
+from tests.support.backends.databases import dump, migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 REASON = "sesak napas sejak pagi"

@@ -30,7 +30,7 @@ from ocr_svc.domain.registration import Identity, Registration, State
 from ocr_svc.persistence.draft_repository import KEPT_HOURS, DraftRepository
 from ocr_svc.persistence.models import AUDIT, DraftRow, RegistrationRow
 from ocr_svc.persistence.registration_repository import RegistrationRepository
-from tests.support.databases import on_empty
+from tests.support.backends.databases import on_empty
 
 NOW = datetime.datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(seconds=10)

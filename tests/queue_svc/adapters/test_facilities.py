@@ -7,7 +7,7 @@ import pytest
 from mediq.institution.v1.institution_pb2 import Counter
 
 from tests.queue_svc.conftest import World, uid, world_of
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 

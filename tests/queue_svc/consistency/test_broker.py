@@ -30,7 +30,7 @@ from tests.queue_svc.conftest import (
     uid,
 )
 from tests.queue_svc.watching import board, until
-from tests.support.brokers import AMQP_URL, Cable, cable, feed
+from tests.support.backends.brokers import AMQP_URL, Cable, cable, feed
 from tests.support.mesh import Mesh, partly, problem
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 

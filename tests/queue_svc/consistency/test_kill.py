@@ -40,10 +40,10 @@ from tests.queue_svc.conftest import (
 )
 from tests.queue_svc.consistency.killed_service import KILL_AT
 from tests.queue_svc.stubs import QueueStub
-from tests.support import mariadb
-from tests.support.databases import migrated_sqlite
-from tests.support.depth import DEPTH
+from tests.support.backends import mariadb
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import Mesh, partly
+from tests.support.runs.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 MOST_STATEMENTS = 60

@@ -38,8 +38,8 @@ from tests.queue_svc.consistency.clinic_model import (
     Refused,
 )
 from tests.queue_svc.ledger import ACTS, CALLED, CANCELLED, DONE, NO_SHOW, SERVING, SKIPPED, WAITING
-from tests.support.depth import DEPTH
 from tests.support.mesh import Mesh, problem
+from tests.support.runs.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS
 
 Result = TypeVar("Result")

@@ -30,7 +30,7 @@ from tests.queue_svc.ledger import (
     SKIPPED,
     WAITING,
 )
-from tests.support.databases import on_empty
+from tests.support.backends.databases import on_empty
 from tests.support.mesh import Mesh
 
 pytestmark = on_empty

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, inspect
 
 from mesh.persistence.migrations import config_for, upgrade
 from queue_svc.persistence.models import Base
-from tests.support.databases import on_empty
+from tests.support.backends.databases import on_empty
 
 pytestmark = on_empty
 

@@ -25,7 +25,7 @@ from queue_svc.persistence.ticket_repository import NewTicket, TicketRepository
 from queue_svc.persistence.waiting_lists import WaitingListProjection
 from tests.queue_svc.conftest import MORNING, uid
 from tests.queue_svc.samples import SERVICE
-from tests.support.depth import DEPTH
+from tests.support.runs.depth import DEPTH
 
 PHARMACY = Service("i", "RSUD", "Asia/Jakarta", "apotek", "Apotek", "B", 5)
 SERVICES = (SERVICE, PHARMACY)

@@ -13,7 +13,7 @@ from mediq.queue.v1 import ticket_service_pb2 as ticket_requests
 from mediq.queue.v1.queue_pb2 import Ticket
 
 from tests.queue_svc.conftest import SERVING, Metadata, Place, World, uid
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import problem
 
 Act = Callable[[World, Ticket, Metadata], Awaitable[object]]

@@ -34,9 +34,9 @@ from tests.queue_svc.conftest import (
     uid,
     world_of,
 )
-from tests.support.databases import on_sqlite_only
-from tests.support.depth import DEPTH
+from tests.support.backends.databases import on_sqlite_only
 from tests.support.mesh import Mesh, problem
+from tests.support.runs.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.usefixtures("patient_redis")

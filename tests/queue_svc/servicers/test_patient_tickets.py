@@ -18,7 +18,7 @@ from queue_svc.persistence.models import ChangeRow, TicketRow
 from queue_svc.persistence.patient_tickets import PatientTickets
 from tests.queue_svc.conftest import CALLED, CANCELLED, DONE, MORNING, SERVING, URGENT, World, uid
 from tests.queue_svc.visits import history, journey, served, transfer
-from tests.support.databases import dump
+from tests.support.backends.databases import dump
 from tests.support.mesh import problem
 
 NO_GROUND = PriorityGround.PRIORITY_GROUND_UNSPECIFIED

@@ -27,7 +27,7 @@ from tests.queue_svc.conftest import (
     world_of,
 )
 from tests.queue_svc.visits import history, journey, served, transfer
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
 
 

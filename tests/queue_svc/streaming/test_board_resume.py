@@ -23,8 +23,8 @@ from tests.queue_svc.conftest import (
     World,
 )
 from tests.queue_svc.watching import Step, board, pharmacy, steps, until, written
-from tests.support.depth import DEPTH
 from tests.support.mesh import problem
+from tests.support.runs.depth import DEPTH
 from tests.support.waiting import PATIENCE_SECONDS
 
 

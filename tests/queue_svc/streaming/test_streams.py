@@ -12,7 +12,7 @@ from sqlalchemy import text
 from mesh.messaging.events import Event
 from mesh.persistence.database import make_engine
 from tests.queue_svc.conftest import CALLED, DONE, SERVING, WAITING, Metadata, World, uid
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import problem
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 

@@ -24,7 +24,7 @@ from tests.queue_svc.conftest import (
     World,
     uid,
 )
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import problem
 from tests.support.waiting import PATIENCE_SECONDS
 

@@ -22,7 +22,7 @@ from mesh.persistence.database import make_engine
 from mesh.registry import databases_of
 from ops.cli import application
 from tests.mesh.key_clock import Clock
-from tests.support.databases import on_sqlite_only
+from tests.support.backends.databases import on_sqlite_only
 from tests.support.mesh import Mesh
 from tests.support.waiting import eventually
 from tests.user_svc.audit.audit_trail import NOW, AuditTrail, event

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from mesh.clock import utc_now
 from mesh.encryption.field_cipher import FieldCipher
-from tests.support.databases import on_sqlite_only
+from tests.support.backends.databases import on_sqlite_only
 from tests.user_svc.audit.audit_trail import CHAIN_KEY, DATA_KEY, NOW, AuditTrail, event, ids, plain
 from user_svc.audit import verification
 from user_svc.audit.anchors import append_anchor

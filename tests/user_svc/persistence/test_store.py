@@ -18,7 +18,7 @@ from mesh.encryption.field_cipher import FieldCipher
 from mesh.errors import MeshError
 from mesh.persistence.database import Database, make_engine
 from mesh.persistence.migrations import config_for, upgrade
-from tests.support.databases import on_empty
+from tests.support.backends.databases import on_empty
 from user_svc.domain import login_throttle
 from user_svc.domain.accounts import Account, Person, Role
 from user_svc.domain.sessions import End, Refresh, SessionRules

@@ -27,7 +27,7 @@ from mesh.identity.revocations import FileRevocations
 from mesh.identity.tokens import TokenVerifier
 from mesh.persistence.database import Database
 from queue_svc.settings import QueueSettings
-from tests.support.databases import migrated_sqlite
+from tests.support.backends.databases import migrated_sqlite
 from tests.support.mesh import Mesh, problem
 from tests.support.waiting import eventually
 from tests.user_svc.conftest import PASSWORD, Metadata, World, bearer, new_nik

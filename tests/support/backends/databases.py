@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import MetaData, create_engine
 
 from mesh.persistence.migrations import upgrade
-from tests.support.mariadb import Databases
+from tests.support.backends.mariadb import Databases
 
 SQLITE = "sqlite"
 MARIADB = pytest.param("mariadb", marks=pytest.mark.backends)

@@ -11,9 +11,9 @@ from sqlalchemy import MetaData, create_engine, make_url, text
 
 from mesh.persistence.migrations import config_for, upgrade
 from mesh.registry import services_with_database
-from tests.support import mariadb
-from tests.support.databases import dump, migrated_sqlite, on_empty, on_mariadb_only
-from tests.support.mariadb import Databases, fill
+from tests.support.backends import mariadb
+from tests.support.backends.databases import dump, migrated_sqlite, on_empty, on_mariadb_only
+from tests.support.backends.mariadb import Databases, fill
 
 every_service = pytest.mark.parametrize("service", services_with_database())
 

@@ -1,4 +1,4 @@
-"""Runs a command on a machine that is busy: `python -m tests.support.loaded COMMAND ...`."""
+"""Runs a command on a machine that is busy: `python -m tests.support.runs.loaded COMMAND ...`."""
 
 import multiprocessing
 import os

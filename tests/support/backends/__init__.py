@@ -1,0 +1,1 @@
+"""The servers and files behind tests: databases, and a broker."""

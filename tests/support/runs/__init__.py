@@ -1,0 +1,1 @@
+"""How tests are run: in which order, how deeply, beside which load."""
