@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from xdist.remote import Producer
@@ -72,6 +73,11 @@ def pytest_configure() -> None:
     looked for as seldom as in a service: with what all tests import, that was a fifth of the time.
     """
     gc.set_threshold(*GC_THRESHOLDS)
+    # How long an example takes says more of the machine than of the test.
+    hypothesis.settings.register_profile(
+        "mediq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("mediq")
     keep_files_in_memory()
     configure_logs()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -26,16 +26,16 @@ TAKING = {
 """The changes that people can ask for."""
 ELSEWHERE = {
     "attacks/test_requests.py": {"CreateUser", "UpdateDraft", "CreateTicket", "CreateInstitution"},
-    "user_svc/test_corrections.py": {"CorrectPatient"},
-    "user_svc/test_session_rpcs.py": {"EndSession"},
-    "ocr_svc/test_drafts.py": {"UploadDocument"},
-    "ocr_svc/test_confirm.py": {"ConfirmRegistration"},
-    "queue_svc/test_machine.py": {
+    "user_svc/accounts/test_corrections.py": {"CorrectPatient"},
+    "user_svc/sessions/test_session_rpcs.py": {"EndSession"},
+    "ocr_svc/registration/test_drafts.py": {"UploadDocument"},
+    "ocr_svc/registration/test_confirm.py": {"ConfirmRegistration"},
+    "queue_svc/consistency/test_machine.py": {
         *("CallNextTicket", "CallTicket", "UpdateTicketStatus", "CancelTicket"),
         *("TransferTicket", "SetTicketPriority"),
     },
     # The token and the path name the same person, and there is nothing else in its request.
-    "ocr_svc/test_erasure.py": {"RequestErasure"},
+    "ocr_svc/data_rights/test_erasure.py": {"RequestErasure"},
 }
 """Where the others are repeated with another body."""
 

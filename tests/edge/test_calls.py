@@ -59,7 +59,9 @@ async def test_fixed_paths_win_over_variables(edge: Edge, api: httpx.AsyncClient
         "/queue/next": "TicketService/PeekNextTicket",
     }.items():
         await api.get(httpx.URL(edge.url).copy_with(raw_path=path.encode()), headers=headers)
-        assert list(edge.upstreams.calls) == [f"/mediq.queue.v1.{method}"], path
+        # Envoy fetches the key set on its own, whenever that is due.
+        calls = [one for one in edge.upstreams.calls if not one.endswith("/GetJwks")]
+        assert calls == [f"/mediq.queue.v1.{method}"], path
         edge.upstreams.reset()
 
 
