@@ -90,7 +90,9 @@ async def test_everything_that_changes_is_shown(world: World) -> None:
     async with watching(world) as stream:
         assert numbers(await state(stream)) == ([], ["A-001", "A-002", "A-003"], [], 3)
         await world.next()
-        found = await state(stream)
+        # The same may be shown again, when an event of before comes late.
+        while numbers(found := await state(stream))[3] == 3:
+            pass
         assert numbers(found) == (["A-001"], ["A-002", "A-003"], [], 2)
         assert found.counter_id == world.place.counters[0]
         assert (found.current[0].status, found.current[0].calls) == (CALLED, 1)
