@@ -15,6 +15,7 @@ from tests.edge.conftest import SHARED, reason, running, settings_for
 from tests.edge.upstreams import Upstreams
 from tests.support.waiting import PATIENCE_SECONDS, eventually_now
 
+FAILURES = upstreams_of_edge._outlier_detection()["consecutive_gateway_failure"]
 LIST = "/mediq.institution.v1.InstitutionService/ListInstitutions"
 
 
@@ -23,8 +24,23 @@ class Pair:
     """Holds an edge in front of a good and a broken server of the same kind."""
 
     api: httpx.Client
+    admin: str
     upstreams: Upstreams
     good: int
+
+    def until_ejected(self) -> list[int]:
+        """Asks until Envoy has put out the broken server; gives the answers' statuses."""
+        statuses: list[int] = []
+        while statuses.count(503) < FAILURES:
+            statuses.append(self.api.get("/institutions").status_code)
+            assert len(statuses) < 60, statuses
+        eventually_now(self._is_ejected)
+        return statuses
+
+    def _is_ejected(self) -> bool:
+        name = f"cluster.{SHARED}.outlier_detection.ejections_active"
+        (stat,) = httpx.get(f"{self.admin}/stats?format=json&filter=^{name}$").json()["stats"]
+        return bool(stat["value"] == 1)
 
 
 @pytest.fixture
@@ -44,10 +60,10 @@ def pair(
     broken = upstreams.serve(SHARED, SHARED, broken=True)
     addresses = {SHARED: (("127.0.0.1", good), ("127.0.0.1", broken))}
     settings = settings_for(folder, addresses)
-    with running(settings, folder):
+    with running(settings, folder) as admin:
         url = f"http://127.0.0.1:{settings.listen_port}"
         with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as api:
-            yield Pair(api, upstreams, good)
+            yield Pair(api, admin, upstreams, good)
     upstreams.stop()
 
 
@@ -62,23 +78,18 @@ def _wait_for(pair: Pair, status: int) -> httpx.Response:
 
 
 def test_failing_server_is_left_alone(pair: Pair) -> None:
-    statuses: list[int] = []
-
-    def left_alone() -> bool:
-        statuses.append(pair.api.get("/institutions").status_code)
-        # With both in turn, that many in a row would be a chance of one to a million.
-        return statuses[-20:] == [200] * 20
-
-    eventually_now(left_alone, every_seconds=0)
+    statuses = pair.until_ejected()
+    statuses += [pair.api.get("/institutions").status_code for _ in range(55)]
     failed = statuses.count(503)
-    assert failed >= 1
+    assert 1 <= failed <= 8
+    assert statuses[-20:] == [200] * 20
     called = [call.identity for call in pair.upstreams.calls[LIST]]
     assert called.count("broken") == failed
 
 
 def test_dead_server_is_noticed_and_found_again(pair: Pair) -> None:
-    statuses = [pair.api.get("/institutions").status_code for _ in range(40)]
-    assert statuses[-1] == 200
+    pair.until_ejected()
+    assert pair.api.get("/institutions").status_code == 200
     pair.upstreams.end(pair.good)
     # The broken one is still ejected: nobody is left.
     assert reason(_wait_for(pair, 503))[2] == "SERVICE_UNAVAILABLE"

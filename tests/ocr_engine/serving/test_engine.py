@@ -79,7 +79,7 @@ def card(seed: int, level: Level, slant: float) -> Sample:
         (Level.MEDIUM, 0, 0, 6, 0.95, 0.9),
         (Level.MEDIUM, 0, 1, 2, 0.95, 0.9),
         (Level.MEDIUM, 0, 2, 2, 0.95, 0.9),
-        (Level.HARD, 37, 0, 3, 0.85, 0.6),
+        (Level.HARD, 37, 0, 3, 0.85, 0.8),
     ],
 )
 @pytest.mark.deep
